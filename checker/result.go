@@ -1,0 +1,198 @@
+package checker
+
+import (
+	"time"
+
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+// A Verdict answers whether one sequential history explains every story.
+type Verdict string
+
+const (
+	Valid   Verdict = "valid"
+	Invalid Verdict = "invalid"
+	// Unknown means that a budget ran out, or that something stood in the way.
+	// It is never a pass.
+	Unknown Verdict = "unknown"
+)
+
+// An Anomaly is the class of a violation, by the field's names.
+type Anomaly string
+
+const (
+	StaleRead    Anomaly = "stale read"   // a value was read after a newer one had been acknowledged
+	LostCommit   Anomaly = "lost commit"  // an acknowledged write has gone
+	PhantomRead  Anomaly = "phantom read" // a value was read that was never written, or whose write failed, or before it was written
+	DoubleSwap   Anomaly = "double swap"  // two compare-and-sets from one value both succeeded
+	Resurrection Anomaly = "resurrection" // an overwritten value came back
+	Disorder     Anomaly = "disorder"     // no order explains the witness, and no narrower name fits
+)
+
+// Budget bounds a check. The zero Budget means DefaultBudget.
+type Budget struct {
+	// Time is for one whole history.
+	Time time.Duration
+	// MemoryBytes bounds the heap's growth while checking.
+	MemoryBytes uint64
+}
+
+// DefaultBudget is enough for minutes of operations and fits a CI runner.
+var DefaultBudget = Budget{Time: 60 * time.Second, MemoryBytes: 2 << 30}
+
+// A Result is what a check found: plain data, and the whole of result.json.
+type Result struct {
+	// Version is of this form.
+	Version int     `json:"version"`
+	Verdict Verdict `json:"verdict"`
+	// Reason says why a verdict is unknown.
+	Reason string `json:"reason,omitempty"`
+	// Vacuous says why the run tested nothing, whatever its verdict: a valid
+	// but vacuous run is not a pass.
+	Vacuous string `json:"vacuous,omitempty"`
+	// AsClaimed compares the verdict with the target's claim.
+	AsClaimed Conformance `json:"as_claimed"`
+	// Model is what the history was held against: "register" or "set".
+	Model string `json:"model"`
+	// Engine is what decided: "porcupine", ….
+	Engine string        `json:"engine"`
+	Took   time.Duration `json:"took_ns"`
+	// Keys counts the independent histories checked, KeysUnknown those of them
+	// that the budget did not suffice for.
+	Keys        int `json:"keys"`
+	KeysInvalid int `json:"keys_invalid"`
+	KeysUnknown int `json:"keys_unknown"`
+	// StaleReads and LostCommits are counted as the package comment defines.
+	StaleReads  int `json:"stale_reads"`
+	LostCommits int `json:"lost_commits"`
+	// FirstViolation is when the earliest operation that contradicts others
+	// completed; 0 if none does.
+	FirstViolation time.Duration `json:"first_violation_ns,omitempty"`
+	// Violations are ordered by time, and at most MaxViolations of them.
+	Violations []Violation `json:"violations,omitempty"`
+	// Set is present for the set workload.
+	Set        *SetResult `json:"set,omitempty"`
+	Statistics Statistics `json:"statistics"`
+	// Torn repeats History.Torn.
+	Torn string `json:"torn,omitempty"`
+}
+
+// MaxViolations bounds the violations that a Result shows; the counts go on.
+const MaxViolations = 20
+
+// Conformance is a verdict as seen from the target's claim.
+type Conformance string
+
+const (
+	AsClaimed    Conformance = "as claimed"
+	NotAsClaimed Conformance = "not as claimed"
+	Undecided    Conformance = "undecided" // unknown or vacuous
+)
+
+// A Violation is one contradiction in the history.
+type Violation struct {
+	Anomaly Anomaly `json:"anomaly"`
+	Key     string  `json:"key,omitempty"`
+	// Witness is the smallest set of operations found that no order explains;
+	// Porcupine agrees, on these alone. Ordered by Invoke.
+	Witness []history.Operation `json:"witness"`
+	// Sentence tells it, with processes, nodes, times and what the nemesis was
+	// doing then.
+	Sentence string `json:"sentence"`
+}
+
+// At is when the violation was complete.
+func (v Violation) At() time.Duration {
+	var at time.Duration
+	for _, operation := range v.Witness {
+		if operation.Outcome != history.Info {
+			at = max(at, operation.Complete)
+		}
+	}
+	return at
+}
+
+// A SetResult counts the elements of a set by what became of them, as Jepsen's
+// set-full does.
+type SetResult struct {
+	Attempted    int `json:"attempted"`
+	Acknowledged int `json:"acknowledged"`
+	OK           int `json:"ok"`         // present in every read that had to show it
+	Lost         int `json:"lost"`       // acknowledged or seen, then absent for good
+	Stale        int `json:"stale"`      // absent from some read that had to show it, and present later
+	Recovered    int `json:"recovered"`  // of unknown outcome, and present in the end
+	NeverRead    int `json:"never_read"` // acknowledged, and no read could tell
+	Unexpected   int `json:"unexpected"` // present, and never added
+	// LostElements, StaleElements and UnexpectedElements name at most 100 each.
+	LostElements       []int64 `json:"lost_elements,omitempty"`
+	StaleElements      []int64 `json:"stale_elements,omitempty"`
+	UnexpectedElements []int64 `json:"unexpected_elements,omitempty"`
+	// Stale delays: from the acknowledgement of a stale element to the last
+	// invocation of a read that missed it.
+	StaleMedian time.Duration `json:"stale_median_ns,omitempty"`
+	StaleMax    time.Duration `json:"stale_max_ns,omitempty"`
+}
+
+// Statistics describe how the system served, whatever the verdict.
+type Statistics struct {
+	Operations int `json:"operations"`
+	OK         int `json:"ok"`
+	Failed     int `json:"failed"` // refused; a precondition that did not hold counts as OK
+	Unknown    int `json:"unknown"`
+	// Before, During and After are the phases quiet, faults and recovery.
+	Before Service `json:"before"`
+	During Service `json:"during"`
+	After  Service `json:"after"`
+	// Majority and Minority are of the operations invoked while a partition
+	// was in force, by the side of the client's node: a node is on the
+	// majority side if it has whole links both ways with enough nodes to be,
+	// with itself, more than half. Nodes that were then killed or paused do
+	// not count.
+	Majority Service `json:"majority"`
+	Minority Service `json:"minority"`
+	// Recovery is from the healing of the last fault until an operation
+	// invoked after it had succeeded through every node; negative if that was
+	// not seen.
+	Recovery time.Duration `json:"recovery_ns"`
+	// Faults counts those that landed, by family; Skipped those that did not,
+	// by reason.
+	Faults  map[string]int `json:"faults"`
+	Skipped map[string]int `json:"skipped,omitempty"`
+	// Series is the whole run in slices of SeriesStep.
+	SeriesStep time.Duration `json:"series_step_ns"`
+	Series     []Slice       `json:"series"`
+	// Kinds gives each kind of operation alone.
+	Kinds map[history.Kind]Service `json:"kinds"`
+	// Nodes gives each node's clients alone.
+	Nodes map[string]Service `json:"nodes"`
+}
+
+// Service is what a group of operations got.
+type Service struct {
+	Operations int `json:"operations"`
+	OK         int `json:"ok"` // answered: acknowledged, or a precondition that did not hold
+	// PerSecond is OK per second; P50 and P99 are latencies of OK.
+	PerSecond float64       `json:"per_second"`
+	P50       time.Duration `json:"p50_ns"`
+	P99       time.Duration `json:"p99_ns"`
+}
+
+// Availability is the share of operations answered, in [0, 1]; negative if
+// there were none.
+func (s Service) Availability() float64 {
+	if s.Operations == 0 {
+		return -1
+	}
+	return float64(s.OK) / float64(s.Operations)
+}
+
+// A Slice is a stretch of the run, by time of invocation.
+type Slice struct {
+	Start   time.Duration `json:"start_ns"`
+	OK      int           `json:"ok"`
+	Failed  int           `json:"failed"`
+	Unknown int           `json:"unknown"`
+	P50     time.Duration `json:"p50_ns"`
+	P99     time.Duration `json:"p99_ns"`
+	Max     time.Duration `json:"max_ns"`
+}

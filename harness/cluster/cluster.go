@@ -1,0 +1,160 @@
+// Package cluster says what a cluster is, and which faults its world can
+// inject: the contract, and no implementation.
+//
+// A world runs nodes: as goroutines, operating-system processes or containers.
+// The code above this package is written once and never learns which.
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// A Node is named n1, n2, …; its name is its identity and outlives restarts.
+type Node = string
+
+// Names returns n1 … n<count>.
+func Names(count int) []Node {
+	nodes := make([]Node, count)
+	for i := range nodes {
+		nodes[i] = fmt.Sprintf("n%d", i+1)
+	}
+	return nodes
+}
+
+// A Link is the directed path of packets from one node to another.
+type Link struct{ From, To Node }
+
+func (l Link) String() string { return l.From + ">" + l.To }
+
+// ParseLink is the inverse of Link.String.
+func ParseLink(text string) (Link, error) {
+	from, to, found := strings.Cut(text, ">")
+	if !found || from == "" || to == "" || from == to || strings.Contains(to, ">") {
+		return Link{}, fmt.Errorf("%q is not a link (want FROM>TO, such as n1>n2)", text)
+	}
+	return Link{from, to}, nil
+}
+
+// A Cut is how a link is severed.
+type Cut string
+
+const (
+	Whole  Cut = ""       // not severed
+	Silent Cut = "silent" // packets vanish, and nobody is told
+	Reset  Cut = "reset"  // connections are reset, and new ones are refused
+)
+
+// A Condition is the state of a link. The zero Condition is a healthy link.
+type Condition struct {
+	Cut Cut
+	// Delay is added to every byte's way, one way.
+	Delay time.Duration
+	// Jitter widens Delay to a uniform draw from Delay±Jitter; bytes of one
+	// connection stay in order.
+	Jitter time.Duration
+	// BytesPerSecond bounds the link's throughput; 0 means unbounded.
+	BytesPerSecond int
+}
+
+// A Fault names an ability that a world has or lacks.
+type Fault string
+
+const (
+	KillFault  Fault = "kill"
+	PauseFault Fault = "pause"
+	CutFault   Fault = "cut"
+	DelayFault Fault = "delay"
+	RateFault  Fault = "rate"
+)
+
+// Faults are all that a world is asked about, in the order of reports.
+var Faults = []Fault{CutFault, DelayFault, RateFault, KillFault, PauseFault}
+
+// A Place is where a node lives, told to its Program.
+type Place struct {
+	Node Node
+	// Listen is the TCP address that the node must serve, to peers and
+	// clients alike.
+	Listen string
+	// Peers maps every node, this one too, to the TCP address at which this
+	// node reaches it.
+	Peers map[Node]string
+	// Data is the node's own directory. It survives kill and restart, and is
+	// removed with the cluster.
+	Data string
+}
+
+// A Program is how one node is run.
+type Program struct {
+	// Path is an executable's path, or its name in PATH; empty means this very
+	// binary, which then must hand its hidden "node" arguments to targets.Main.
+	Path string
+	Args []string
+	// Env is added to the harness's own environment, as KEY=value.
+	Env []string
+}
+
+// A Spec is what a world needs to build a cluster.
+type Spec struct {
+	Nodes []Node
+	// Program returns how to run the node that lives at a place. It is asked
+	// at each start.
+	Program func(Place) Program
+	// Logs is a directory that receives <node>/stdout.log and
+	// <node>/stderr.log, appended to over restarts. It must exist.
+	Logs string
+}
+
+// A World builds clusters.
+type World interface {
+	// Name is the one that --world takes: "process".
+	Name() string
+	// Supports returns nil, or why this world cannot inject the fault here, in
+	// a line that says what would help.
+	Supports(Fault) error
+	// Build lays out a cluster without starting a node. Its Close must be
+	// called even after ctx has ended.
+	Build(ctx context.Context, spec Spec) (Cluster, error)
+}
+
+// A Cluster is a set of nodes and the directed links between them. All methods
+// may be called concurrently, except Close.
+type Cluster interface {
+	// Nodes returns the names given in the Spec, in that order.
+	Nodes() []Node
+	// Address is the TCP address at which clients reach the node, whatever
+	// happens to links between nodes. It stays the same over restarts.
+	Address(Node) string
+	// Start runs the node, which must not be running. It returns when the
+	// process exists, not when it serves.
+	Start(context.Context, Node) error
+	// Kill ends the node at once, as SIGKILL does, and returns when it is
+	// gone. Killing one that is not running does nothing; a paused one dies.
+	Kill(context.Context, Node) error
+	// Pause stops the node's execution until Resume; both do nothing if that
+	// is the state already, and fail if the node is not running.
+	Pause(context.Context, Node) error
+	Resume(context.Context, Node) error
+	// SetLinks gives each of the links that condition. It returns when every
+	// byte read from now on obeys it. Bytes that a Silent cut holds back are
+	// delivered when it is lifted, as a retransmission would.
+	SetLinks(ctx context.Context, links []Link, condition Condition) error
+	// State returns what the world itself observes of a node.
+	State(Node) State
+	// Close kills every node and removes everything but the logs. It may be
+	// called more than once.
+	Close() error
+}
+
+// A State is a node's, as its world sees it.
+type State string
+
+const (
+	Down    State = "down" // never started, or killed
+	Running State = "running"
+	Paused  State = "paused"
+	Exited  State = "exited" // ended by itself, which no fault does
+)

@@ -1,0 +1,155 @@
+// Package history holds what the clients of one run told about one system,
+// and what was done to that system meanwhile.
+//
+// It is the leaf of the tree: checkers, statistics and reports are pure
+// functions of what this package reads, so a run can be judged again on another
+// machine, years later, from its directory alone (see Run).
+//
+// # Time
+//
+// Every time is a duration on the harness's one monotonic clock, counted from
+// the beginning of the run. An operation's interval is closed and errs on the
+// wide side: Invoke is stamped before the client is called, Complete after it
+// has returned.
+package history
+
+import (
+	"fmt"
+	"time"
+)
+
+// A Kind says what an operation does.
+type Kind string
+
+// The kinds known to the workloads of this module. A history may hold others;
+// a checker that does not know one says so and does not guess.
+const (
+	Read          Kind = "read"     // Input none; Output the value read, or none: not found
+	Write         Kind = "write"    // Input one value
+	CompareAndSet Kind = "cas"      // Input [expected, new]; a failed one outputs the value it saw, where the system tells
+	Add           Kind = "add"      // Input one element
+	ReadAll       Kind = "read-all" // Output every element
+)
+
+// A Value is what an operation carries in or out: none (nil or empty), one
+// integer, a pair, or the elements of a collection.
+type Value []int64
+
+// Outcome is what is known of an operation's effect.
+type Outcome uint8
+
+const (
+	// Info means that nobody knows: it took effect, will do so at any later
+	// time, or never does. It is the zero value because silence means info.
+	Info Outcome = iota
+	// OK means that the system acknowledged it.
+	OK
+	// Fail means that it certainly did not and will not take effect.
+	Fail
+)
+
+var outcomeNames = [...]string{Info: "info", OK: "ok", Fail: "fail"}
+
+func (o Outcome) String() string {
+	if int(o) < len(outcomeNames) {
+		return outcomeNames[o]
+	}
+	return fmt.Sprintf("outcome(%d)", uint8(o))
+}
+
+// MarshalText writes the outcome as it stands in history.jsonl.
+func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
+
+// UnmarshalText accepts exactly what MarshalText writes.
+func (o *Outcome) UnmarshalText(text []byte) error {
+	for i, name := range outcomeNames {
+		if name == string(text) {
+			*o = Outcome(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("unknown outcome %q (want ok, fail or info)", text)
+}
+
+// An Operation is one call of one client, from invocation to completion.
+type Operation struct {
+	// Process is the logical single-threaded client that called. Its
+	// operations do not overlap, and an info is its last one.
+	Process int `json:"process"`
+	// Node is where the client was pinned; empty if unknown.
+	Node string `json:"node,omitempty"`
+	Kind Kind   `json:"kind"`
+	// Key names the object; histories of different keys are independent.
+	Key    string `json:"key,omitempty"`
+	Input  Value  `json:"input,omitempty"`
+	Output Value  `json:"output,omitempty"`
+	// Invoke and Complete are since the run began. For an info, Complete is
+	// when the client gave up waiting; the operation itself stays concurrent
+	// with everything after Invoke.
+	Invoke   time.Duration `json:"invoke_ns"`
+	Complete time.Duration `json:"complete_ns"`
+	Outcome  Outcome       `json:"outcome"`
+	// Error is the client's, for people. A Fail without one is a precondition
+	// that did not hold: the system answered, and the answer was no.
+	Error string `json:"error,omitempty"`
+}
+
+// A History is everything that the clients of one run told.
+type History struct {
+	// Operations are ordered by Invoke.
+	Operations []Operation
+	// Torn says, in a sentence, how the file was cut off; empty if it was not.
+	// A torn history is still consistent: whatever caused a recorded event is
+	// recorded too (see Recorder).
+	Torn string
+}
+
+// A Phase is a stretch of a run.
+type Phase string
+
+// The phases of a run, in their order.
+const (
+	Quiet    Phase = "quiet"    // clients, no faults
+	Faults   Phase = "faults"   // clients and faults
+	Recovery Phase = "recovery" // everything is healed, clients go on
+	Final    Phase = "final"    // each client's last reads
+	Done     Phase = "done"     // the end of the final phase
+)
+
+// An EventType says what a line of nemesis.jsonl reports.
+type EventType string
+
+const (
+	PhaseBegins EventType = "phase"  // Phase begins at Time
+	Inject      EventType = "inject" // the fault is in force since Time
+	Heal        EventType = "heal"   // the fault is undone since Time
+	Skip        EventType = "skip"   // the fault was planned but not injected: Reason
+	Trouble     EventType = "error"  // injecting or healing failed: Reason
+)
+
+// An Event is a line of nemesis.jsonl: what was done to the cluster, and when.
+type Event struct {
+	// Time is since the run began, when the action had taken effect.
+	Time time.Duration `json:"time_ns"`
+	Type EventType     `json:"type"`
+	// Phase is set on PhaseBegins only.
+	Phase Phase `json:"phase,omitempty"`
+	// Fault numbers the faults of a run from 1 and pairs Inject with Heal.
+	Fault int `json:"fault,omitempty"`
+	// Family is "partition", "kill", "pause".
+	Family string `json:"family,omitempty"`
+	// Shape is how the victims were chosen: "majority-minority", "leader", ….
+	Shape string `json:"shape,omitempty"`
+	// Nodes are the victims of a kill or a pause; for a partition, the nodes
+	// on its smaller side, where it has one.
+	Nodes []string `json:"nodes,omitempty"`
+	// Links are the directed links that the fault cut, as "n1>n2".
+	Links []string `json:"links,omitempty"`
+	// Mode is how the links were cut: "silent" or "reset".
+	Mode string `json:"mode,omitempty"`
+	// Took is how long the action needed, ending at Time.
+	Took time.Duration `json:"took_ns,omitempty"`
+	// Planned is when the schedule wanted it, since the faults phase began.
+	Planned time.Duration `json:"planned_ns,omitempty"`
+	Reason  string        `json:"reason,omitempty"`
+}

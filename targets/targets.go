@@ -1,0 +1,2 @@
+// Package targets lists the built-in systems, one folder a system.
+package targets
