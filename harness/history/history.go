@@ -11,6 +11,35 @@
 // the beginning of the run. An operation's interval is closed and errs on the
 // wide side: Invoke is stamped before the client is called, Complete after it
 // has returned.
+//
+// # The form of history.jsonl
+//
+// JSON, one value a line. The first line is the header, which names the version
+// of the form; each other line is an event, and the last one is the end. An
+// operation is two events: its invocation, and its completion, which is ok,
+// fail or info.
+//
+//	{"rashomon":"history","version":1}
+//	{"time":1200345,"process":3,"type":"invoke","op":"write","key":"x","value":[41],"node":"n1"}
+//	{"time":1310871,"process":4,"type":"invoke","op":"read","key":"x","node":"n2"}
+//	{"time":1900112,"process":3,"type":"ok","op":"write","key":"x"}
+//	{"time":2301460,"process":4,"type":"info","op":"read","key":"x","error":"i/o timeout"}
+//	{"time":2500000,"type":"end"}
+//
+// Every event has time (nanoseconds since the run began, never less than on the
+// line before), process (an integer), type and op (a Kind). A field left out is
+// an empty one: key, value (an array of 64-bit integers: the input of an
+// invocation, the output of a completion), node (invocations only) and error
+// (completions only). A completion repeats the op and key of the invocation
+// that it belongs to: the open one of its process. A process has at most one
+// open operation, and none after an info. Lines are at most 64 MiB long; blank
+// ones are skipped.
+//
+// Without the end line the file has been cut off, perhaps in the middle of a
+// line. Its events are still in causal order (see Recorder); an operation
+// without a completion is info.
+//
+// The file nemesis.jsonl has no header; each line is an Event.
 package history
 
 import (

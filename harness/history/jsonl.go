@@ -1,0 +1,447 @@
+package history
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+const (
+	// Version is of the run directory's layout and of every file in it.
+	Version = 1
+
+	headerLine = `{"rashomon":"history","version":1}` + "\n"
+	lineLimit  = 64 << 20 // bytes of one line
+)
+
+// ReadHistory reads the form described in the package comment. An operation
+// without a completion becomes Info, with Complete the last time in the file.
+// A file that was cut off is accepted, see History.Torn; anything else that is
+// not as described is an error that names the line.
+func ReadHistory(r io.Reader) (History, error) {
+	lines := newLines(r)
+	if err := readHeader(lines); err != nil {
+		return History{}, err
+	}
+	var pairs pairing
+	torn, err := decodeAll(lines, pairs.add)
+	if err != nil {
+		return History{}, err
+	}
+	if torn == "" && !pairs.ended {
+		torn = fmt.Sprintf("the history ends after line %d without an end line", lines.number)
+	}
+	if torn != "" {
+		torn = fmt.Sprintf("%s, as when the harness is killed or the disk is full: the %d events before that were read", torn, pairs.events)
+	}
+	return History{Operations: pairs.finish(), Torn: torn}, nil
+}
+
+// WriteHistory writes what ReadHistory reads. A History that ReadHistory would
+// not return is an error: operations out of order, or overlapping in a process.
+// One that is Torn gets no end line, and so stays torn.
+func WriteHistory(w io.Writer, h History) error {
+	byInvoke := func(a, b Operation) int { return cmp.Compare(a.Invoke, b.Invoke) }
+	if !slices.IsSortedFunc(h.Operations, byInvoke) {
+		return errors.New("cannot write the history: its operations are not ordered by Invoke")
+	}
+	type event struct {
+		op       *Operation
+		complete bool
+		time     time.Duration
+	}
+	events := make([]event, 0, 2*len(h.Operations))
+	for i := range h.Operations {
+		op := &h.Operations[i]
+		events = append(events, event{op, false, op.Invoke}, event{op, true, op.Complete})
+	}
+	slices.SortStableFunc(events, func(a, b event) int { return cmp.Compare(a.time, b.time) })
+
+	out := bufio.NewWriter(w)
+	out.WriteString(headerLine)
+	var pairs pairing
+	var line []byte
+	for _, e := range events {
+		var err error
+		if e.complete {
+			err = pairs.complete(*e.op)
+			line = appendComplete(line[:0], e.op, e.op.Error)
+		} else {
+			err = pairs.invoke(*e.op)
+			line = appendInvoke(line[:0], e.op)
+		}
+		if err != nil {
+			return fmt.Errorf("cannot write the history: %w", err)
+		}
+		out.Write(line)
+	}
+	if h.Torn == "" {
+		out.Write(appendEnd(line[:0], pairs.now))
+	}
+	return out.Flush()
+}
+
+// ReadEvents reads nemesis.jsonl and orders it by Time. A last line that was
+// cut off is left out: the history beside it is torn too, and says so.
+func ReadEvents(r io.Reader) ([]Event, error) {
+	var events []Event
+	_, err := decodeAll(newLines(r), func(e *Event) error {
+		switch e.Type {
+		case PhaseBegins, Inject, Heal, Skip, Trouble:
+		default:
+			return fmt.Errorf("unknown type %q (want phase, inject, heal, skip or error)", e.Type)
+		}
+		if e.Time < 0 {
+			return fmt.Errorf("negative time %d", e.Time)
+		}
+		events = append(events, *e)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(events, func(a, b Event) int { return cmp.Compare(a.Time, b.Time) })
+	return events, nil
+}
+
+// lines are a file's, each with its newline if it has one.
+type lines struct {
+	*bufio.Scanner
+	number int // of the current one, from 1
+}
+
+func newLines(r io.Reader) *lines {
+	scanner := bufio.NewScanner(r)
+	scanner.Buffer(nil, lineLimit)
+	scanner.Split(func(data []byte, atEOF bool) (int, []byte, error) {
+		if end := bytes.IndexByte(data, '\n') + 1; end > 0 {
+			return end, data[:end], nil
+		}
+		if atEOF && len(data) > 0 {
+			return len(data), data, nil
+		}
+		return 0, nil, nil
+	})
+	return &lines{Scanner: scanner}
+}
+
+func (l *lines) Scan() bool {
+	more := l.Scanner.Scan()
+	if more {
+		l.number++
+	}
+	return more
+}
+
+// Err says why there are no more lines; nil if the file ends here.
+func (l *lines) Err() error {
+	err := l.Scanner.Err()
+	if errors.Is(err, bufio.ErrTooLong) {
+		err = fmt.Errorf("longer than %d MiB", lineLimit>>20)
+	}
+	if err != nil {
+		err = fmt.Errorf("line %d: %w", l.number+1, err)
+	}
+	return err
+}
+
+func readHeader(lines *lines) error {
+	var header struct {
+		Rashomon string `json:"rashomon"`
+		Version  int    `json:"version"`
+	}
+	if !lines.Scan() && lines.Err() != nil {
+		return lines.Err()
+	}
+	if err := decode(lines.Bytes(), &header); err != nil || header.Rashomon != "history" {
+		return fmt.Errorf("line 1: not a history: want the header %s", strings.TrimSpace(headerLine))
+	}
+	if header.Version != Version {
+		return fmt.Errorf("line 1: version %d of the history's form is not known: this build reads version %d", header.Version, Version)
+	}
+	return nil
+}
+
+// decodeAll hands all remaining lines to use. Torn says so if the last line
+// was cut off, which leaves something that is not JSON.
+func decodeAll[T any](lines *lines, use func(*T) error) (torn string, err error) {
+	for lines.Scan() {
+		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
+			continue
+		}
+		number := lines.number
+		var value T
+		if err := decode(lines.Bytes(), &value); err != nil {
+			if json.Valid(lines.Bytes()) || lines.Scan() {
+				return "", fmt.Errorf("line %d: %w", number, err)
+			}
+			return fmt.Sprintf("line %d is cut off", number), lines.Err()
+		}
+		if err := use(&value); err != nil {
+			return "", fmt.Errorf("line %d: %w", number, err)
+		}
+	}
+	return "", lines.Err()
+}
+
+// decode accepts one JSON value of known fields, and nothing after it.
+func decode(line []byte, into any) error {
+	decoder := json.NewDecoder(bytes.NewReader(line))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(into); err != nil {
+		return err
+	}
+	if rest := bytes.TrimSpace(line[decoder.InputOffset():]); len(rest) > 0 {
+		return fmt.Errorf("more than one JSON value: %.20q", rest)
+	}
+	return nil
+}
+
+// A record is a line of history.jsonl after the first.
+type record struct {
+	Time    *time.Duration `json:"time"`
+	Process *int           `json:"process"`
+	Type    string         `json:"type"`
+	Kind    Kind           `json:"op"`
+	Key     string         `json:"key"`
+	Value   integers       `json:"value"`
+	Node    string         `json:"node"`
+	Error   string         `json:"error"`
+}
+
+// integers decode as a Value, but null is none of them.
+type integers Value
+
+func (v *integers) UnmarshalJSON(text []byte) error {
+	inner, isArray := bytes.CutPrefix(text, []byte("["))
+	inner, _ = bytes.CutSuffix(inner, []byte("]"))
+	*v = nil
+	if isArray && len(bytes.TrimSpace(inner)) == 0 {
+		return nil
+	}
+	for element := range bytes.SplitSeq(inner, []byte(",")) {
+		integer, err := strconv.ParseInt(string(bytes.TrimSpace(element)), 10, 64)
+		if err != nil || !isArray {
+			return fmt.Errorf("value %.40q is not an array of 64-bit integers", text)
+		}
+		*v = append(*v, integer)
+	}
+	return nil
+}
+
+// A pairing makes operations of events, and refuses what no recorder writes.
+type pairing struct {
+	operations []Operation
+	current    map[int]int // a process's open operation, or retired
+	now        time.Duration
+	events     int
+	ended      bool
+}
+
+const retired = -1
+
+func (p *pairing) add(r *record) error {
+	switch {
+	case r.Time == nil:
+		return errors.New("no time")
+	case r.Type == "end":
+		p.ended = true
+		return p.advance(*r.Time)
+	case p.ended:
+		return errors.New("an event after the end line")
+	case r.Process == nil:
+		return errors.New("no process")
+	}
+	op := Operation{Process: *r.Process, Node: r.Node, Kind: r.Kind, Key: r.Key, Error: r.Error}
+	if r.Type == "invoke" {
+		if r.Error != "" {
+			return errors.New("an invocation with an error")
+		}
+		op.Invoke, op.Input = *r.Time, Value(r.Value)
+		return p.invoke(op)
+	}
+	if err := op.Outcome.UnmarshalText([]byte(r.Type)); err != nil {
+		return fmt.Errorf("unknown type %q (want invoke, ok, fail, info or end)", r.Type)
+	}
+	if r.Node != "" {
+		return errors.New("a completion with a node; it belongs to the invocation")
+	}
+	op.Complete, op.Output = *r.Time, Value(r.Value)
+	return p.complete(op)
+}
+
+// invoke takes all of op but its completion.
+func (p *pairing) invoke(op Operation) error {
+	if op.Kind == "" {
+		return errors.New("no op")
+	}
+	for _, text := range []string{string(op.Kind), op.Key, op.Node} {
+		// Different ones of these would become one when they are written.
+		if strings.ContainsRune(text, utf8.RuneError) {
+			return fmt.Errorf("op, key or node %q is not UTF-8", text)
+		}
+	}
+	switch i, busy := p.current[op.Process]; {
+	case busy && i == retired:
+		return fmt.Errorf("process %d goes on after its info", op.Process)
+	case busy:
+		return fmt.Errorf("process %d invokes %s while its %s is open", op.Process, op.Kind, p.operations[i].Kind)
+	}
+	if p.current == nil {
+		p.current = map[int]int{}
+	}
+	p.current[op.Process] = len(p.operations)
+	op.Complete, op.Outcome, op.Output, op.Error = 0, Info, nil, ""
+	p.operations = append(p.operations, op)
+	p.events++
+	return p.advance(op.Invoke)
+}
+
+// complete takes the completion of op.
+func (p *pairing) complete(op Operation) error {
+	i, busy := p.current[op.Process]
+	if !busy || i == retired {
+		return fmt.Errorf("process %d completes %s without an invocation", op.Process, op.Kind)
+	}
+	if op.Outcome > Fail {
+		return fmt.Errorf("unknown %v", op.Outcome)
+	}
+	open := &p.operations[i]
+	if open.Kind != op.Kind || open.Key != op.Key {
+		return fmt.Errorf("process %d completes %s of key %q, but invoked %s of key %q", op.Process, op.Kind, op.Key, open.Kind, open.Key)
+	}
+	open.Complete, open.Outcome, open.Output, open.Error = op.Complete, op.Outcome, op.Output, op.Error
+	delete(p.current, op.Process)
+	if op.Outcome == Info {
+		p.current[op.Process] = retired
+	}
+	p.events++
+	return p.advance(op.Complete)
+}
+
+func (p *pairing) advance(now time.Duration) error {
+	if now < 0 {
+		return fmt.Errorf("negative time %d", now)
+	}
+	if now < p.now {
+		return fmt.Errorf("time runs backwards, from %d to %d", p.now, now)
+	}
+	p.now = now
+	return nil
+}
+
+func (p *pairing) finish() []Operation {
+	for _, i := range p.current {
+		if i != retired {
+			p.operations[i].Complete = p.now
+			p.operations[i].Error = "no completion recorded"
+		}
+	}
+	return p.operations
+}
+
+func appendInvoke(to []byte, op *Operation) []byte {
+	to = appendHead(to, op.Invoke, op, "invoke")
+	to = appendValue(to, op.Input)
+	to = appendText(to, `,"node":`, op.Node)
+	return append(to, "}\n"...)
+}
+
+func appendComplete(to []byte, op *Operation, failure string) []byte {
+	to = appendHead(to, op.Complete, op, op.Outcome.String())
+	to = appendValue(to, op.Output)
+	to = appendText(to, `,"error":`, failure)
+	return append(to, "}\n"...)
+}
+
+func appendEnd(to []byte, now time.Duration) []byte {
+	return fmt.Appendf(to, `{"time":%d,"type":"end"}`+"\n", now)
+}
+
+func appendHead(to []byte, now time.Duration, op *Operation, what string) []byte {
+	to = append(to, `{"time":`...)
+	to = strconv.AppendInt(to, int64(now), 10)
+	to = append(to, `,"process":`...)
+	to = strconv.AppendInt(to, int64(op.Process), 10)
+	to = append(to, `,"type":"`...)
+	to = append(to, what...)
+	to = append(to, '"')
+	to = appendText(to, `,"op":`, string(op.Kind))
+	return appendText(to, `,"key":`, op.Key)
+}
+
+func appendValue(to []byte, value Value) []byte {
+	for i, integer := range value {
+		if i == 0 {
+			to = append(to, `,"value":[`...)
+		} else {
+			to = append(to, ',')
+		}
+		to = strconv.AppendInt(to, integer, 10)
+	}
+	if len(value) > 0 {
+		to = append(to, ']')
+	}
+	return to
+}
+
+// appendText appends a name and a JSON string, or nothing for an empty one.
+func appendText(to []byte, name, text string) []byte {
+	if text == "" {
+		return to
+	}
+	to = append(to, name...)
+	to = append(to, '"')
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			to = append(to, text[:i]...)
+			return append(appendEscaped(to, text[i:]), '"')
+		}
+	}
+	to = append(to, text...)
+	return append(to, '"')
+}
+
+// appendEscaped escapes whatever does not print, so that hostile text cannot
+// disturb a terminal either. Bytes that are not UTF-8 become U+FFFD.
+func appendEscaped(to []byte, text string) []byte {
+	for _, r := range text {
+		switch {
+		case r == '"' || r == '\\':
+			to = append(to, '\\', byte(r))
+		case r == '\n':
+			to = append(to, `\n`...)
+		case unicode.IsPrint(r):
+			to = utf8.AppendRune(to, r)
+		case r > 0xFFFF:
+			high, low := utf16.EncodeRune(r)
+			to = fmt.Appendf(to, `\u%04x\u%04x`, high, low)
+		default:
+			to = fmt.Appendf(to, `\u%04x`, r)
+		}
+	}
+	return to
+}
+
+// clip shortens an error's text to errorLimit, between two runes.
+func clip(text string) string {
+	if len(text) <= errorLimit {
+		return text
+	}
+	end := errorLimit
+	for end > errorLimit-utf8.UTFMax && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end]
+}
