@@ -1,0 +1,249 @@
+// Package checker judges histories: does one sequential history explain what
+// every client saw? It knows harness/history and nothing else of this module,
+// and is meant to be used alone, on a history from anywhere.
+//
+//	result := checker.CheckRegister(ctx, &history.Run{History: h}, checker.Budget{})
+//
+// # Verdicts
+//
+// Valid and Invalid are proven, everything else is Unknown: an exhausted
+// budget, a cancelled context, an operation that the model does not know. Every
+// violation carries a witness, a few operations that Porcupine has found not
+// linearizable on their own.
+//
+// # What an operation says
+//
+// An acknowledged operation took effect at one moment of its closed interval. A
+// failed one never did; a failed compare-and-set that recorded what it saw
+// instead is a read of that, and one that did not says nothing. A read of
+// unknown outcome says nothing. A write or compare-and-set of unknown outcome
+// may take effect at any moment after its invocation, or never: it returns at
+// infinity. A register holds nothing until it is written.
+//
+// # Witnesses first
+//
+// Keys are independent, so each is judged alone. Two facts carry the design.
+//
+// Unneeded unknowns may go. Call a value needed if an acknowledged operation
+// observed it, or if a compare-and-set of unknown outcome, whose own new value
+// is needed, expects it. An operation of unknown outcome whose value is not
+// needed can be taken out of any order that explains the history: only others
+// of its sort observed it. So dropping them all changes no verdict, and spares
+// Porcupine a factor for each.
+//
+// Closed subsets suffice. A subset of a key's operations is closed if, with an
+// operation that observes a value, it holds every operation that may have
+// written that value. If an order explains the whole, then the same order
+// explains a closed subset: the last write before an observation wrote what was
+// observed, hence it is in the subset, and taking out other operations puts
+// nothing between the two. (An unknown compare-and-set that took no effect in
+// the whole might do so in the subset; it goes to the end, where it harms
+// nobody.) So a closed subset that is not linearizable convicts the whole, and
+// a witness of three operations outweighs a history of a million.
+//
+// Small contradictions are therefore looked for directly, in near-linear time
+// (witness.go). What is found is closed, put before Porcupine, and made smaller
+// as long as it stays closed and not linearizable. Only if nothing is found does
+// the whole key go to Porcupine.
+//
+// # Stale reads
+//
+// Let r be a read that returned v: an acknowledged read, or a failed
+// compare-and-set that recorded what it saw. Then r is stale if there is an
+// acknowledged write or compare-and-set w with w.Complete < r.Invoke, and every
+// write of v that was invoked before r completed, of which there must be one,
+// was acknowledged and completed before w.Invoke. If r returned nothing, any
+// such w suffices. That is: r cannot be ordered together with the acknowledged
+// writes alone. Each read is judged by itself.
+//
+// # Lost commits
+//
+// An acknowledged write or compare-and-set w is lost if what was seen of its key
+// later was older, in one of two ways. Call a value older than w if every write
+// of it that the observer can have seen was acknowledged, and completed before
+// w.Invoke; nothing is older than every w.
+//
+//   - At the end: at least one read of the key was invoked in the final phase,
+//     all of those were invoked after w.Complete, and each returned a value
+//     older than w.
+//   - By a swap: an acknowledged compare-and-set that was invoked after
+//     w.Complete succeeded on a value older than w.
+//
+// These are the certain losses; a history without a final phase knows only the
+// second. A value that was duly overwritten is not lost.
+//
+// # Sets
+//
+// See CheckSet. There, StaleReads counts the reads that miss an element which
+// they had to show and which is not lost, LostCommits the lost elements.
+package checker
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+const resultVersion = 1
+
+// A judge fills in a result's verdict, and what led to it.
+type judge func(ctx context.Context, run *history.Run, budget Budget, result *Result)
+
+// check does what all models share: it validates, measures, holds the time
+// budget and compares with the claim.
+func check(ctx context.Context, run *history.Run, budget Budget, model model, judge judge) Result {
+	began := time.Now()
+	budget.Time = cmp.Or(budget.Time, DefaultBudget.Time)
+	budget.MemoryBytes = cmp.Or(budget.MemoryBytes, DefaultBudget.MemoryBytes)
+	bounded, cancel := context.WithTimeout(ctx, budget.Time)
+	defer cancel()
+
+	result := Result{
+		Version:    resultVersion,
+		Verdict:    Valid,
+		Model:      model.name,
+		Engine:     model.engine,
+		Statistics: Measure(run),
+		Torn:       run.History.Torn,
+	}
+	if reason := model.malformed(run.History.Operations); reason != "" {
+		result.Verdict, result.Reason = Unknown, reason
+	} else {
+		judge(bounded, run, budget, &result)
+	}
+	result.Violations = foremost(result.Violations)
+	result.Vacuous = vacuous(run, result.Statistics)
+	result.AsClaimed = conformance(run.Manifest.Claim, &result)
+	result.Took = time.Since(began)
+	return result
+}
+
+// A model says which operations are understood.
+type model struct {
+	name, engine string
+	kinds        map[history.Kind]arity
+}
+
+// An arity is how many values an operation takes, and at most returns.
+type arity struct{ input, output int }
+
+const unbounded = -1
+
+// malformed describes the first operation that the model does not understand.
+func (m model) malformed(operations []history.Operation) string {
+	for i := range operations {
+		o := &operations[i]
+		problem := ""
+		want, known := m.kinds[o.Kind]
+		switch {
+		case !known:
+			problem = "is of a kind that the model does not know"
+		case len(o.Input) != want.input:
+			problem = fmt.Sprintf("has %d input values (want %d)", len(o.Input), want.input)
+		case want.output != unbounded && len(o.Output) > want.output:
+			problem = fmt.Sprintf("has %d output values (want at most %d)", len(o.Output), want.output)
+		case o.Outcome > history.Fail:
+			problem = fmt.Sprintf("has the outcome %d (want ok, fail or info)", o.Outcome)
+		case o.Outcome != history.Info && o.Complete < o.Invoke:
+			problem = "completes before it is invoked"
+		default:
+			continue
+		}
+		return fmt.Sprintf("operation %d (p%d %q %q at %s) %s; a %s history cannot be judged with it",
+			i+1, o.Process, o.Kind, o.Key, seconds(o.Invoke), problem, m.name)
+	}
+	return ""
+}
+
+// foremost cuts violations to MaxViolations so that each anomaly keeps its
+// earliest, and orders them by time.
+func foremost(violations []Violation) []Violation {
+	byTime := func(a, b Violation) int { return cmp.Compare(a.At(), b.At()) }
+	slices.SortStableFunc(violations, byTime)
+	if len(violations) <= MaxViolations {
+		return violations
+	}
+	type ranked struct {
+		rank int
+		Violation
+	}
+	seen := map[Anomaly]int{}
+	all := make([]ranked, len(violations))
+	for i, v := range violations {
+		all[i] = ranked{seen[v.Anomaly], v}
+		seen[v.Anomaly]++
+	}
+	slices.SortStableFunc(all, func(a, b ranked) int { return cmp.Compare(a.rank, b.rank) })
+	kept := make([]Violation, MaxViolations)
+	for i := range kept {
+		kept[i] = all[i].Violation
+	}
+	slices.SortStableFunc(kept, byTime)
+	return kept
+}
+
+// Fewer operations than enough, or a smaller share of them than enoughShare,
+// test nothing.
+const (
+	enough      = 10
+	enoughShare = 0.01
+)
+
+// vacuous says why the run tested nothing; empty if it did.
+func vacuous(run *history.Run, s Statistics) string {
+	wanted := run.Manifest.Nemesis
+	landed := slices.ContainsFunc(run.Events, func(e history.Event) bool { return e.Type == history.Inject })
+	observed := slices.ContainsFunc(run.History.Operations, func(o history.Operation) bool {
+		switch o.Kind {
+		case history.Read, history.ReadAll:
+			return o.Outcome == history.OK
+		case history.CompareAndSet:
+			return o.Outcome == history.OK || o.Outcome == history.Fail && len(o.Output) > 0
+		}
+		return false
+	})
+	switch {
+	case s.OK == 0:
+		return fmt.Sprintf("None of %d operations succeeded.", s.Operations)
+	case s.OK < enough:
+		return fmt.Sprintf("Only %d of %d operations succeeded; fewer than %d test nothing.", s.OK, s.Operations, enough)
+	case float64(s.OK) < enoughShare*float64(s.Operations):
+		return fmt.Sprintf("Only %d of %d operations succeeded, less than 1 %%.", s.OK, s.Operations)
+	case !observed:
+		return "No read succeeded, so nothing was observed."
+	case wanted != "" && wanted != "none" && !landed:
+		return fmt.Sprintf("The nemesis %q was asked for, and no fault landed.", wanted)
+	}
+	return ""
+}
+
+// conformance compares a result with a claim. A proven breach of the claim is
+// one however little else was tested; short of that, a run that is unknown or
+// vacuous decides nothing.
+func conformance(claim history.Claim, result *Result) Conformance {
+	if result.Verdict == Invalid {
+		for _, v := range result.Violations {
+			if !slices.Contains(claim.Expect, string(v.Anomaly)) {
+				return NotAsClaimed
+			}
+		}
+	}
+	if result.Verdict == Unknown || result.Vacuous != "" {
+		return Undecided
+	}
+	return AsClaimed
+}
+
+// phaseBegins returns when a phase began; never if it did not.
+func phaseBegins(run *history.Run, phase history.Phase) time.Duration {
+	for _, e := range run.Events {
+		if e.Type == history.PhaseBegins && e.Phase == phase {
+			return e.Time
+		}
+	}
+	return never
+}

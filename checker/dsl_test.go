@@ -1,0 +1,108 @@
+package checker
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+// parse reads a history, one operation or event a line, times in seconds:
+//
+//	p1 n1 write x 1 [0,10] ok
+//	p2 n2 read x -> 1 [2,3] ok
+//	p3 n3 cas x 1 2 -> 5 [4,5] fail
+//	p4 n1 read-all s -> 1 2 3 [6,7] info
+//	final at 20
+//	partition n1 from 3 to 8
+func parse(t testing.TB, text string) *history.Run {
+	t.Helper()
+	run := &history.Run{}
+	run.Manifest.Nodes = []string{"n1", "n2", "n3"}
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		fields := strings.Fields(line)
+		switch {
+		case line == "":
+		case fields[0] == "final":
+			run.Events = append(run.Events, history.Event{Time: parseSeconds(t, fields[2]), Type: history.PhaseBegins, Phase: history.Final})
+		case fields[0] == "partition":
+			e := history.Event{Time: parseSeconds(t, fields[3]), Type: history.Inject, Fault: len(run.Events) + 1, Family: "partition", Nodes: []string{fields[1]}}
+			for _, n := range run.Manifest.Nodes {
+				if n != fields[1] {
+					e.Links = append(e.Links, n+">"+fields[1], fields[1]+">"+n)
+				}
+			}
+			heal := history.Event{Time: parseSeconds(t, fields[5]), Type: history.Heal, Fault: e.Fault, Family: "partition"}
+			run.Events = append(run.Events, e, heal)
+		default:
+			run.History.Operations = append(run.History.Operations, parseOperation(t, line))
+		}
+	}
+	slices.SortStableFunc(run.History.Operations, func(a, b history.Operation) int { return int(a.Invoke - b.Invoke) })
+	slices.SortStableFunc(run.Events, func(a, b history.Event) int { return int(a.Time - b.Time) })
+	return run
+}
+
+func parseOperation(t testing.TB, line string) history.Operation {
+	t.Helper()
+	head, rest, ok := strings.Cut(line, " [")
+	span, outcome, ok2 := strings.Cut(rest, "] ")
+	from, to, ok3 := strings.Cut(span, ",")
+	if !ok || !ok2 || !ok3 {
+		t.Fatalf("cannot read %q", line)
+	}
+	o := history.Operation{Invoke: parseSeconds(t, from), Complete: parseSeconds(t, to)}
+	if err := o.Outcome.UnmarshalText([]byte(outcome)); err != nil {
+		t.Fatalf("%q: %v", line, err)
+	}
+	input, output, _ := strings.Cut(head, "->")
+	fields := strings.Fields(input)
+	if _, err := fmt.Sscanf(fields[0], "p%d", &o.Process); err != nil {
+		t.Fatalf("%q: %v", line, err)
+	}
+	o.Node, o.Kind, o.Key = fields[1], history.Kind(fields[2]), fields[3]
+	o.Input, o.Output = parseValue(t, fields[4:]), parseValue(t, strings.Fields(output))
+	return o
+}
+
+func parseValue(t testing.TB, fields []string) history.Value {
+	t.Helper()
+	var v history.Value
+	for _, f := range fields {
+		n, err := strconv.ParseInt(f, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v = append(v, n)
+	}
+	return v
+}
+
+func parseSeconds(t testing.TB, text string) time.Duration {
+	t.Helper()
+	s, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(s * float64(time.Second))
+}
+
+// brief writes an operation as parse reads it, without process and node.
+func brief(o history.Operation) string {
+	text := string(o.Kind)
+	for _, n := range o.Input {
+		text += fmt.Sprintf(" %d", n)
+	}
+	if len(o.Output) > 0 {
+		text += " ->"
+		for _, n := range o.Output {
+			text += fmt.Sprintf(" %d", n)
+		}
+	}
+	return text
+}

@@ -1,0 +1,247 @@
+package checker
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+// A story is a confirmed violation, to be told.
+type story struct {
+	anomaly Anomaly
+	key     string
+	// told are the operations that matter, in the roles that contradiction
+	// gives them; nil where there is none.
+	told    []*history.Operation
+	witness []history.Operation
+	// elements are those that matter of a set.
+	elements []int64
+}
+
+// maxTold bounds the operations that a sentence tells of.
+const maxTold = 4
+
+func (s story) violation(run *history.Run) Violation {
+	return Violation{Anomaly: s.anomaly, Key: s.key, Witness: s.witness, Sentence: s.sentence(run)}
+}
+
+func (c contradiction) story(key string) story {
+	s := story{anomaly: c.anomaly, key: key}
+	for _, step := range c.told {
+		if step == nil {
+			s.told = append(s.told, nil)
+		} else {
+			s.told = append(s.told, step.operation)
+		}
+	}
+	for _, step := range c.witness {
+		s.witness = append(s.witness, *step.operation)
+	}
+	return s
+}
+
+// sentence tells the story, and which faults were in force then.
+func (s story) sentence(run *history.Run) string {
+	var text string
+	o := s.told[0]
+	when := o.Invoke
+	switch s.anomaly {
+	case StaleRead:
+		newer := s.told[1]
+		text = fmt.Sprintf("%s at %s, %s after %s", s.did(o), seconds(o.Invoke), seconds(o.Invoke-newer.Complete), s.had(newer))
+	case LostCommit:
+		newer := s.told[1]
+		when = newer.Complete
+		text = fmt.Sprintf("%s at %s, yet %s at %s: a commit is lost", s.had(newer), seconds(newer.Complete), s.did(o), seconds(o.Invoke))
+	case PhantomRead:
+		text = fmt.Sprintf("%s at %s, %s", s.did(o), seconds(o.Complete), s.nowhere(run, o, s.told[1]))
+	case DoubleSwap:
+		text = fmt.Sprintf("%s and %s: both replaced the one %d", s.dated(o), s.dated(s.told[1]), o.Input[0])
+	case Resurrection:
+		text = fmt.Sprintf("%s, after %s", s.dated(o), s.dated(s.told[1]))
+		if early := s.told[2]; early != nil {
+			text += fmt.Sprintf(", and before that %s", s.dated(early))
+		}
+		text += ": an overwritten value came back"
+	default:
+		var all []string
+		for _, o := range s.told[:min(maxTold, len(s.told))] {
+			all = append(all, s.dated(o))
+		}
+		text = "no order explains that " + strings.Join(all, ", that ")
+		if more := len(s.told) - maxTold; more > 0 {
+			text += fmt.Sprintf(", and %d more", more)
+		}
+	}
+	return text + faults(run, when) + "."
+}
+
+// name is the key's, for people.
+func (s story) name() string {
+	if s.key == "" {
+		return "the register"
+	}
+	return s.key
+}
+
+// did says what an operation was and who did it: "p7 read k3 = 41 from n3".
+func (s story) did(o *history.Operation) string {
+	asked := "" // of unknown outcome
+	if o.Outcome == history.Info {
+		asked = ", with unknown outcome"
+	}
+	switch {
+	case o.Kind == history.Read && len(o.Output) == 0:
+		return fmt.Sprintf("p%d found no %s%s", o.Process, s.name(), place(" on ", o))
+	case o.Kind == history.Read:
+		return fmt.Sprintf("p%d read %s = %d%s", o.Process, s.name(), o.Output[0], place(" from ", o))
+	case o.Kind == history.CompareAndSet && o.Outcome == history.Fail:
+		return fmt.Sprintf("a failed compare-and-set of p%d saw %s = %d%s", o.Process, s.name(), o.Output[0], place(" on ", o))
+	case o.Kind == history.ReadAll:
+		return fmt.Sprintf("p%d read a set%s%s", o.Process, s.contents(o), place(" from ", o))
+	case o.Kind == history.Write:
+		return fmt.Sprintf("p%d wrote %s = %d%s%s", o.Process, s.name(), o.Input[0], place(" on ", o), asked)
+	case o.Kind == history.CompareAndSet:
+		return fmt.Sprintf("p%d swapped %s from %d to %d%s%s", o.Process, s.name(), o.Input[0], o.Input[1], place(" on ", o), asked)
+	default:
+		return fmt.Sprintf("p%d added %d%s%s", o.Process, o.Input[0], place(" on ", o), asked)
+	}
+}
+
+// had says the same of an operation that came first: "n1 had acknowledged
+// k3 = 57 to p2".
+func (s story) had(o *history.Operation) string {
+	node := o.Node
+	if node == "" {
+		node = "the system"
+	}
+	switch o.Kind {
+	case history.Write:
+		return fmt.Sprintf("%s had acknowledged %s = %d to p%d", node, s.name(), o.Input[0], o.Process)
+	case history.CompareAndSet:
+		return fmt.Sprintf("%s had acknowledged the swap of %s from %d to %d to p%d", node, s.name(), o.Input[0], o.Input[1], o.Process)
+	case history.Add:
+		return fmt.Sprintf("%s had acknowledged %d to p%d", node, o.Input[0], o.Process)
+	default:
+		return fmt.Sprintf("p%d had read a set%s%s", o.Process, s.contents(o), place(" from ", o))
+	}
+}
+
+// dated is did, with the time.
+func (s story) dated(o *history.Operation) string {
+	at := o.Complete
+	if o.Outcome == history.Info {
+		at = o.Invoke
+	}
+	return s.did(o) + " at " + seconds(at)
+}
+
+// contents says which of the elements that matter a set has.
+func (s story) contents(o *history.Operation) string {
+	var with, without []string
+	for _, e := range s.elements {
+		if slices.Contains(o.Output, e) {
+			with = append(with, fmt.Sprint(e))
+		} else {
+			without = append(without, fmt.Sprint(e))
+		}
+	}
+	text := ""
+	if len(with) > 0 {
+		text = " with " + strings.Join(with, " ")
+	}
+	if len(without) > 0 {
+		text += " without " + strings.Join(without, " ")
+	}
+	return text
+}
+
+// nowhere says why what o observed had not been written: late was invoked too
+// late, or else it failed or was never invoked.
+func (s story) nowhere(run *history.Run, o, late *history.Operation) string {
+	if late != nil {
+		return fmt.Sprintf("%s before %s was invoked", seconds(late.Invoke-o.Complete), s.intent(late))
+	}
+	var observed int64
+	switch {
+	case o.Kind == history.ReadAll:
+		observed = s.elements[0]
+	case o.Kind == history.CompareAndSet && o.Outcome != history.Fail:
+		observed = o.Input[0]
+	default:
+		observed = o.Output[0]
+	}
+	for i := range run.History.Operations {
+		w := &run.History.Operations[i]
+		if w.Key == o.Key && w.Outcome == history.Fail && len(w.Input) > 0 && w.Input[len(w.Input)-1] == observed {
+			return fmt.Sprintf("but %s had failed at %s", s.intent(w), seconds(w.Complete))
+		}
+	}
+	return fmt.Sprintf("but nobody ever wrote %d", observed)
+}
+
+// intent names what an operation was to do: "p2's write of k3 = 57".
+func (s story) intent(o *history.Operation) string {
+	switch o.Kind {
+	case history.Write:
+		return fmt.Sprintf("p%d's write of %s = %d%s", o.Process, s.name(), o.Input[0], place(" on ", o))
+	case history.CompareAndSet:
+		return fmt.Sprintf("p%d's swap of %s from %d to %d%s", o.Process, s.name(), o.Input[0], o.Input[1], place(" on ", o))
+	default:
+		return fmt.Sprintf("p%d's add of %d%s", o.Process, o.Input[0], place(" on ", o))
+	}
+}
+
+func place(preposition string, o *history.Operation) string {
+	if o.Node == "" {
+		return ""
+	}
+	return preposition + o.Node
+}
+
+// faults says which were in force at a time; nothing if the run has no events.
+func faults(run *history.Run, at time.Duration) string {
+	if len(run.Events) == 0 {
+		return ""
+	}
+	inForce := map[int]string{}
+	for _, e := range run.Events {
+		switch {
+		case e.Time > at:
+		case e.Type == history.Inject:
+			inForce[e.Fault] = fmt.Sprintf("%s in force since %s", describeFault(run, e), seconds(e.Time))
+		case e.Type == history.Heal:
+			delete(inForce, e.Fault)
+		}
+	}
+	if len(inForce) == 0 {
+		return "; no fault was in force"
+	}
+	var all []string
+	for _, e := range run.Events { // in their order
+		if text, ok := inForce[e.Fault]; ok && e.Type == history.Inject && e.Time <= at {
+			all = append(all, text)
+			delete(inForce, e.Fault)
+		}
+	}
+	return "; " + strings.Join(all, ", ")
+}
+
+// describeFault names a fault and its victims: "partition (n1 | n2 n3)".
+func describeFault(run *history.Run, e history.Event) string {
+	switch {
+	case len(e.Nodes) == 0 && e.Shape == "":
+		return e.Family
+	case len(e.Nodes) == 0:
+		return fmt.Sprintf("%s (%s)", e.Family, e.Shape)
+	case len(e.Links) == 0:
+		return fmt.Sprintf("%s of %s", e.Family, strings.Join(e.Nodes, " "))
+	}
+	others := slices.DeleteFunc(slices.Clone(run.Manifest.Nodes), func(n string) bool { return slices.Contains(e.Nodes, n) })
+	return fmt.Sprintf("%s (%s | %s)", e.Family, strings.Join(e.Nodes, " "), strings.Join(others, " "))
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.3f s", d.Seconds()) }

@@ -1,0 +1,119 @@
+package checker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+	"golang.org/x/sync/semaphore"
+)
+
+// never is when an operation of unknown outcome returns.
+const never = time.Duration(math.MaxInt64)
+
+// A transition is an operation as its model sees it.
+type transition[S comparable] interface {
+	// interval is closed; the end may be never.
+	interval() (call, ret time.Duration)
+	// apply returns the state after the operation, or false if it cannot have
+	// answered what it did in that state.
+	apply(S) (S, bool)
+}
+
+// A memory is the budget that all searches of one check share.
+type memory struct {
+	*semaphore.Weighted
+	bytes int64
+}
+
+func newMemory(bytes uint64) *memory {
+	bounded := int64(min(bytes, math.MaxInt64))
+	return &memory{semaphore.NewWeighted(bounded), bounded}
+}
+
+// errMemory means that a search would have outgrown its memory budget.
+var errMemory = errors.New("memory budget exhausted")
+
+// configurationBytes is what Porcupine holds for each configuration that it
+// has visited, of a history of n operations: a bit for each of them, the state,
+// a slot in its cache and one on its stack; doubled, because the garbage
+// collector lets the heap grow to twice what lives.
+func configurationBytes(n int) int64 { return 2 * (int64(n)/8 + 240) }
+
+// linearizable asks Porcupine whether an order of the operations, starting from
+// the zero state, explains them all. An error means that it could not tell:
+// ctx's own, or errMemory.
+//
+// Porcupine takes neither a context nor a memory limit, but it asks the model at
+// every step. A model that refuses every step makes it unwind at once, so it
+// can be stopped there, and no goroutine stays behind, as one does after its
+// time-out. The model also knows how much Porcupine remembers: a configuration
+// for each step that succeeds, unless Equal then finds it in the cache.
+func linearizable[S comparable, T transition[S]](ctx context.Context, memory *memory, operations []T) (bool, error) {
+	size := configurationBytes(len(operations))
+	held := size * int64(len(operations)) // the least that a linearizable history needs
+	if held > memory.bytes || held < 0 {
+		return false, errMemory
+	}
+	if err := memory.Acquire(ctx, held); err != nil {
+		return false, err
+	}
+	defer func() { memory.Release(held) }()
+
+	entries := make([]porcupine.Operation, len(operations))
+	for i, o := range operations {
+		call, ret := o.interval()
+		entries[i] = porcupine.Operation{Input: o, Call: int64(call), Return: int64(ret)}
+	}
+	var used int64
+	var stopped error
+	decided := porcupine.CheckOperations(porcupine.Model{
+		Init: func() any { var zero S; return zero },
+		Step: func(state, input, _ any) (bool, any) {
+			if stopped == nil {
+				stopped = ctx.Err()
+			}
+			if stopped != nil {
+				return false, state
+			}
+			after, possible := input.(T).apply(state.(S))
+			if !possible {
+				return false, state
+			}
+			if used += size; used > held {
+				more := max(size, 1<<20)
+				if !memory.TryAcquire(more) {
+					stopped = errMemory
+					return false, state
+				}
+				held += more
+			}
+			return true, after
+		},
+		Equal: func(a, b any) bool {
+			if a != b {
+				return false
+			}
+			used -= size
+			return true
+		},
+	}, entries)
+	return decided, stopped
+}
+
+// exhausted says in one line why linearizable could not tell, and what to do.
+func exhausted(err error, what string, operations int, budget Budget) string {
+	switch {
+	case errors.Is(err, errMemory):
+		return fmt.Sprintf("%s: Porcupine needs more than the memory budget of %d MiB for %d operations, at least %d MiB; raise it, or spread the operations over more keys",
+			what, budget.MemoryBytes>>20, operations, (configurationBytes(operations)*int64(operations))>>20)
+	case errors.Is(err, context.Canceled):
+		return fmt.Sprintf("%s: the check was cancelled before %d operations were decided; run it again", what, operations)
+	default:
+		return fmt.Sprintf("%s: %d operations were not decided within their share of the time budget of %s; raise it, or spread the operations over more keys",
+			what, operations, budget.Time)
+	}
+}

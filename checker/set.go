@@ -1,0 +1,472 @@
+package checker
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+var setModel = model{
+	name:   "set",
+	engine: "set-full",
+	kinds: map[history.Kind]arity{
+		history.Add:     {input: 1, output: 1},
+		history.ReadAll: {input: 0, output: unbounded},
+	},
+}
+
+// CheckSet judges a history of sets that only grow: add and read-all, each key
+// by itself. Elements must be unique: added at most once, failed adds apart.
+//
+// # What becomes of an element
+//
+// As in Jepsen's set-full, each element is followed alone. It is known from the
+// earliest completion of its acknowledged add or of a read that shows it, and
+// every acknowledged read that is invoked after that must show it.
+//
+//   - ok: known, and no read that had to show it misses it, and some read shows it.
+//   - lost: known, missed by a read that had to show it, and shown by none that
+//     completed after that, or after the final phase began, whichever is
+//     earlier. (Jepsen compares invocations; an overlapping read that shows the
+//     element is given the benefit of the doubt here.)
+//   - stale: known, missed by a read that had to show it, and not lost.
+//   - never read: acknowledged, and no read either shows it or had to.
+//   - unexpected: shown by a read that completed before its add was invoked, or
+//     without any add that did not fail.
+//   - recovered: of unknown outcome, shown, and not lost; also counted as ok or stale.
+//
+// # Is it linearizable?
+//
+// Following elements alone is not enough: two reads may each miss what the other
+// shows. A history of a growing set is linearizable iff no element is
+// unexpected, the reads are a chain by inclusion, and real time agrees with the
+// only possible order: each read after the smaller ones, each add between the
+// last read without its element and the first with it. If an operation returns
+// before another is called that must come earlier in this order, then, looking
+// at what the two are, some element is lost, stale or unexpected, or else both
+// are adds, and a read shows the later element without the earlier.
+func CheckSet(ctx context.Context, run *history.Run, budget Budget) Result {
+	return check(ctx, run, budget, setModel, judgeSets)
+}
+
+// maxNamed bounds the elements of a sort that a SetResult names.
+const maxNamed = 100
+
+func judgeSets(ctx context.Context, run *history.Run, budget Budget, result *Result) {
+	byKey := map[string][]*history.Operation{}
+	for i := range run.History.Operations {
+		o := &run.History.Operations[i]
+		byKey[o.Key] = append(byKey[o.Key], o)
+	}
+	result.Set = &SetResult{}
+	result.Keys = len(byKey)
+	memory := newMemory(budget.MemoryBytes)
+	var delays []time.Duration
+	first := never
+	for _, key := range slices.Sorted(maps.Keys(byKey)) {
+		s, reason := newGrowingSet(key, phaseBegins(run, history.Final), byKey[key])
+		if reason == "" {
+			if err := s.follow(ctx); err != nil {
+				reason = exhausted(err, fmt.Sprintf("set %q", key), len(byKey[key]), budget)
+			}
+		}
+		if reason != "" {
+			result.KeysUnknown++
+			result.Reason = cmp.Or(result.Reason, reason)
+			continue
+		}
+		delays = append(delays, s.count(result)...)
+		found, err := s.stories(ctx, memory)
+		switch {
+		case len(found) > 0:
+			result.KeysInvalid++
+			first = min(first, s.first())
+			for _, story := range found {
+				v := story.violation(run)
+				first = min(first, v.At())
+				result.Violations = append(result.Violations, v)
+			}
+		case err != nil:
+			result.KeysUnknown++
+			result.Reason = cmp.Or(result.Reason, exhausted(err, fmt.Sprintf("set %q", key), len(byKey[key]), budget))
+		}
+	}
+	slices.Sort(delays)
+	result.Set.StaleMedian, result.Set.StaleMax = percentile(delays, 50), percentile(delays, 100)
+	switch {
+	case result.KeysInvalid > 0:
+		result.Verdict, result.Reason, result.FirstViolation = Invalid, "", first
+	case result.KeysUnknown > 0:
+		result.Verdict = Unknown
+	}
+}
+
+// A growingSet is the history of one set.
+type growingSet struct {
+	key      string
+	final    time.Duration
+	elements []*element // by add's invocation, then those never added
+	reads    []*read    // acknowledged, by invocation
+	stale    int        // reads that miss what is stale
+}
+
+type element struct {
+	number int64
+	add    *history.Operation // that did not fail; nil if there is none
+	// known is the operation that first proved it present, nil if none does.
+	known *history.Operation
+	// early is the first read that shows it without reason.
+	early *history.Operation
+	// missedFirst and missed are the first and the last read, by invocation,
+	// that had to show it and do not.
+	missedFirst, missed *history.Operation
+	// shown is the completion of the last read that shows it.
+	shown time.Duration
+	fate  fate
+}
+
+// A read is one acknowledged read-all.
+type read struct {
+	operation *history.Operation
+	shows     []*element // distinct
+	missed    []*element // that it had to show
+}
+
+type fate int
+
+const (
+	untold fate = iota // of unknown outcome, and never seen
+	fine
+	lost
+	stale
+	neverRead
+	unexpected
+)
+
+// newGrowingSet indexes operations, or says why they cannot be judged.
+func newGrowingSet(key string, final time.Duration, operations []*history.Operation) (*growingSet, string) {
+	s := &growingSet{key: key, final: final}
+	elements := map[int64]*element{}
+	get := func(number int64) *element {
+		e := elements[number]
+		if e == nil {
+			e = &element{number: number, shown: -never}
+			elements[number] = e
+			s.elements = append(s.elements, e)
+		}
+		return e
+	}
+	operations = slices.Clone(operations)
+	slices.SortStableFunc(operations, func(a, b *history.Operation) int { return cmp.Compare(a.Invoke, b.Invoke) })
+	for _, o := range operations {
+		if o.Kind != history.Add || o.Outcome == history.Fail {
+			continue
+		}
+		e := get(o.Input[0])
+		if e.add != nil {
+			return nil, fmt.Sprintf("set %q: element %d is added twice, at %s and at %s; the set checker needs unique elements",
+				key, e.number, seconds(e.add.Invoke), seconds(o.Invoke))
+		}
+		e.add = o
+		if o.Outcome == history.OK {
+			e.known = o
+		}
+	}
+	for _, o := range operations {
+		if o.Kind != history.ReadAll || o.Outcome != history.OK {
+			continue
+		}
+		r := &read{operation: o}
+		numbers := slices.Clone(o.Output)
+		slices.Sort(numbers)
+		for _, number := range slices.Compact(numbers) {
+			r.shows = append(r.shows, get(number))
+		}
+		s.reads = append(s.reads, r)
+	}
+	return s, ""
+}
+
+// follow settles every element's fate.
+func (s *growingSet) follow(ctx context.Context) error {
+	for _, r := range s.reads {
+		o := r.operation
+		for _, e := range r.shows {
+			if e.known == nil || o.Complete < e.known.Complete {
+				e.known = o
+			}
+			if e.early == nil && (e.add == nil || o.Complete < e.add.Invoke) {
+				e.early = o
+			}
+			e.shown = max(e.shown, o.Complete)
+		}
+	}
+	var known []*element
+	for _, e := range s.elements {
+		if e.known != nil {
+			known = append(known, e)
+		}
+	}
+	slices.SortStableFunc(known, func(a, b *element) int { return cmp.Compare(a.known.Complete, b.known.Complete) })
+	for _, r := range s.reads {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		shows := make(map[*element]bool, len(r.shows))
+		for _, e := range r.shows {
+			shows[e] = true
+		}
+		for _, e := range known {
+			if e.known.Complete >= r.operation.Invoke {
+				break
+			}
+			if !shows[e] {
+				r.missed = append(r.missed, e)
+				e.missed = r.operation
+				e.missedFirst = cmp.Or(e.missedFirst, r.operation)
+			}
+		}
+	}
+	for _, e := range s.elements {
+		e.fate = e.settle(s.final)
+	}
+	return nil
+}
+
+// settle returns the element's fate; final is when the final phase began.
+func (e *element) settle(final time.Duration) fate {
+	switch {
+	case e.early != nil:
+		return unexpected
+	case e.known == nil:
+		return untold
+	case e.missed == nil && e.shown == -never:
+		return neverRead
+	case e.missed == nil:
+		return fine
+	case e.shown < min(e.missed.Invoke, final):
+		return lost
+	default:
+		return stale
+	}
+}
+
+// count adds the set to the result, and returns its stale delays.
+func (s *growingSet) count(result *Result) (delays []time.Duration) {
+	set := result.Set
+	name := func(names *[]int64, e *element) {
+		if len(*names) < maxNamed {
+			*names = append(*names, e.number)
+		}
+	}
+	for _, e := range s.elements {
+		if e.add != nil {
+			set.Attempted++
+			if e.add.Outcome == history.OK {
+				set.Acknowledged++
+			} else if e.fate == fine || e.fate == stale {
+				set.Recovered++
+			}
+		}
+		switch e.fate {
+		case fine:
+			set.OK++
+		case lost:
+			set.Lost++
+			name(&set.LostElements, e)
+		case stale:
+			set.Stale++
+			name(&set.StaleElements, e)
+			delays = append(delays, e.missed.Invoke-e.known.Complete)
+		case neverRead:
+			set.NeverRead++
+		case unexpected:
+			set.Unexpected++
+			name(&set.UnexpectedElements, e)
+		}
+	}
+	result.LostCommits += set.Lost
+	for _, r := range s.reads {
+		if slices.ContainsFunc(r.missed, func(e *element) bool { return e.fate == stale }) {
+			result.StaleReads++
+		}
+	}
+	return delays
+}
+
+// stories returns confirmed violations: at most perKey of each anomaly. The
+// error says why none could be confirmed.
+func (s *growingSet) stories(ctx context.Context, memory *memory) ([]story, error) {
+	var suspects []story
+	for _, e := range s.elements {
+		if suspect, ok := e.suspect(s.key); ok {
+			suspects = append(suspects, suspect)
+		}
+	}
+	if len(suspects) == 0 {
+		suspects = s.disorder()
+	}
+	slices.SortStableFunc(suspects, func(a, b story) int { return cmp.Compare(a.told[0].Complete, b.told[0].Complete) })
+	var found []story
+	shown := map[Anomaly]int{}
+	var failed error
+	for _, suspect := range suspects {
+		if shown[suspect.anomaly] == perKey {
+			continue
+		}
+		explained, err := suspect.confirm(ctx, memory)
+		if err != nil {
+			failed = err
+		} else if !explained {
+			found = append(found, suspect)
+			shown[suspect.anomaly]++
+		}
+	}
+	return found, failed
+}
+
+// first is when the first read completed that misses or shows what it must not;
+// never if there is none.
+func (s *growingSet) first() time.Duration {
+	first := never
+	for _, e := range s.elements {
+		for _, o := range []*history.Operation{e.missedFirst, e.early} {
+			if o != nil {
+				first = min(first, o.Complete)
+			}
+		}
+	}
+	return first
+}
+
+// suspect returns the story of an element that had an ill fate.
+func (e *element) suspect(key string) (story, bool) {
+	s := story{key: key, elements: []int64{e.number}}
+	var add *history.Operation // if it is not what made the element known
+	if e.known != e.add {
+		add = e.add
+	}
+	switch e.fate {
+	case lost:
+		s.anomaly, s.told = LostCommit, []*history.Operation{e.missed, e.known, add}
+	case stale:
+		s.anomaly, s.told = StaleRead, []*history.Operation{e.missedFirst, e.known, add}
+	case unexpected:
+		s.anomaly, s.told = PhantomRead, []*history.Operation{e.early, e.add}
+	default:
+		return s, false
+	}
+	return s, true
+}
+
+// disorder returns what is wrong between elements, if nothing is with each.
+func (s *growingSet) disorder() []story {
+	reads := slices.Clone(s.reads)
+	slices.SortStableFunc(reads, func(a, b *read) int { return cmp.Compare(len(a.shows), len(b.shows)) })
+	level := map[*element]int{} // the first of reads that shows it
+	for i, r := range reads {
+		shows := make(map[*element]bool, len(r.shows))
+		for _, e := range r.shows {
+			shows[e] = true
+			if _, ok := level[e]; !ok {
+				level[e] = i
+			}
+		}
+		if i == 0 {
+			continue
+		}
+		smaller := reads[i-1]
+		for _, a := range smaller.shows {
+			if shows[a] {
+				continue
+			}
+			for _, b := range r.shows { // one of them smaller does not show
+				if !slices.Contains(smaller.shows, b) {
+					return []story{s.muddle([]*history.Operation{a.add, b.add, smaller.operation, r.operation}, a, b)}
+				}
+			}
+		}
+	}
+	// Elements by the read that first shows them: an add must not have returned
+	// before the add of an element that an earlier read shows was called.
+	shown := slices.DeleteFunc(slices.Clone(s.elements), func(e *element) bool { _, ok := level[e]; return !ok && e.known == nil })
+	for _, e := range shown {
+		if _, ok := level[e]; !ok {
+			level[e] = len(reads)
+		}
+	}
+	slices.SortStableFunc(shown, func(a, b *element) int { return cmp.Compare(level[a], level[b]) })
+	var latest, below *element // the one whose add was called last: up to here, and of smaller levels
+	for i, e := range shown {
+		if i > 0 && level[shown[i-1]] < level[e] {
+			below = latest
+		}
+		if below != nil && e.add.Outcome == history.OK && e.add.Complete < below.add.Invoke {
+			return []story{s.muddle([]*history.Operation{e.add, below.add, reads[level[below]].operation}, e, below)}
+		}
+		if latest == nil || e.add.Invoke > latest.add.Invoke {
+			latest = e
+		}
+	}
+	return nil
+}
+
+// muddle is the story of operations that disagree about two elements.
+func (s *growingSet) muddle(told []*history.Operation, a, b *element) story {
+	return story{anomaly: Disorder, key: s.key, told: told, elements: []int64{a.number, b.number}}
+}
+
+// confirm asks Porcupine whether the story's operations are explained, and makes
+// them its witness. Reads are restricted to the elements that matter: if the
+// whole is linearizable, then so is the part that is about these.
+func (s *story) confirm(ctx context.Context, memory *memory) (explained bool, err error) {
+	var steps []*setStep
+	for _, o := range s.told {
+		if o == nil {
+			continue
+		}
+		part := *o
+		part.Output = nil
+		step := &setStep{call: o.Invoke, ret: o.Complete}
+		for i, number := range s.elements {
+			if o.Kind == history.Add && o.Input[0] == number || o.Kind == history.ReadAll && slices.Contains(o.Output, number) {
+				step.has[i] = true
+				if o.Kind == history.ReadAll {
+					part.Output = append(part.Output, number)
+				}
+			}
+		}
+		step.adds = o.Kind == history.Add
+		if o.Outcome == history.Info {
+			step.ret = never
+		}
+		steps = append(steps, step)
+		s.witness = append(s.witness, part)
+	}
+	slices.SortStableFunc(s.witness, func(a, b history.Operation) int { return cmp.Compare(a.Invoke, b.Invoke) })
+	return linearizable[contents](ctx, memory, steps)
+}
+
+// contents says which of a story's elements, two at most, a set holds.
+type contents [2]bool
+
+// A setStep adds what it has, or has seen exactly that.
+type setStep struct {
+	call, ret time.Duration
+	adds      bool
+	has       contents
+}
+
+func (s *setStep) interval() (call, ret time.Duration) { return s.call, s.ret }
+
+func (s *setStep) apply(held contents) (contents, bool) {
+	if !s.adds {
+		return held, held == s.has
+	}
+	return contents{held[0] || s.has[0], held[1] || s.has[1]}, true
+}
