@@ -1,0 +1,293 @@
+//go:build linux || darwin
+
+// Package process is the world of operating-system processes on loopback. It
+// needs no privileges and nothing installed.
+//
+// # Nodes
+//
+// A node is a process in a process group of its own, with a data directory on
+// the real file system. It must stay in the foreground: once it ends, whatever
+// is left of its group is killed. Its working directory is its data directory,
+// so that core dumps and the like go when that goes. Its stdin is a pipe that
+// the harness never writes to; it ends when the harness does. Its stdout and
+// stderr are the log files themselves, which therefore outlive a killed
+// harness.
+//
+// # Links
+//
+// For every ordered pair of nodes the harness listens on a port of its own, and
+// tells only the first node of it, as the address of the second. What arrives
+// there is passed on to the second node, and each direction of each connection
+// obeys the directed link that it travels: a connection from n1 to n2 carries
+// bytes over n1>n2 and answers over n2>n1. A link does to bytes what a network
+// does to packets, as far as an application on TCP can tell:
+//
+//   - A silent cut holds bytes, and the news of a closed connection, until it
+//     is lifted; TCP would retransmit them. New connections need both directions
+//     and are held as well. The kernel has accepted them already, so connect
+//     succeeds and then nothing happens. One that its source gives up while it
+//     is held never reaches the destination, as a lost SYN would not.
+//   - A reset cut resets the connections that use the link, either way, and any
+//     new one at once.
+//   - Delay and rate apply to bytes and to closing. The handshake is not delayed.
+//   - A node that is down refuses; its peers see a reset, clients the refusal.
+//
+// Bytes that the proxy has written to the destination's kernel have arrived.
+// Clients connect to nodes directly, past all links.
+//
+// # Ports
+//
+// A node has the same port for life, and while it is down nobody listens there:
+// a client must be refused, which is a definite failure. Nobody else may take
+// the port meanwhile. The harness therefore holds it in a way that does not
+// listen, beside the node's own listener (see reserve), from Build to Close, so
+// that there is no moment at which the port is up for grabs. Nodes' ports lie
+// below the ephemeral range where possible; inside it, a client that dials a
+// port where nobody listens can end up connected to itself.
+//
+// # Leaving nothing behind
+//
+// Close ends the nodes and removes their data. If the harness is killed, the
+// guardian does it.
+package process
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rashomon-io/rashomon/harness/cluster"
+)
+
+// maxNodes bounds a cluster: n nodes need n·(n-1) listeners.
+const maxNodes = 64
+
+// closeTimeout bounds how long Close waits for a killed node to be gone. Only
+// a process stuck in the kernel takes longer than milliseconds.
+const closeTimeout = 30 * time.Second
+
+// World returns the world of processes. It injects every fault of package
+// cluster.
+func World() cluster.World { return world{} }
+
+type world struct{}
+
+func (world) Name() string { return "process" }
+
+func (world) Supports(fault cluster.Fault) error {
+	switch fault {
+	case cluster.CutFault, cluster.DelayFault, cluster.RateFault, cluster.KillFault, cluster.PauseFault:
+		return nil
+	}
+	return fmt.Errorf("processes on loopback know no fault %q; try another world", fault)
+}
+
+func (world) Build(ctx context.Context, spec cluster.Spec) (cluster.Cluster, error) {
+	if err := validate(spec); err != nil {
+		return nil, fmt.Errorf("cannot build a cluster of processes: %w", err)
+	}
+	l := &loopback{names: slices.Clone(spec.Nodes), nodes: map[cluster.Node]*node{}, links: map[cluster.Link]*link{}}
+	if err := l.build(ctx, spec); err != nil {
+		return nil, errors.Join(fmt.Errorf("cannot build a cluster of processes: %w", err), l.Close())
+	}
+	return l, nil
+}
+
+func validate(spec cluster.Spec) error {
+	if len(spec.Nodes) < 1 || len(spec.Nodes) > maxNodes {
+		return fmt.Errorf("%d nodes (want 1 to %d)", len(spec.Nodes), maxNodes)
+	}
+	for i, name := range spec.Nodes {
+		// The name becomes a directory's, and is what a Link is written with.
+		if name == "." || !filepath.IsLocal(name) || filepath.Base(name) != name {
+			return fmt.Errorf("%q cannot name a node (want a name such as n1)", name)
+		}
+		if slices.Contains(spec.Nodes[:i], name) {
+			return fmt.Errorf("two nodes are named %q", name)
+		}
+	}
+	if spec.Program == nil {
+		return errors.New("no program to run")
+	}
+	info, err := os.Stat(spec.Logs)
+	if err != nil {
+		return fmt.Errorf("the directory for logs: %w", err)
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("the directory for logs: %s is a file", spec.Logs)
+	}
+	return nil
+}
+
+// loopback is a cluster.Cluster of processes on 127.0.0.1.
+type loopback struct {
+	names    []cluster.Node
+	nodes    map[cluster.Node]*node
+	links    map[cluster.Link]*link
+	proxies  []*proxy
+	data     string // parent of the nodes' data directories
+	guardian *guardian
+
+	closing  sync.Once
+	closeErr error
+}
+
+func (l *loopback) build(ctx context.Context, spec cluster.Spec) error {
+	// The guardian is told of the directory before it exists, so that there is
+	// no moment at which a killed harness would leave it.
+	data := filepath.Join(os.TempDir(), "rashomon-"+rand.Text())
+	var err error
+	if l.guardian, err = newGuardian(data); err != nil {
+		return err
+	}
+	if err := os.Mkdir(data, 0o700); err != nil {
+		return err
+	}
+	l.data = data
+	logs, err := filepath.Abs(spec.Logs)
+	if err != nil {
+		return err
+	}
+	for _, name := range l.names {
+		n := &node{program: spec.Program, logs: filepath.Join(logs, name), guardian: l.guardian, state: cluster.Down}
+		n.place = cluster.Place{Node: name, Data: filepath.Join(data, name), Peers: map[cluster.Node]string{}}
+		if n.place.Listen, n.port, err = reservePort(); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		l.nodes[name] = n
+		n.place.Peers[name] = n.place.Listen
+		if err := errors.Join(os.Mkdir(n.place.Data, 0o700), os.MkdirAll(n.logs, 0o777)); err != nil {
+			return err
+		}
+	}
+	for from, to := range pairs(l.names) {
+		l.links[cluster.Link{From: from, To: to}] = newLink()
+	}
+	for from, to := range pairs(l.names) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		there, back := l.links[cluster.Link{From: from, To: to}], l.links[cluster.Link{From: to, To: from}]
+		p, err := newProxy(l.nodes[to].place.Listen, there, back)
+		if err != nil {
+			return fmt.Errorf("link %s>%s: %w", from, to, err)
+		}
+		l.proxies = append(l.proxies, p)
+		l.nodes[from].place.Peers[to] = p.address()
+	}
+	return nil
+}
+
+// pairs yields every ordered pair of different nodes.
+func pairs(nodes []cluster.Node) func(yield func(from, to cluster.Node) bool) {
+	return func(yield func(from, to cluster.Node) bool) {
+		for _, from := range nodes {
+			for _, to := range nodes {
+				if from != to && !yield(from, to) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (l *loopback) Nodes() []cluster.Node { return slices.Clone(l.names) }
+
+func (l *loopback) Address(name cluster.Node) string {
+	if n := l.nodes[name]; n != nil {
+		return n.place.Listen
+	}
+	return ""
+}
+
+func (l *loopback) State(name cluster.Node) cluster.State {
+	if n := l.nodes[name]; n != nil {
+		return n.currentState()
+	}
+	return cluster.Down
+}
+
+func (l *loopback) Start(ctx context.Context, name cluster.Node) error {
+	return l.act(ctx, "start", name, (*node).start)
+}
+
+func (l *loopback) Kill(ctx context.Context, name cluster.Node) error {
+	return l.act(ctx, "kill", name, (*node).kill)
+}
+
+func (l *loopback) Pause(ctx context.Context, name cluster.Node) error {
+	return l.act(ctx, "pause", name, (*node).pause)
+}
+
+func (l *loopback) Resume(ctx context.Context, name cluster.Node) error {
+	return l.act(ctx, "resume", name, (*node).resume)
+}
+
+func (l *loopback) act(ctx context.Context, verb string, name cluster.Node, action func(*node, context.Context) error) error {
+	n := l.nodes[name]
+	if n == nil {
+		return fmt.Errorf("cannot %s %q: no such node", verb, name)
+	}
+	if err := action(n, ctx); err != nil {
+		return fmt.Errorf("cannot %s %s: %w", verb, name, err)
+	}
+	return nil
+}
+
+func (l *loopback) SetLinks(_ context.Context, links []cluster.Link, condition cluster.Condition) error {
+	if err := validateCondition(condition); err != nil {
+		return err
+	}
+	for _, which := range links {
+		if l.links[which] == nil {
+			return fmt.Errorf("cannot set link %s: no such link", which)
+		}
+	}
+	for _, which := range links {
+		l.links[which].set(condition)
+	}
+	for _, p := range l.proxies {
+		if p.isReset() {
+			p.reset()
+		}
+	}
+	return nil
+}
+
+func (l *loopback) Close() error {
+	l.closing.Do(func() { l.closeErr = l.close() })
+	return l.closeErr
+}
+
+func (l *loopback) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	// Nodes first, all at once, so that none lives to see another's links break.
+	failures := make(chan error, len(l.nodes))
+	for _, n := range l.nodes {
+		go func() { failures <- n.close(ctx) }()
+	}
+	var errs []error
+	for range l.nodes {
+		errs = append(errs, <-failures)
+	}
+	for _, p := range l.proxies {
+		p.stop()
+	}
+	for _, p := range l.proxies {
+		p.wait()
+	}
+	if l.data != "" {
+		errs = append(errs, os.RemoveAll(l.data))
+	}
+	if l.guardian != nil {
+		errs = append(errs, l.guardian.dismiss())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,393 @@
+//go:build linux || darwin
+
+package process
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rashomon-io/rashomon/harness/cluster"
+)
+
+func TestSupportsAllFaults(t *testing.T) {
+	for _, fault := range []cluster.Fault{cluster.CutFault, cluster.DelayFault, cluster.RateFault, cluster.KillFault, cluster.PauseFault} {
+		if err := World().Supports(fault); err != nil {
+			t.Error(err)
+		}
+	}
+	if World().Supports("earthquake") == nil {
+		t.Error("supports a fault that it does not know")
+	}
+}
+
+func TestBuildRefusesBadSpecs(t *testing.T) {
+	logs := t.TempDir()
+	file := filepath.Join(logs, "file")
+	must(t, os.WriteFile(file, nil, 0o666))
+	for name, test := range map[string]struct {
+		spec cluster.Spec
+		want string
+	}{
+		"no nodes":    {cluster.Spec{Program: testProgram, Logs: logs}, "0 nodes"},
+		"many nodes":  {cluster.Spec{Nodes: cluster.Names(65), Program: testProgram, Logs: logs}, "65 nodes"},
+		"twins":       {cluster.Spec{Nodes: []cluster.Node{"n1", "n1"}, Program: testProgram, Logs: logs}, "two nodes"},
+		"no name":     {cluster.Spec{Nodes: []cluster.Node{""}, Program: testProgram, Logs: logs}, "cannot name"},
+		"here":        {cluster.Spec{Nodes: []cluster.Node{"."}, Program: testProgram, Logs: logs}, "cannot name"},
+		"escape":      {cluster.Spec{Nodes: []cluster.Node{".."}, Program: testProgram, Logs: logs}, "cannot name"},
+		"path":        {cluster.Spec{Nodes: []cluster.Node{"a/b"}, Program: testProgram, Logs: logs}, "cannot name"},
+		"no program":  {cluster.Spec{Nodes: cluster.Names(1), Logs: logs}, "no program"},
+		"no logs":     {cluster.Spec{Nodes: cluster.Names(1), Program: testProgram, Logs: filepath.Join(logs, "none")}, "no such file"},
+		"logs a file": {cluster.Spec{Nodes: cluster.Names(1), Program: testProgram, Logs: file}, "is a file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := World().Build(t.Context(), test.spec)
+			if err == nil {
+				c.Close()
+			}
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v does not say %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestEndedContextBuildsNothing(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := World().Build(ctx, cluster.Spec{Nodes: cluster.Names(3), Program: testProgram, Logs: t.TempDir()})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error is %v", err)
+	}
+	left, err := os.ReadDir(os.TempDir())
+	if err != nil || len(left) > 0 {
+		t.Errorf("left %v, %v", left, err)
+	}
+}
+
+// The links are measured from inside: one node asks another.
+func TestNodesMeetOverLinks(t *testing.T) {
+	c, _ := build(t, 3, testProgram)
+	start(t, c)
+	ask := func(from, to cluster.Node, timeout time.Duration) (string, error) {
+		return request(c.Address(from), "ask "+to, timeout)
+	}
+	for from, to := range pairs(c.Nodes()) {
+		if got, err := ask(from, to, 10*time.Second); got != "pong from "+to {
+			t.Fatalf("%s asks %s: %q, %v", from, to, got, err)
+		}
+	}
+	for name, cut := range map[string][]cluster.Link{
+		"there": {{From: "n1", To: "n2"}},
+		"back":  {{From: "n2", To: "n1"}},
+		"both":  {{From: "n1", To: "n2"}, {From: "n2", To: "n1"}},
+	} {
+		t.Run("silent "+name, func(t *testing.T) {
+			must(t, c.SetLinks(t.Context(), cut, cluster.Condition{Cut: cluster.Silent}))
+			answer := make(chan string, 1)
+			go func() {
+				got, err := ask("n1", "n2", 10*time.Second)
+				if err != nil {
+					got = err.Error()
+				}
+				answer <- got
+			}()
+			select {
+			case got := <-answer:
+				t.Errorf("n1 asked n2 over a cut link: %q", got)
+			case <-time.After(100 * time.Millisecond):
+			}
+			for _, to := range []cluster.Node{"n1", "n2"} {
+				if got, err := ask("n3", to, 10*time.Second); got != "pong from "+to {
+					t.Errorf("n3 asks %s past the cut: %q, %v", to, got, err)
+				}
+			}
+			must(t, c.SetLinks(t.Context(), cut, cluster.Condition{}))
+			if got := <-answer; got != "pong from n2" {
+				t.Errorf("after the heal: %q", got)
+			}
+		})
+		t.Run("reset "+name, func(t *testing.T) {
+			must(t, c.SetLinks(t.Context(), cut, cluster.Condition{Cut: cluster.Reset}))
+			if got, err := ask("n1", "n2", 10*time.Second); !strings.Contains(got, "reset") && !strings.Contains(got, "pipe") {
+				t.Errorf("over a link cut by reset: %q, %v", got, err)
+			}
+			must(t, c.SetLinks(t.Context(), cut, cluster.Condition{}))
+			if got, err := ask("n1", "n2", 10*time.Second); got != "pong from n2" {
+				t.Errorf("after the heal: %q, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestSetLinksRefusesWholly(t *testing.T) {
+	c, _ := build(t, 2, testProgram)
+	good := cluster.Link{From: "n1", To: "n2"}
+	silent := cluster.Condition{Cut: cluster.Silent}
+	for name, test := range map[string]struct {
+		links     []cluster.Link
+		condition cluster.Condition
+	}{
+		"no such link": {[]cluster.Link{good, {From: "n1", To: "n9"}}, silent},
+		"to itself":    {[]cluster.Link{good, {From: "n1", To: "n1"}}, silent},
+		"unknown cut":  {[]cluster.Link{good}, cluster.Condition{Cut: "scissors"}},
+		"delay":        {[]cluster.Link{good}, cluster.Condition{Delay: -1}},
+		"jitter":       {[]cluster.Link{good}, cluster.Condition{Jitter: -1}},
+		"rate":         {[]cluster.Link{good}, cluster.Condition{BytesPerSecond: -1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if c.SetLinks(t.Context(), test.links, test.condition) == nil {
+				t.Error("accepted")
+			}
+			if got := c.links[good].current.Load().Condition; got != (cluster.Condition{}) {
+				t.Errorf("the good link has got %+v", got)
+			}
+		})
+	}
+}
+
+func TestKillAndRestartKeepDataAndAddress(t *testing.T) {
+	c, logs := build(t, 2, testProgram)
+	start(t, c)
+	address := c.Address("n1")
+	if got, err := request(address, "put 42", 10*time.Second); got != "<nil>" {
+		t.Fatalf("put: %q, %v", got, err)
+	}
+	for range 3 {
+		must(t, c.Kill(t.Context(), "n1"))
+		if got := c.State("n1"); got != cluster.Down {
+			t.Errorf("killed, and it is %s", got)
+		}
+		if _, err := net.Dial("tcp4", address); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("a dead node answers a client with %v", err)
+		}
+		if got, err := request(c.Address("n2"), "ask n1", 10*time.Second); !strings.Contains(got, "reset") && !strings.Contains(got, "pipe") {
+			t.Errorf("a dead node answers a peer with %q, %v", got, err)
+		}
+		must(t, c.Kill(t.Context(), "n1")) // does nothing
+		must(t, c.Start(t.Context(), "n1"))
+		if got := c.State("n1"); got != cluster.Running {
+			t.Errorf("started, and it is %s", got)
+		}
+		if c.Start(t.Context(), "n1") == nil {
+			t.Error("a running node was started")
+		}
+		awaitServing(t, c, "n1")
+		if got, err := request(c.Address("n1"), "get", 10*time.Second); got != "42" || c.Address("n1") != address {
+			t.Errorf("after the restart: %q, %v, at %s", got, err, c.Address("n1"))
+		}
+		if got, err := request(c.Address("n2"), "ask n1", 10*time.Second); got != "pong from n1" {
+			t.Errorf("after the restart, a peer gets %q, %v", got, err)
+		}
+	}
+	for name, want := range map[string]int{"stdout.log": 4, "stderr.log": 4 + 3} { // starts, and ends
+		text, err := os.ReadFile(filepath.Join(logs, "n1", name))
+		if got := strings.Count(string(text), "--- n1 "); got != want || err != nil {
+			t.Errorf("%s has %d marks, want %d; %v\n%s", name, got, want, err, text)
+		}
+	}
+}
+
+// While a node is down, its port is nobody else's, and the node itself can have
+// it back.
+func TestPortIsHeld(t *testing.T) {
+	c, _ := build(t, 1, testProgram)
+	_, port, err := net.SplitHostPort(c.Address("n1"))
+	must(t, err)
+	number, err := net.LookupPort("tcp", port)
+	must(t, err)
+	if number < lowestPort || number >= highestPort {
+		t.Errorf("port %d lies outside [%d, %d)", number, lowestPort, highestPort)
+	}
+	for range 2 { // never started, killed
+		if held, err := reserve(number); err == nil {
+			held.Close()
+			t.Error("another harness got the port")
+		}
+		if _, err := net.Dial("tcp4", c.Address("n1")); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("a client got %v", err)
+		}
+		start(t, c)
+		must(t, c.Kill(t.Context(), "n1"))
+	}
+	must(t, c.Close())
+	held, err := reserve(number)
+	if err != nil {
+		t.Fatalf("the port is still held after Close: %v", err)
+	}
+	held.Close()
+}
+
+func TestPause(t *testing.T) {
+	c, _ := build(t, 1, testProgram)
+	if c.Pause(t.Context(), "n1") == nil || c.Resume(t.Context(), "n1") == nil {
+		t.Error("a node that never ran was paused or resumed")
+	}
+	start(t, c)
+	must(t, c.Resume(t.Context(), "n1")) // does nothing
+	for range 3 {
+		must(t, c.Pause(t.Context(), "n1"))
+		must(t, c.Pause(t.Context(), "n1")) // does nothing
+		if got := c.State("n1"); got != cluster.Paused {
+			t.Errorf("paused, and it is %s", got)
+		}
+		if got, err := request(c.Address("n1"), "ping", 50*time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("a paused node answered %q, %v", got, err)
+		}
+		must(t, c.Resume(t.Context(), "n1"))
+		if got, err := request(c.Address("n1"), "ping", 10*time.Second); got != "pong from n1" || c.State("n1") != cluster.Running {
+			t.Errorf("resumed, it is %s and answers %q, %v", c.State("n1"), got, err)
+		}
+	}
+	must(t, c.Pause(t.Context(), "n1"))
+	must(t, c.Kill(t.Context(), "n1"))
+	if got := c.State("n1"); got != cluster.Down {
+		t.Errorf("paused and killed, and it is %s", got)
+	}
+	must(t, c.Start(t.Context(), "n1"))
+	awaitServing(t, c, "n1")
+}
+
+func TestNodeThatEndsByItself(t *testing.T) {
+	for name, test := range map[string]struct {
+		script string
+		want   []string
+	}{
+		"status": {"echo first >&2; echo out of luck >&2; echo >&2; exit 7", []string{"exited with status 7", " s after start: out of luck; see "}},
+		"signal": {"kill -s SEGV $$", []string{"ended by signal 11"}},
+		"quiet":  {"exit 0", []string{"exited with status 0", " s after start; see "}},
+		"family": {"sleep 300 & exit 1", []string{"exited with status 1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, logs := build(t, 1, func(cluster.Place) cluster.Program {
+				return cluster.Program{Path: "sh", Args: []string{"-c", test.script}}
+			})
+			for range 2 { // it can be started again
+				must(t, c.Start(t.Context(), "n1"))
+				eventually(t, "exited", func() bool { return c.State("n1") == cluster.Exited })
+				err := c.Pause(t.Context(), "n1")
+				for _, want := range append(test.want, filepath.Join(logs, "n1", "stderr.log")) {
+					if err == nil || !strings.Contains(err.Error(), want) {
+						t.Errorf("error %q does not say %q", err, want)
+					}
+				}
+				if groupRuns(c.nodes["n1"].life.pid) {
+					t.Error("its group is still there")
+				}
+				must(t, c.Kill(t.Context(), "n1")) // does nothing
+				if got := c.State("n1"); got != cluster.Exited {
+					t.Errorf("it is %s", got)
+				}
+			}
+		})
+	}
+}
+
+func TestProgramThatCannotRun(t *testing.T) {
+	c, _ := build(t, 1, func(cluster.Place) cluster.Program { return cluster.Program{Path: "no-such-program"} })
+	if err := c.Start(t.Context(), "n1"); err == nil || !strings.Contains(err.Error(), "no-such-program") {
+		t.Errorf("error %v does not name the program", err)
+	}
+	if err := c.Start(t.Context(), "n9"); err == nil || !strings.Contains(err.Error(), "n9") {
+		t.Errorf("error %v does not name the node", err)
+	}
+	if got := c.State("n1"); got != cluster.Down {
+		t.Errorf("it is %s", got)
+	}
+}
+
+// A node under a shell: the shell dies at once, and its child holds the port.
+func TestKillReachesTheWholeGroup(t *testing.T) {
+	c, _ := build(t, 1, func(place cluster.Place) cluster.Program {
+		program := testProgram(place)
+		executable, _ := os.Executable()
+		return cluster.Program{Path: "sh", Args: append([]string{"-c", `"$0" "$@" & wait`, executable}, program.Args...)}
+	})
+	for range 5 {
+		start(t, c)
+		must(t, c.Kill(t.Context(), "n1"))
+		if _, err := net.Dial("tcp4", c.Address("n1")); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("after the kill, a client got %v", err)
+		}
+	}
+}
+
+func TestManyStartsDoNotCollide(t *testing.T) {
+	const clusters, nodes, starts = 8, 5, 3 // 120
+	var group sync.WaitGroup
+	for range clusters {
+		c, _ := build(t, nodes, testProgram)
+		for _, name := range c.Nodes() {
+			group.Go(func() {
+				for range starts {
+					if err := c.Start(t.Context(), name); err != nil {
+						t.Error(err)
+						return
+					}
+					for end := time.Now().Add(20 * time.Second); ; {
+						got, err := request(c.Address(name), "ping", 10*time.Second)
+						if err == nil && got == "pong from "+name {
+							break
+						}
+						if c.State(name) != cluster.Running || time.Now().After(end) {
+							t.Errorf("%s is %s: %v", name, c.State(name), c.Pause(t.Context(), name))
+							return
+						}
+					}
+					if err := c.Kill(t.Context(), name); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+	}
+	group.Wait()
+}
+
+func TestCloseLeavesNothing(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	before := runtime.NumGoroutine()
+	for range 3 {
+		c, _ := build(t, 5, testProgram)
+		start(t, c)
+		must(t, c.Pause(t.Context(), "n2"))
+		must(t, c.SetLinks(t.Context(), []cluster.Link{{From: "n1", To: "n3"}}, cluster.Condition{Cut: cluster.Silent}))
+		conn, err := net.Dial("tcp4", c.nodes["n1"].place.Peers["n3"]) // held for good
+		must(t, err)
+		defer conn.Close()
+		pids := []int{c.guardian.reaper.Process.Pid}
+		for _, n := range c.nodes {
+			pids = append(pids, n.life.pid)
+		}
+		must(t, c.Close())
+		must(t, c.Close())
+		for _, pid := range pids {
+			if err := syscall.Kill(pid, 0); err != syscall.ESRCH {
+				t.Errorf("process %d is still there: %v", pid, err)
+			}
+		}
+		for _, name := range c.Nodes() {
+			if got := c.State(name); got != cluster.Down {
+				t.Errorf("%s is %s", name, got)
+			}
+			if err := c.Start(t.Context(), name); !errors.Is(err, errClosed) {
+				t.Errorf("started after Close: %v", err)
+			}
+		}
+	}
+	left, err := os.ReadDir(os.TempDir())
+	if err != nil || len(left) > 0 {
+		t.Errorf("left %v, %v", left, err)
+	}
+	eventually(t, "goroutines end", func() bool { return runtime.NumGoroutine() <= before })
+}

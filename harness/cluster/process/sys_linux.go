@@ -1,0 +1,93 @@
+package process
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// groupLeader makes a process group, and dies with the thread that forks.
+func groupLeader() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// awaitExit returns when the child has ended, and leaves it to be reaped.
+func awaitExit(pid int) {
+	for unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+	}
+}
+
+// stopped reports whether every thread of the process is stopped.
+func stopped(pid int) bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	return len(threads) > 0 && !slices.ContainsFunc(threads, func(thread string) bool {
+		state, _ := readStat(thread)
+		return !strings.ContainsRune("Tt"+dead, state)
+	})
+}
+
+// groupRuns reports whether a process of the group is left. A zombie does not
+// count: in a container, there is often nobody who would reap it.
+func groupRuns(group int) bool {
+	if unix.Kill(-group, 0) != nil {
+		return false
+	}
+	processes, _ := filepath.Glob("/proc/[0-9]*/stat")
+	return slices.ContainsFunc(processes, func(process string) bool {
+		state, of := readStat(process)
+		return of == group && !strings.ContainsRune(dead, state)
+	})
+}
+
+const dead = "ZX" // the states of what does not run any more
+
+// readStat returns the state of a process or thread, and its group (proc(5)).
+// One that has gone meanwhile is dead.
+func readStat(path string) (state rune, group int) {
+	state = 'X'
+	if stat, err := os.ReadFile(path); err == nil {
+		// "pid (name) state parent group …", where the name may hold anything.
+		fmt.Sscanf(string(stat[bytes.LastIndexByte(stat, ')')+1:]), " %c %d %d", &state, new(int), &group)
+	}
+	return state, group
+}
+
+// reserve holds a TCP port by a socket that is bound and never listens. Bound
+// without SO_REUSEADDR, it fails if anybody has the port; given the option
+// afterwards, it lets a listener that has the option too, as servers do, bind
+// beside it (Linux, inet_csk_bind_conflict). The kernel gives the port to
+// nobody who does not ask for it, and while only this socket has it,
+// connections are refused.
+func reserve(port int) (io.Closer, error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socket", err)
+	}
+	socket := os.NewFile(uintptr(fd), "reservation of port "+strconv.Itoa(port))
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		socket.Close()
+		return nil, os.NewSyscallError("bind", err)
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+		socket.Close()
+		return nil, os.NewSyscallError("setsockopt", err)
+	}
+	return socket, nil
+}
+
+// ephemeralPorts returns the first port that the kernel gives out by itself.
+func ephemeralPorts() int {
+	first := highestPort
+	if text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range"); err == nil {
+		fmt.Sscan(string(text), &first)
+	}
+	return first
+}
