@@ -102,6 +102,10 @@ type Client interface {
 	Close() error
 }
 
+// ErrPrecondition is the error of an operation whose precondition did not hold:
+// the system answered, and the answer was no. It is definite.
+var ErrPrecondition = Definite(errors.New("the precondition did not hold"))
+
 // Definite marks an error of a client call as certain: the system did not do
 // it and will not do it later. Any other error means that nobody knows.
 //
@@ -142,8 +146,8 @@ type Workload interface {
 }
 
 // Invoke carries out one operation and returns its output. A nil error means
-// ok, a Definite one fail, any other info. A Definite error with an output is a
-// precondition that did not hold because of what was there instead.
+// ok, a Definite one fail, any other info. With ErrPrecondition, the output is what
+// was there instead, or nothing where the system does not tell.
 type Invoke func(context.Context, history.Operation) (history.Value, error)
 
 // A Worker is the seat of one process after another. Workers have streams of
@@ -190,8 +194,8 @@ type Stage struct {
 	World    cluster.World
 	Duration time.Duration // of the faults phase
 	Rand     *rand.Rand
-	// Leader returns the node that leads now. An error is a reason to skip a
-	// fault that needs one.
+	// Leader returns the node that leads now; nil if the system has no leader,
+	// ever. An error is a reason to skip a fault that needs one.
 	Leader func(context.Context) (cluster.Node, error)
 	// Record stamps the event with the run's clock and writes it down. It may
 	// be called concurrently.

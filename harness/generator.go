@@ -1,0 +1,119 @@
+package harness
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+// GeneratorFunc is a generator without state of its own.
+type GeneratorFunc func(*Turn) (history.Operation, bool)
+
+// Next calls the function.
+func (f GeneratorFunc) Next(turn *Turn) (history.Operation, bool) { return f(turn) }
+
+// Weighted is a part of a Mix.
+type Weighted struct {
+	Weight    int // ≥ 0
+	Generator Generator
+}
+
+// Mix draws each operation from one of the parts, as often as its weight says.
+// A part that ends leaves the mix; the mix ends with its last part.
+func Mix(r *rand.Rand, parts ...Weighted) Generator {
+	parts = append([]Weighted(nil), parts...)
+	return GeneratorFunc(func(turn *Turn) (history.Operation, bool) {
+		for {
+			total := 0
+			for _, part := range parts {
+				total += part.Weight
+			}
+			if total == 0 {
+				return history.Operation{}, false
+			}
+			draw, chosen := r.IntN(total), 0
+			for draw >= parts[chosen].Weight {
+				draw -= parts[chosen].Weight
+				chosen++
+			}
+			if operation, ok := parts[chosen].Generator.Next(turn); ok {
+				return operation, true
+			}
+			parts[chosen].Weight = 0
+		}
+	})
+}
+
+// OnKeys gives each operation the key that pick returns.
+func OnKeys(pick func(*Turn) string, generator Generator) Generator {
+	return GeneratorFunc(func(turn *Turn) (history.Operation, bool) {
+		operation, ok := generator.Next(turn)
+		if ok {
+			operation.Key = pick(turn)
+		}
+		return operation, ok
+	})
+}
+
+// Limit ends the generator after count operations.
+func Limit(count int, generator Generator) Generator {
+	return GeneratorFunc(func(turn *Turn) (history.Operation, bool) {
+		if count <= 0 {
+			return history.Operation{}, false
+		}
+		count--
+		return generator.Next(turn)
+	})
+}
+
+// Until ends the generator when that much time has passed since the run began.
+func Until(end time.Duration, generator Generator) Generator {
+	return GeneratorFunc(func(turn *Turn) (history.Operation, bool) {
+		if turn.Now >= end {
+			return history.Operation{}, false
+		}
+		operation, ok := generator.Next(turn)
+		return operation, ok && turn.At < end
+	})
+}
+
+// Then plays one generator after the other: phases.
+func Then(generators ...Generator) Generator {
+	return GeneratorFunc(func(turn *Turn) (history.Operation, bool) {
+		for len(generators) > 0 {
+			if operation, ok := generators[0].Next(turn); ok {
+				return operation, true
+			}
+			generators = generators[1:]
+		}
+		return history.Operation{}, false
+	})
+}
+
+// Rate spaces operations at random (a Poisson process) so that there are
+// perSecond of them on average. A worker that falls behind, because the system
+// does not answer, does not catch up in a burst. A rate ≤ 0 does not bind.
+func Rate(r *rand.Rand, perSecond float64, generator Generator) Generator {
+	if perSecond <= 0 {
+		return generator
+	}
+	var next time.Duration
+	return GeneratorFunc(func(turn *Turn) (history.Operation, bool) {
+		next = max(next, turn.Now) + time.Duration(r.ExpFloat64()/perSecond*float64(time.Second))
+		turn.At = max(turn.At, next)
+		return generator.Next(turn)
+	})
+}
+
+// Each plays the operations in their order.
+func Each(operations []history.Operation) Generator {
+	return GeneratorFunc(func(*Turn) (history.Operation, bool) {
+		if len(operations) == 0 {
+			return history.Operation{}, false
+		}
+		operation := operations[0]
+		operations = operations[1:]
+		return operation, true
+	})
+}

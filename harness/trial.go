@@ -1,0 +1,412 @@
+package harness
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/harness/cluster"
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+const (
+	startBudget    = 60 * time.Second       // from the first process to a cluster that serves
+	readyAttempt   = 500 * time.Millisecond // one call of Target.Ready
+	leaderBudget   = 500 * time.Millisecond // one call of Target.Leader
+	recoveryBudget = 15 * time.Second       // from healing to success through every node
+	finalBudget    = 60 * time.Second       // for the final operations
+	stopBudget     = 5 * time.Second        // for client calls to return after their client was closed
+	progressEvery  = 2 * time.Second
+)
+
+// Run runs the trial and judges it. What it recorded stays in trial.Dir, also
+// when it fails or ctx ends; the returned run has that directory's name. An
+// error means that the trial could not be carried out, not that the target
+// misbehaved: that is what the result says.
+func Run(ctx context.Context, trial Trial) (*history.Run, checker.Result, error) {
+	none := checker.Result{}
+	if err := trial.complete(); err != nil {
+		return nil, none, err
+	}
+	if trial.Dir == "" {
+		dir, err := history.CreateRunDir("runs", trial.Target.String()+"-"+trial.Workload.Name(), time.Now())
+		if err != nil {
+			return nil, none, err
+		}
+		trial.Dir = dir
+	}
+	if err := os.MkdirAll(filepath.Join(trial.Dir, "logs"), 0o755); err != nil {
+		return nil, none, err
+	}
+	if err := trial.record(ctx); err != nil {
+		return &history.Run{Dir: trial.Dir}, none, err
+	}
+	trial.tell("checking …")
+	run, err := history.ReadRun(trial.Dir)
+	if err != nil {
+		return &history.Run{Dir: trial.Dir}, none, err
+	}
+	result := trial.Workload.Check(ctx, run, trial.Budget)
+	if err := WriteResult(trial.Dir, result); err != nil {
+		return run, result, err
+	}
+	if trial.Report != nil {
+		if err := trial.Report(trial.Dir); err != nil {
+			return run, result, fmt.Errorf("report of %s: %w", trial.Dir, err)
+		}
+	}
+	return run, result, nil
+}
+
+// ResultFile is the result's name in a run directory.
+const ResultFile = "result.json"
+
+// WriteResult writes result.json.
+func WriteResult(dir string, result checker.Result) error {
+	text, err := json.MarshalIndent(result, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, ResultFile), append(text, '\n'), 0o644)
+}
+
+// complete fills in the defaults and refuses what cannot be run.
+func (t *Trial) complete() error {
+	if t.Target.Program == nil || t.Target.Open == nil {
+		return errors.New("trial: the target needs Program and Open")
+	}
+	if t.Workload == nil {
+		return errors.New("trial: no workload (such as workloads.Register{})")
+	}
+	t.World = cmp.Or(t.World, t.Target.World)
+	if t.World == nil {
+		return fmt.Errorf("trial: no world to run %s in (such as process.World())", t.Target)
+	}
+	t.Nodes = cmp.Or(t.Nodes, 5)
+	if t.Nodes < 1 || t.Nodes > MaxNodes {
+		return fmt.Errorf("trial: %d nodes (want 1 to %d)", t.Nodes, MaxNodes)
+	}
+	t.Concurrency = cmp.Or(t.Concurrency, 3*t.Nodes)
+	if t.Concurrency < 1 || t.Concurrency > 10_000 {
+		return fmt.Errorf("trial: %d clients (want 1 to 10,000)", t.Concurrency)
+	}
+	t.Rate = cmp.Or(t.Rate, 300)
+	t.Quiet = cmp.Or(t.Quiet, 2*time.Second)
+	t.Duration = cmp.Or(t.Duration, 20*time.Second)
+	t.Recovery = cmp.Or(t.Recovery, 3*time.Second)
+	t.Timeout = cmp.Or(t.Timeout, 250*time.Millisecond)
+	if min(t.Quiet, t.Duration, t.Recovery, t.Timeout) < 0 {
+		return errors.New("trial: a negative duration")
+	}
+	t.Seed = cmp.Or(t.Seed, rand.Uint64N(1_000_000))
+	if t.Progress == nil {
+		t.Progress = io.Discard
+	}
+	return nil
+}
+
+func (t *Trial) nemesisName() string {
+	if t.Nemesis == nil {
+		return "none"
+	}
+	return t.Nemesis.Name()
+}
+
+func (t *Trial) tell(format string, arguments ...any) {
+	fmt.Fprintf(t.Progress, "%s: %s\n", t.Target, fmt.Sprintf(format, arguments...))
+}
+
+// record carries out the trial up to the end of its history.
+func (t *Trial) record(ctx context.Context) (err error) {
+	nodes := cluster.Names(t.Nodes)
+	if err := history.WriteManifest(t.Dir, history.Manifest{
+		Version: history.Version, Target: t.Target.Name, Options: t.Target.Options,
+		Workload: t.Workload.Name(), Nemesis: t.nemesisName(), World: t.World.Name(), Claim: t.Target.Claim,
+		Nodes: nodes, Concurrency: t.Concurrency, RatePerSecond: max(t.Rate, 0), Operations: t.Operations,
+		Quiet: t.Quiet, Faults: t.Duration, Recovery: t.Recovery, Timeout: t.Timeout,
+		Seed: t.Seed, Command: t.Command, Started: time.Now(),
+	}); err != nil {
+		return err
+	}
+	cl, err := t.World.Build(ctx, cluster.Spec{Nodes: nodes, Program: t.Target.Program, Logs: filepath.Join(t.Dir, "logs")})
+	if err != nil {
+		return fmt.Errorf("build a cluster of %d × %s: %w", t.Nodes, t.Target, err)
+	}
+	defer func() { err = errors.Join(err, cl.Close()) }()
+	if err := t.start(ctx, cl); err != nil {
+		return err
+	}
+
+	recorder, err := history.NewRecorder(t.Dir)
+	if err != nil {
+		return err
+	}
+	load := t.newLoad(cl, recorder)
+	err = t.phases(ctx, cl, recorder, load)
+	if hung := load.close(); hung != nil {
+		t.tell("%v", hung)
+	}
+	if closeErr := recorder.Close(); closeErr != nil {
+		return errors.Join(err, fmt.Errorf("record the history in %s: %w", t.Dir, closeErr))
+	}
+	return err
+}
+
+// start brings up every node and waits until the target serves.
+func (t *Trial) start(ctx context.Context, cl cluster.Cluster) error {
+	began := time.Now()
+	t.tell("starting %d nodes (world %s, seed %d) …", t.Nodes, t.World.Name(), t.Seed)
+	ctx, cancel := context.WithTimeoutCause(ctx, startBudget, fmt.Errorf("not ready %v after its start", startBudget))
+	defer cancel()
+	errs := make(chan error, t.Nodes)
+	for _, node := range cl.Nodes() {
+		go func() { errs <- cl.Start(ctx, node) }()
+	}
+	var startErr error
+	for range cl.Nodes() {
+		startErr = errors.Join(startErr, <-errs)
+	}
+	if startErr != nil {
+		return fmt.Errorf("start %s: %w", t.Target, startErr)
+	}
+	if t.Target.Ready == nil {
+		return nil
+	}
+	retry := time.NewTicker(20 * time.Millisecond)
+	defer retry.Stop()
+	progress := time.NewTicker(progressEvery)
+	defer progress.Stop()
+	for {
+		attempt, cancel := context.WithTimeout(ctx, readyAttempt)
+		err := t.Target.Ready(attempt, cl)
+		cancel()
+		if err == nil {
+			t.tell("ready after %.1f s", time.Since(began).Seconds())
+			return nil
+		}
+		for _, node := range cl.Nodes() {
+			if cl.State(node) == cluster.Exited {
+				return fmt.Errorf("start %s: %s ended by itself; its last words are in %s", t.Target, node, filepath.Join(t.Dir, "logs", node))
+			}
+		}
+		select {
+		case <-retry.C:
+		case <-progress.C:
+			t.tell("waiting for the cluster: %v", err)
+		case <-ctx.Done():
+			return fmt.Errorf("start %s: %w; last: %w; see %s", t.Target, context.Cause(ctx), err, filepath.Join(t.Dir, "logs"))
+		}
+	}
+}
+
+// phases plays quiet, faults, recovery and final.
+func (t *Trial) phases(ctx context.Context, cl cluster.Cluster, recorder *history.Recorder, load *load) error {
+	begin := func(phase history.Phase) {
+		recorder.Event(history.Event{Type: history.PhaseBegins, Phase: phase})
+		load.phase.Store(phase)
+	}
+	stopTelling := load.tellProgress(t)
+	defer stopTelling()
+
+	loadCtx, stopLoad := context.WithCancel(ctx)
+	defer stopLoad()
+	workersDone := make(chan struct{})
+	begin(history.Quiet)
+	go func() {
+		defer close(workersDone)
+		load.run(loadCtx, t.generator, 1)
+	}()
+	endLoad := func() error { // every call has come home
+		stopLoad()
+		<-workersDone
+		if ctx.Err() != nil {
+			return fmt.Errorf("interrupted at %.1f s: %w; what was recorded is in %s", recorder.Now().Seconds(), context.Cause(ctx), t.Dir)
+		}
+		return recorder.Err()
+	}
+	load.wait(loadCtx, t.Quiet, t.Operations, workersDone)
+
+	begin(history.Faults)
+	if t.Nemesis != nil && ctx.Err() == nil {
+		if err := t.play(loadCtx, cl, recorder, load, workersDone); err != nil {
+			return errors.Join(endLoad(), fmt.Errorf("the nemesis %q: %w", t.Nemesis.Name(), err))
+		}
+	} else {
+		load.wait(loadCtx, t.Duration, t.Operations, workersDone)
+	}
+
+	begin(history.Recovery)
+	healed := recorder.Now()
+	load.wait(loadCtx, t.Recovery, 0, nil)
+	if !load.waitForEveryNode(loadCtx, healed, recoveryBudget) && ctx.Err() == nil {
+		t.tell("not every node serves %v after the faults were healed", recoveryBudget)
+	}
+	if err := endLoad(); err != nil {
+		return err
+	}
+
+	begin(history.Final)
+	finalCtx, cancel := context.WithTimeout(ctx, finalBudget)
+	defer cancel()
+	load.run(finalCtx, t.Workload.Final, finalTries)
+	recorder.Event(history.Event{Type: history.PhaseBegins, Phase: history.Done})
+	if ctx.Err() != nil {
+		return endLoad()
+	}
+	if finalCtx.Err() != nil {
+		t.tell("the final operations did not end within %v and were cut short", finalBudget)
+	}
+	return recorder.Err()
+}
+
+// generator is the workload's, at the trial's rate.
+func (t *Trial) generator(worker Worker) Generator {
+	return Rate(worker.Rand, t.Rate/float64(worker.Of), t.Workload.Generator(worker))
+}
+
+// play lets the nemesis work for the whole phase, and longer only to heal.
+func (t *Trial) play(ctx context.Context, cl cluster.Cluster, recorder *history.Recorder, load *load, workersDone <-chan struct{}) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stage := Stage{
+		Cluster: cl, World: t.World, Duration: t.Duration, Rand: random(t.Seed, 0),
+		Record: func(event history.Event) {
+			recorder.Event(event)
+			load.note(event)
+		},
+	}
+	if t.Target.Leader != nil {
+		stage.Leader = func(ctx context.Context) (cluster.Node, error) {
+			ctx, cancel := context.WithTimeout(ctx, leaderBudget)
+			defer cancel()
+			return t.Target.Leader(ctx, cl)
+		}
+	}
+	played := make(chan error, 1)
+	go func() { played <- t.Nemesis.Play(ctx, stage) }()
+	load.wait(ctx, t.Duration, t.Operations, workersDone)
+	cancel()
+	return <-played
+}
+
+// random returns a stream of its own for each seed and user.
+func random(seed, user uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, user)) }
+
+// A load is all the workers of a trial.
+type load struct {
+	seats    []*seat
+	counts   counts
+	phase    atomicString[history.Phase]
+	activity atomicString[string] // the fault in force, for progress
+	now      func() time.Duration
+	hung     sync.WaitGroup
+}
+
+func (t *Trial) newLoad(cl cluster.Cluster, recorder *history.Recorder) *load {
+	load := &load{now: recorder.Now}
+	nodes := cl.Nodes()
+	for i := range t.Concurrency {
+		load.seats = append(load.seats, &seat{
+			trial: t, cluster: cl, lane: recorder.Lane(), now: recorder.Now, process: i,
+			worker: Worker{Index: i, Of: t.Concurrency, Node: nodes[i%len(nodes)], Rand: random(t.Seed, uint64(i)+1)},
+			counts: &load.counts, hung: &load.hung,
+		})
+	}
+	return load
+}
+
+// run lets every worker issue its generator's operations, and returns when all
+// of them have come home.
+func (l *load) run(ctx context.Context, generator func(Worker) Generator, tries int) {
+	var working sync.WaitGroup
+	for _, seat := range l.seats {
+		working.Go(func() { seat.run(ctx, generator(seat.worker), tries) })
+	}
+	working.Wait()
+}
+
+// wait returns when the time is up, ctx ends, the workers are done, or, if
+// operations > 0, so many are complete.
+func (l *load) wait(ctx context.Context, length time.Duration, operations int, done <-chan struct{}) {
+	timer := time.NewTimer(length)
+	defer timer.Stop()
+	var poll <-chan time.Time
+	if operations > 0 {
+		ticker := time.NewTicker(5 * time.Millisecond)
+		defer ticker.Stop()
+		poll = ticker.C
+	}
+	for {
+		select {
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		case <-done:
+			return
+		case <-poll:
+			if l.counts.all() >= int64(operations) {
+				return
+			}
+		}
+	}
+}
+
+// waitForEveryNode waits until an operation invoked after the moment has
+// succeeded through every node that has workers.
+func (l *load) waitForEveryNode(ctx context.Context, since, budget time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, budget)
+	defer cancel()
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		serves := map[cluster.Node]bool{}
+		for _, seat := range l.seats {
+			node := seat.worker.Node
+			serves[node] = serves[node] || seat.lastOK.Load() > int64(since)
+		}
+		if allTrue(serves) {
+			return true
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+func allTrue(m map[cluster.Node]bool) bool {
+	for _, ok := range m {
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// close closes every client and waits, for a while, for calls that hang.
+func (l *load) close() error {
+	for _, seat := range l.seats {
+		seat.leave()
+	}
+	home := make(chan struct{})
+	go func() { l.hung.Wait(); close(home) }()
+	timer := time.NewTimer(stopBudget)
+	defer timer.Stop()
+	select {
+	case <-home:
+		return nil
+	case <-timer.C:
+		return fmt.Errorf("some client calls ignore their context and Close, and still hang after %v", stopBudget)
+	}
+}
