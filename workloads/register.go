@@ -1,8 +1,16 @@
 package workloads
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/harness"
+	"github.com/rashomon-io/rashomon/harness/history"
 )
 
 // A RegisterClient serves integers under keys. It is all that a store needs to
@@ -30,4 +38,168 @@ func (m *Mismatch) Error() string {
 		return "nothing there"
 	}
 	return fmt.Sprintf("saw %d", m.Value)
+}
+
+// Register is the workload of linearizability's textbook: clients read, write
+// and compare-and-set keys, and every key must look like one register.
+//
+// No value is written twice, so that every stale read is a violation and the
+// check is near-linear. Keys rotate: a new generation of Keys is written every
+// KeyLife, and old ones are only read. So each key's history stays small, a
+// value that a failover loses is not covered up by later writes, and replicas
+// that lag far behind are still asked about what they missed.
+type Register struct {
+	Keys    int           // written at the same time; default 5
+	KeyLife time.Duration // default 2 s
+	// ReadPercent and CompareAndSetPercent are of all operations; the rest are
+	// writes. Defaults 50 and 15.
+	ReadPercent, CompareAndSetPercent int
+}
+
+// The register workload's limits.
+const (
+	oldReadPercent = 25 // reads of the last generations' keys
+	oldGenerations = 4
+	finalReaders   = 5 // workers, and so nodes, through which each key is read finally
+)
+
+func (r Register) defaults() Register {
+	r.Keys = cmp.Or(r.Keys, 5)
+	r.KeyLife = cmp.Or(r.KeyLife, 2*time.Second)
+	r.ReadPercent = cmp.Or(r.ReadPercent, 50)
+	r.CompareAndSetPercent = cmp.Or(r.CompareAndSetPercent, 15)
+	return r
+}
+
+// Name implements harness.Workload.
+func (Register) Name() string { return "register" }
+
+func registerKey(generation, index int) string { return fmt.Sprintf("k%d.%d", generation, index) }
+
+// Generator implements harness.Workload.
+func (r Register) Generator(worker harness.Worker) harness.Generator {
+	r = r.defaults()
+	random := worker.Rand
+	next := int64(worker.Index) // unique: a worker writes its own residue class
+	fresh := func() int64 {
+		next += int64(worker.Of)
+		return next
+	}
+	generation := func(turn *harness.Turn) int { return int(turn.Now / r.KeyLife) }
+	active := func(turn *harness.Turn) string { return registerKey(generation(turn), random.IntN(r.Keys)) }
+	known := map[string]int64{} // what the worker saw last under the active keys
+	var knownGeneration int
+
+	read := harness.OnKeys(func(turn *harness.Turn) string {
+		old := generation(turn)
+		if random.IntN(100) < oldReadPercent {
+			old = max(0, old-1-random.IntN(oldGenerations))
+		}
+		return registerKey(old, random.IntN(r.Keys))
+	}, harness.GeneratorFunc(func(*harness.Turn) (history.Operation, bool) {
+		return history.Operation{Kind: history.Read}, true
+	}))
+	write := harness.OnKeys(active, harness.GeneratorFunc(func(*harness.Turn) (history.Operation, bool) {
+		return history.Operation{Kind: history.Write, Input: history.Value{fresh()}}, true
+	}))
+	compareAndSet := harness.GeneratorFunc(func(turn *harness.Turn) (history.Operation, bool) {
+		key := active(turn)
+		old, ok := known[key]
+		if !ok {
+			return history.Operation{Kind: history.Read, Key: key}, true // to have something to expect
+		}
+		return history.Operation{Kind: history.CompareAndSet, Key: key, Input: history.Value{old, fresh()}}, true
+	})
+	mix := harness.Mix(random,
+		harness.Weighted{Weight: r.ReadPercent, Generator: read},
+		harness.Weighted{Weight: r.CompareAndSetPercent, Generator: compareAndSet},
+		harness.Weighted{Weight: 100 - r.ReadPercent - r.CompareAndSetPercent, Generator: write})
+
+	return harness.GeneratorFunc(func(turn *harness.Turn) (history.Operation, bool) {
+		if g := generation(turn); g != knownGeneration {
+			clear(known)
+			knownGeneration = g
+		}
+		if value, ok := seen(turn.Previous); ok {
+			known[turn.Previous.Key] = value
+		}
+		return mix.Next(turn)
+	})
+}
+
+// seen returns the value that the operation left or found.
+func seen(operation *history.Operation) (int64, bool) {
+	switch {
+	case operation == nil || operation.Outcome == history.Info:
+		return 0, false
+	case len(operation.Output) == 1: // a read, or a mismatch
+		return operation.Output[0], true
+	case operation.Outcome == history.OK && len(operation.Input) > 0:
+		return operation.Input[len(operation.Input)-1], true
+	}
+	return 0, false
+}
+
+// Final implements harness.Workload: every key ever written is read through
+// several nodes.
+func (r Register) Final(worker harness.Worker) harness.Generator {
+	r = r.defaults()
+	var reads harness.Generator
+	return harness.GeneratorFunc(func(turn *harness.Turn) (history.Operation, bool) {
+		if reads == nil {
+			reads = harness.Each(r.finalReads(worker, int(turn.Now/r.KeyLife)))
+		}
+		return reads.Next(turn)
+	})
+}
+
+func (r Register) finalReads(worker harness.Worker, generations int) []history.Operation {
+	var reads []history.Operation
+	for i := range (generations + 1) * r.Keys {
+		if (i+worker.Index)%worker.Of < finalReaders {
+			reads = append(reads, history.Operation{Kind: history.Read, Key: registerKey(i/r.Keys, i%r.Keys)})
+		}
+	}
+	shuffle(worker.Rand, reads)
+	return reads
+}
+
+func shuffle(r *rand.Rand, operations []history.Operation) {
+	r.Shuffle(len(operations), func(i, j int) { operations[i], operations[j] = operations[j], operations[i] })
+}
+
+// Bind implements harness.Workload.
+func (Register) Bind(client harness.Client) (harness.Invoke, error) {
+	register, ok := client.(RegisterClient)
+	if !ok {
+		return nil, fmt.Errorf("the register workload needs a client with Read, Write and CompareAndSet; %T is none (see workloads.RegisterClient)", client)
+	}
+	return func(ctx context.Context, operation history.Operation) (history.Value, error) {
+		switch operation.Kind {
+		case history.Read:
+			value, found, err := register.Read(ctx, operation.Key)
+			if err != nil || !found {
+				return nil, err
+			}
+			return history.Value{value}, nil
+		case history.Write:
+			return nil, register.Write(ctx, operation.Key, operation.Input[0])
+		case history.CompareAndSet:
+			swapped, err := register.CompareAndSet(ctx, operation.Key, operation.Input[0], operation.Input[1])
+			var mismatch *Mismatch
+			switch {
+			case errors.As(err, &mismatch) && mismatch.Found:
+				return history.Value{mismatch.Value}, harness.ErrPrecondition
+			case err == nil && !swapped, errors.As(err, &mismatch):
+				return nil, harness.ErrPrecondition
+			}
+			return nil, err
+		}
+		return nil, harness.Definite(fmt.Errorf("the register workload has no operation %q", operation.Kind))
+	}, nil
+}
+
+// Check implements harness.Workload.
+func (Register) Check(ctx context.Context, run *history.Run, budget checker.Budget) checker.Result {
+	return checker.CheckRegister(ctx, run, budget)
 }

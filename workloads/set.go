@@ -1,6 +1,13 @@
 package workloads
 
-import "context"
+import (
+	"context"
+	"fmt"
+
+	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/harness"
+	"github.com/rashomon-io/rashomon/harness/history"
+)
 
 // A SetClient serves one set that only grows.
 type SetClient interface {
@@ -8,4 +15,61 @@ type SetClient interface {
 	// Elements returns all elements, in any order.
 	Elements(ctx context.Context) ([]int64, error)
 	Close() error
+}
+
+// Set adds elements, each once, reads the whole set now and then, and once
+// more through every worker in the end. It tells exactly which acknowledged
+// elements were lost, because nothing ever overwrites one.
+type Set struct {
+	// ReadPercent is of all operations; default 4. Reads return everything, so
+	// they dominate the history's size.
+	ReadPercent int
+}
+
+// Name implements harness.Workload.
+func (Set) Name() string { return "set" }
+
+var readAll = history.Operation{Kind: history.ReadAll}
+
+// Generator implements harness.Workload.
+func (s Set) Generator(worker harness.Worker) harness.Generator {
+	if s.ReadPercent == 0 {
+		s.ReadPercent = 4
+	}
+	next := int64(worker.Index) // unique: a worker adds its own residue class
+	return harness.Mix(worker.Rand,
+		harness.Weighted{Weight: s.ReadPercent, Generator: harness.GeneratorFunc(func(*harness.Turn) (history.Operation, bool) {
+			return readAll, true
+		})},
+		harness.Weighted{Weight: 100 - s.ReadPercent, Generator: harness.GeneratorFunc(func(*harness.Turn) (history.Operation, bool) {
+			next += int64(worker.Of)
+			return history.Operation{Kind: history.Add, Input: history.Value{next}}, true
+		})})
+}
+
+// Final implements harness.Workload.
+func (Set) Final(harness.Worker) harness.Generator {
+	return harness.Each([]history.Operation{readAll})
+}
+
+// Bind implements harness.Workload.
+func (Set) Bind(client harness.Client) (harness.Invoke, error) {
+	set, ok := client.(SetClient)
+	if !ok {
+		return nil, fmt.Errorf("the set workload needs a client with Add and Elements; %T is none (see workloads.SetClient)", client)
+	}
+	return func(ctx context.Context, operation history.Operation) (history.Value, error) {
+		switch operation.Kind {
+		case history.Add:
+			return nil, set.Add(ctx, operation.Input[0])
+		case history.ReadAll:
+			return set.Elements(ctx)
+		}
+		return nil, harness.Definite(fmt.Errorf("the set workload has no operation %q", operation.Kind))
+	}, nil
+}
+
+// Check implements harness.Workload.
+func (Set) Check(ctx context.Context, run *history.Run, budget checker.Budget) checker.Result {
+	return checker.CheckSet(ctx, run, budget)
 }

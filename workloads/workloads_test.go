@@ -1,0 +1,135 @@
+package workloads_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rashomon-io/rashomon/harness"
+	"github.com/rashomon-io/rashomon/harness/history"
+	"github.com/rashomon-io/rashomon/workloads"
+)
+
+func worker(index int) harness.Worker {
+	return harness.Worker{Index: index, Of: 5, Node: "n1", Rand: rand.New(rand.NewPCG(1, uint64(index)))}
+}
+
+// A value that is written twice makes most stale reads invisible.
+func TestNoValueIsWrittenTwice(t *testing.T) {
+	for _, workload := range workloads.All {
+		written := map[int64]bool{}
+		for index := range 5 {
+			generator := workload.Generator(worker(index))
+			turn := harness.Turn{}
+			for range 5000 {
+				operation, ok := generator.Next(&turn)
+				if !ok {
+					t.Fatalf("%s ended", workload.Name())
+				}
+				operation.Outcome = history.OK
+				turn = harness.Turn{Now: turn.Now + time.Millisecond, Previous: &operation}
+				if len(operation.Input) == 0 {
+					continue
+				}
+				value := operation.Input[len(operation.Input)-1]
+				if written[value] {
+					t.Fatalf("%s writes %d twice", workload.Name(), value)
+				}
+				written[value] = true
+			}
+		}
+	}
+}
+
+func TestRegisterMixesAndRotates(t *testing.T) {
+	generator := workloads.Register{}.Generator(worker(0))
+	kinds, generations := map[history.Kind]int{}, map[string]int{}
+	turn := harness.Turn{}
+	for range 10_000 {
+		operation, _ := generator.Next(&turn)
+		kinds[operation.Kind]++
+		if operation.Kind == history.Write {
+			generation, _, _ := strings.Cut(operation.Key, ".")
+			generations[generation]++
+		}
+		operation.Outcome = history.OK
+		turn = harness.Turn{Now: turn.Now + time.Millisecond, Previous: &operation}
+	}
+	if kinds[history.Read] < 4500 || kinds[history.Write] < 3000 || kinds[history.CompareAndSet] < 700 {
+		t.Errorf("kinds %v", kinds)
+	}
+	if len(generations) != 5 {
+		t.Errorf("writes to generations %v in 10 s, want 5 of 2 s each", generations)
+	}
+}
+
+// The final reads are of every key ever written, through several workers.
+func TestRegisterReadsEveryKeyFinally(t *testing.T) {
+	readers := map[string]int{}
+	for index := range 5 {
+		final := workloads.Register{}.Final(worker(index))
+		for {
+			operation, ok := final.Next(&harness.Turn{Now: 9 * time.Second})
+			if !ok {
+				break
+			}
+			readers[operation.Key]++
+		}
+	}
+	if len(readers) != 25 {
+		t.Errorf("%d keys are read finally, want 5 generations of 5", len(readers))
+	}
+	for key, n := range readers {
+		if n != 5 {
+			t.Errorf("%s is read by %d workers, want 5", key, n)
+		}
+	}
+}
+
+type scripted struct {
+	swapped bool
+	err     error
+}
+
+func (s scripted) Read(context.Context, string) (int64, bool, error) { return 7, true, s.err }
+func (s scripted) Write(context.Context, string, int64) error        { return s.err }
+func (s scripted) CompareAndSet(context.Context, string, int64, int64) (bool, error) {
+	return s.swapped, s.err
+}
+func (s scripted) Close() error { return nil }
+
+func TestCompareAndSetSaysWhatItSaw(t *testing.T) {
+	reset := errors.New("reset")
+	for _, c := range []struct {
+		name   string
+		client scripted
+		output history.Value
+		err    error
+	}{
+		{"swapped", scripted{swapped: true}, nil, nil},
+		{"did not", scripted{}, nil, harness.ErrPrecondition},
+		{"saw another", scripted{err: &workloads.Mismatch{Value: 9, Found: true}}, history.Value{9}, harness.ErrPrecondition},
+		{"saw nothing", scripted{err: &workloads.Mismatch{}}, nil, harness.ErrPrecondition},
+		{"unknown", scripted{err: reset}, nil, reset},
+	} {
+		invoke, err := workloads.Register{}.Bind(c.client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		output, err := invoke(t.Context(), history.Operation{Kind: history.CompareAndSet, Input: history.Value{1, 2}})
+		if diff := cmp.Diff(c.output, output); diff != "" || !errors.Is(err, c.err) {
+			t.Errorf("%s: output %v, error %v; want %v, %v", c.name, output, err, c.output, c.err)
+		}
+	}
+}
+
+func TestAClientOfAnotherKindIsRefused(t *testing.T) {
+	if _, err := (workloads.Set{}).Bind(scripted{}); err == nil || !strings.Contains(err.Error(), "workloads.SetClient") {
+		t.Errorf("error %v, want one that names the interface", err)
+	}
+}
