@@ -1,0 +1,182 @@
+package nemesis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rashomon-io/rashomon/harness"
+	"github.com/rashomon-io/rashomon/harness/cluster"
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+// fake is a cluster, its world and its trial, in memory. Each action takes a
+// millisecond.
+type fake struct {
+	nodes  []cluster.Node
+	began  time.Time
+	leader func() (cluster.Node, error)
+	fails  func(action string) error // such as "start n1", "cut silent"
+	lacks  map[cluster.Fault]error   // of the world
+	after  func(event history.Event) // called by record
+
+	mu     sync.Mutex
+	state  map[cluster.Node]cluster.State
+	cuts   map[cluster.Link]cluster.Cut
+	events []history.Event
+}
+
+func newFake(count int) *fake {
+	f := &fake{
+		nodes:  cluster.Names(count),
+		began:  time.Now(),
+		leader: func() (cluster.Node, error) { return "n1", nil },
+		fails:  func(string) error { return nil },
+		after:  func(history.Event) {},
+		state:  map[cluster.Node]cluster.State{},
+		cuts:   map[cluster.Link]cluster.Cut{},
+		events: []history.Event{{Type: history.PhaseBegins, Phase: history.Faults}},
+	}
+	for _, node := range f.nodes {
+		f.state[node] = cluster.Running
+	}
+	return f
+}
+
+func (f *fake) stage(duration time.Duration, seed uint64) harness.Stage {
+	return harness.Stage{
+		Cluster: f, World: fakeWorld{f}, Duration: duration, Rand: rand.New(rand.NewPCG(seed, 0)),
+		Leader: func(context.Context) (cluster.Node, error) { return f.leader() },
+		Record: func(event history.Event) {
+			f.mu.Lock()
+			event.Time = time.Since(f.began)
+			f.events = append(f.events, event)
+			f.mu.Unlock()
+			f.after(event)
+		},
+	}
+}
+
+// unhealed says what is not as it should be.
+func (f *fake) unhealed() (left []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, node := range f.nodes {
+		if f.state[node] != cluster.Running {
+			left = append(left, fmt.Sprintf("%s is %s", node, f.state[node]))
+		}
+	}
+	for link := range f.cuts {
+		left = append(left, link.String())
+	}
+	return left
+}
+
+// told returns the events in a line each, without phases.
+func (f *fake) told() (lines []string) {
+	for _, e := range f.events {
+		if e.Type == history.PhaseBegins {
+			continue
+		}
+		line := fmt.Sprintf("%v %s", e.Time.Round(10*time.Millisecond), e.Type)
+		for _, part := range []string{e.Family, e.Shape, e.Mode, fmt.Sprint(e.Nodes), e.Reason} {
+			if part != "" && part != "[]" {
+				line += " " + part
+			}
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func (f *fake) count(what history.EventType) (count int) {
+	for _, e := range f.events {
+		if e.Type == what {
+			count++
+		}
+	}
+	return count
+}
+
+func (f *fake) setState(node cluster.Node, state cluster.State) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.state[node] = state
+}
+
+// change moves the node into a state, from any but those named.
+func (f *fake) change(action string, node cluster.Node, to cluster.State, not ...cluster.State) error {
+	time.Sleep(time.Millisecond)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	err := f.fails(action + " " + node)
+	if slices.Contains(not, f.state[node]) {
+		err = errors.New("it is " + string(f.state[node]))
+	}
+	if err != nil {
+		return fmt.Errorf("cannot %s %s: %w", action, node, err)
+	}
+	f.state[node] = to
+	return nil
+}
+
+func (f *fake) Nodes() []cluster.Node       { return slices.Clone(f.nodes) }
+func (f *fake) Address(cluster.Node) string { return "" }
+func (f *fake) Close() error                { return nil }
+
+func (f *fake) Start(_ context.Context, node cluster.Node) error {
+	return f.change("start", node, cluster.Running, cluster.Running, cluster.Paused)
+}
+
+func (f *fake) Kill(_ context.Context, node cluster.Node) error {
+	return f.change("kill", node, cluster.Down)
+}
+
+func (f *fake) Pause(_ context.Context, node cluster.Node) error {
+	return f.change("pause", node, cluster.Paused, cluster.Down, cluster.Exited)
+}
+
+func (f *fake) Resume(_ context.Context, node cluster.Node) error {
+	return f.change("resume", node, cluster.Running, cluster.Down, cluster.Exited)
+}
+
+func (f *fake) SetLinks(_ context.Context, links []cluster.Link, condition cluster.Condition) error {
+	time.Sleep(time.Millisecond)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, link := range links {
+		f.cuts[link] = condition.Cut
+	}
+	maps.DeleteFunc(f.cuts, func(_ cluster.Link, cut cluster.Cut) bool { return cut == cluster.Whole })
+	return f.fails("cut " + string(condition.Cut)) // half-way
+}
+
+func (f *fake) State(node cluster.Node) cluster.State {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.state[node]
+}
+
+type fakeWorld struct{ *fake }
+
+func (w fakeWorld) Name() string                       { return "fake" }
+func (w fakeWorld) Supports(fault cluster.Fault) error { return w.lacks[fault] }
+func (w fakeWorld) Build(context.Context, cluster.Spec) (cluster.Cluster, error) {
+	return w.fake, nil
+}
+
+// parse is Parse for texts that are right.
+func parse(t testing.TB, text string, interval time.Duration) Schedule {
+	t.Helper()
+	n, err := Parse(text, interval)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n.(Schedule)
+}

@@ -1,0 +1,106 @@
+package nemesis
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/rashomon-io/rashomon/harness/cluster"
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+// A family is one kind of fault.
+type family struct {
+	name, says string
+	needs      cluster.Fault // what the world must be able to inject
+	shapes     []shape
+	// inject and heal act on the victims. Either may be called again after it
+	// has failed half-way.
+	inject, heal func(context.Context, *player, fault) error
+}
+
+// families are all that there are, in the order of reports.
+var families = []*family{&partition, &kill, &pause}
+
+// A shape chooses the victims of a fault.
+type shape struct {
+	name, says string
+	leader     bool           // the first of the order must be the leader
+	weight     int            // how often it is drawn, relative to others of its family
+	atLeast    int            // nodes
+	members    []cluster.Node // that the cluster must have
+	choose     func(order []cluster.Node) victims
+}
+
+// victims are the nodes that a kill or a pause hits; or the links that a
+// partition cuts, and then the nodes on its smaller side, if it has one.
+type victims struct {
+	nodes []cluster.Node
+	links []cluster.Link
+}
+
+// possible returns nil, or why the shape cannot be had with these nodes.
+func (s shape) possible(nodes []cluster.Node) error {
+	if len(nodes) < s.atLeast {
+		return fmt.Errorf("%s needs %d nodes, and there are %d", s.name, s.atLeast, len(nodes))
+	}
+	for _, node := range s.members {
+		if !slices.Contains(nodes, node) {
+			return fmt.Errorf("%s names %s, which is not in the cluster", s.name, node)
+		}
+	}
+	return nil
+}
+
+// A fault is one entry of a plan.
+type fault struct {
+	number     int // from 1
+	family     *family
+	shape      shape
+	mode       cluster.Cut    // of a partition
+	begin, end time.Duration  // since the faults phase began
+	order      []cluster.Node // what shape.choose gets, but for the leader
+	hit        victims        // known once the time has come
+}
+
+// event describes the fault, and what of it happened.
+func (f fault) event(what history.EventType) history.Event {
+	event := history.Event{
+		Type:    what,
+		Fault:   f.number,
+		Family:  f.family.name,
+		Shape:   f.shape.name,
+		Mode:    string(f.mode),
+		Nodes:   f.hit.nodes,
+		Planned: f.begin,
+	}
+	if what == history.Heal {
+		event.Planned = f.end
+	}
+	for _, link := range f.hit.links {
+		event.Links = append(event.Links, link.String())
+	}
+	return event
+}
+
+// roles are the shapes of families that hit nodes. Some weights are low because
+// a system without majority answers nothing, and what answers nothing cannot be
+// wrong; they are there for what must survive on disk.
+var roles = []shape{
+	{name: "one", says: "any node", weight: 2, atLeast: 1,
+		choose: func(order []cluster.Node) victims { return victims{nodes: order[:1]} }},
+	{name: "leader", says: "the leader", leader: true, weight: 2, atLeast: 1,
+		choose: func(order []cluster.Node) victims { return victims{nodes: order[:1]} }},
+	{name: "minority", says: "as many as a majority can do without", weight: 2, atLeast: 3,
+		choose: func(order []cluster.Node) victims { return victims{nodes: order[:minority(order)]} }},
+	{name: "leader-minority", says: "a minority with the leader among them", leader: true, weight: 1, atLeast: 3,
+		choose: func(order []cluster.Node) victims { return victims{nodes: order[:minority(order)]} }},
+	{name: "majority", says: "just more than half", weight: 1, atLeast: 1,
+		choose: func(order []cluster.Node) victims { return victims{nodes: order[:majority(order)]} }},
+	{name: "all", says: "every node", weight: 1, atLeast: 1,
+		choose: func(order []cluster.Node) victims { return victims{nodes: order} }},
+}
+
+func majority(nodes []cluster.Node) int { return len(nodes)/2 + 1 }
+func minority(nodes []cluster.Node) int { return (len(nodes) - 1) / 2 }

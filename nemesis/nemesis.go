@@ -1,0 +1,156 @@
+// Package nemesis holds the faults that a trial injects, one file a family,
+// and the schedule that says when.
+//
+// # Faults
+//
+// A family is a kind of fault: partition, kill, pause. A shape is how the
+// victims of one fault are chosen: the leader, a minority, a ring. Every shape
+// is a pure function of the cluster's nodes in some order; whom it hits is
+// decided by the order alone. The schedule draws a random order for each fault,
+// and when the time has come, the shapes that aim at the leader get it with the
+// leader in front. So one schedule fits every system, although each has another
+// leader by then.
+//
+// # Schedule
+//
+// A plan is made before the first fault, as a pure function of seed, nodes and
+// duration, and several systems can be tried under the very same one. Three
+// decisions make that plan find bugs in a short time:
+//
+//   - Families take turns, in rounds of random order, instead of being drawn
+//     independently, so that even a few faults include every family.
+//   - Every other fault of a family aims at the leader, alone or with others,
+//     and the first one does: the weakness of most systems is what a leader
+//     does that no longer is one.
+//   - Lengths are spread around election time-outs, shorter and longer. Those
+//     of faults that aim at the leader tend to be longer, because it must be
+//     replaced before it can be wrong.
+//
+// # Healing
+//
+// Whatever happens (the context ends, an action fails, something panics), Play
+// undoes its faults, then makes every link whole and every node run. What it
+// cannot heal is its error. Faults may overlap: a link is cut as long as one
+// partition in force cuts it, silently if one of them does so silently; kills
+// and pauses take only nodes that run.
+package nemesis
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rashomon-io/rashomon/harness"
+	"github.com/rashomon-io/rashomon/harness/cluster"
+)
+
+// DefaultInterval is the Interval of a Schedule that sets none: five faults in
+// ten seconds.
+const DefaultInterval = 2 * time.Second
+
+// A Schedule is the nemesis that injects faults in seeded random order. Its
+// zero value injects none. Make one with Parse, or with Partitions, Kills,
+// Pauses and Combine.
+type Schedule struct {
+	// Interval is the mean time from the beginning of one fault to that of the
+	// next; zero means DefaultInterval. Faults last between a quarter and one
+	// and a half of it.
+	Interval time.Duration
+	// Overlap lets faults last longer than until the next one begins.
+	Overlap bool
+
+	picks []pick
+}
+
+// A pick is one word of the schedule's text: shapes of one family to draw from.
+type pick struct {
+	word   string
+	family *family
+	shapes []shape
+	mode   cluster.Cut // of partitions; Whole: drawn for each fault
+}
+
+// None injects nothing.
+func None() Schedule { return Schedule{} }
+
+// Partitions draws from partitions of these shapes, or of all if there are
+// none: "leader", "bridge:reset", "rooms:n1,n2/n3,n4,n5". It panics if there is
+// no such shape; List names them.
+func Partitions(shapes ...string) Schedule { return must("partition", shapes) }
+
+// Kills draws from kills with restart of nodes in these roles, or in all if
+// there are none: "leader", "majority". It panics if there is no such role.
+func Kills(roles ...string) Schedule { return must("kill", roles) }
+
+// Pauses is as Kills, with pauses.
+func Pauses(roles ...string) Schedule { return must("pause", roles) }
+
+func must(family string, shapes []string) Schedule {
+	if len(shapes) == 0 {
+		shapes = []string{""}
+	}
+	var s Schedule
+	for _, name := range shapes {
+		word := strings.TrimSuffix(family+":"+name, ":")
+		if strings.HasPrefix(name, roomsPrefix) && family == partition.name {
+			word = name
+		}
+		p, err := parseWord(word)
+		if err != nil {
+			panic("nemesis: " + err.Error())
+		}
+		s.add(p)
+	}
+	return s
+}
+
+// Combine draws from the faults of all schedules. Interval is the first one
+// that is set; faults overlap if they do in one of them.
+func Combine(schedules ...Schedule) Schedule {
+	var all Schedule
+	for _, s := range schedules {
+		if all.Interval == 0 {
+			all.Interval = s.Interval
+		}
+		all.Overlap = all.Overlap || s.Overlap
+		for _, p := range s.picks {
+			all.add(p)
+		}
+	}
+	return all
+}
+
+// add leaves the picks of s alone, which other schedules may share.
+func (s *Schedule) add(p pick) {
+	if !slices.ContainsFunc(s.picks, func(q pick) bool { return q.word == p.word }) {
+		s.picks = append(slices.Clip(s.picks), p)
+	}
+}
+
+// Name is the text from which Parse makes this schedule.
+func (s Schedule) Name() string {
+	if len(s.picks) == 0 {
+		return "none"
+	}
+	var words []string
+	for _, p := range s.picks {
+		words = append(words, p.word)
+	}
+	if s.Overlap {
+		words = append(words, "overlap")
+	}
+	return strings.Join(words, ",")
+}
+
+// Play implements harness.Nemesis. It lasts for stage.Duration.
+func (s Schedule) Play(ctx context.Context, stage harness.Stage) error {
+	faults, skipped, err := s.plan(stage.Cluster.Nodes(), stage.Duration, stage.Rand)
+	if err != nil {
+		return err
+	}
+	for _, event := range skipped {
+		stage.Record(event)
+	}
+	return play(ctx, stage, faults)
+}

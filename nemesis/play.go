@@ -1,0 +1,333 @@
+package nemesis
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rashomon-io/rashomon/harness"
+	"github.com/rashomon-io/rashomon/harness/cluster"
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+const (
+	// actionBound bounds one action on the cluster. Actions are not cut short
+	// when the trial is: half a fault would be neither injected nor healed.
+	actionBound = 10 * time.Second
+	// leaderBound bounds the wait for a leader, as does half the fault's
+	// length: elections go on at a fault's beginning, since the last one has
+	// just been healed.
+	leaderBound = time.Second
+	// leaderPoll is the pause between two questions who leads.
+	leaderPoll = 50 * time.Millisecond
+	// watchPeriod is how soon a node that exited by itself is noticed.
+	watchPeriod = 100 * time.Millisecond
+)
+
+// A player carries out one plan. It has no goroutine of its own.
+type player struct {
+	stage   harness.Stage
+	began   time.Time
+	inForce map[int]fault                // by number
+	cuts    map[cluster.Link]cluster.Cut // what the links have; absent means whole
+	exited  map[cluster.Node]bool        // reported
+}
+
+// A step injects or heals one fault.
+type step struct {
+	at    time.Duration
+	heal  bool
+	fault fault
+}
+
+// play injects and heals the faults at their times, until stage.Duration is
+// over or ctx ends.
+func play(ctx context.Context, stage harness.Stage, faults []fault) (err error) {
+	p := &player{
+		stage:   stage,
+		began:   time.Now(),
+		inForce: map[int]fault{},
+		cuts:    map[cluster.Link]cluster.Cut{},
+		exited:  map[cluster.Node]bool{},
+	}
+	// Two deferred calls, so that a panic in the first leaves the second.
+	defer func() {
+		if left := p.sweep(ctx); left != nil {
+			err = fmt.Errorf("nemesis: the cluster is not healed: %w", left)
+		}
+	}()
+	defer p.healAll(ctx)
+
+	for _, s := range steps(p.supported(faults)) {
+		if !p.wait(ctx, s.at) {
+			return nil
+		}
+		if s.heal {
+			p.heal(ctx, s.fault.number)
+		} else {
+			p.inject(ctx, s.fault)
+		}
+	}
+	p.wait(ctx, stage.Duration)
+	return nil
+}
+
+// supported leaves out the families that the world cannot inject, and reports
+// each of them once.
+func (p *player) supported(faults []fault) []fault {
+	lacking := map[*family]bool{}
+	return slices.DeleteFunc(slices.Clone(faults), func(f fault) bool {
+		lacks, asked := lacking[f.family]
+		if !asked {
+			err := p.stage.World.Supports(f.family.needs)
+			lacks = err != nil
+			lacking[f.family] = lacks
+			if lacks {
+				p.stage.Record(history.Event{Type: history.Skip, Family: f.family.name, Reason: err.Error()})
+			}
+		}
+		return lacks
+	})
+}
+
+// steps orders what is to be done; at the same time, healing goes first.
+func steps(faults []fault) []step {
+	var all []step
+	for _, f := range faults {
+		all = append(all, step{f.begin, false, f}, step{f.end, true, f})
+	}
+	slices.SortStableFunc(all, func(a, b step) int {
+		switch {
+		case a.at != b.at:
+			return cmp.Compare(a.at, b.at)
+		case a.fault.number == b.fault.number || a.heal == b.heal:
+			return 0
+		case a.heal:
+			return -1
+		default:
+			return 1
+		}
+	})
+	return all
+}
+
+// wait returns true at that time, or false if ctx has ended. Meanwhile it
+// watches for nodes that exit by themselves.
+func (p *player) wait(ctx context.Context, at time.Duration) bool {
+	for {
+		p.watch()
+		left := at - time.Since(p.began)
+		if ctx.Err() != nil || left <= 0 {
+			return ctx.Err() == nil
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(min(left, watchPeriod)):
+		}
+	}
+}
+
+// watch reports each exit once.
+func (p *player) watch() {
+	for _, node := range p.stage.Cluster.Nodes() {
+		state := p.stage.Cluster.State(node)
+		if state == cluster.Exited && !p.exited[node] {
+			p.stage.Record(history.Event{
+				Type: history.Trouble, Nodes: []string{node},
+				Reason: node + " exited by itself: see its logs",
+			})
+		}
+		p.exited[node] = state == cluster.Exited
+	}
+}
+
+func (p *player) inject(ctx context.Context, f fault) {
+	order, note := f.order, ""
+	if f.shape.leader {
+		var err error
+		if order, note, err = p.leaderFirst(ctx, f); ctx.Err() != nil {
+			return
+		} else if err != nil {
+			p.skip(f, err)
+			return
+		}
+	}
+	f.hit = f.shape.choose(order)
+	if len(f.hit.links) == 0 {
+		running, err := p.running(f.hit.nodes)
+		if err != nil {
+			p.skip(f, err)
+			return
+		}
+		f.hit.nodes = running
+	}
+
+	p.inForce[f.number] = f // before, so that whatever happens is undone
+	took, err := p.act(ctx, f, f.family.inject)
+	event := f.event(history.Inject)
+	event.Took, event.Reason = took, note
+	if err != nil {
+		event.Type, event.Reason = history.Trouble, oneLine(err)
+	}
+	p.stage.Record(event)
+	if err != nil {
+		p.heal(ctx, f.number)
+	}
+}
+
+// heal undoes the fault if it is in force. If that fails, it stays so, and is
+// tried again at the end.
+func (p *player) heal(ctx context.Context, number int) {
+	f, found := p.inForce[number]
+	if !found {
+		return
+	}
+	took, err := p.act(ctx, f, f.family.heal)
+	event := f.event(history.Heal)
+	event.Took = took
+	if err != nil {
+		event.Type, event.Reason = history.Trouble, oneLine(err)
+	} else {
+		delete(p.inForce, number)
+	}
+	p.stage.Record(event)
+}
+
+func (p *player) skip(f fault, why error) {
+	event := f.event(history.Skip)
+	event.Reason = oneLine(why)
+	p.stage.Record(event)
+}
+
+// act times one action, which the end of ctx does not stop.
+func (p *player) act(ctx context.Context, f fault, action func(context.Context, *player, fault) error) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), actionBound)
+	defer cancel()
+	began := time.Now()
+	err := action(ctx, p, f)
+	return time.Since(began), err
+}
+
+// leaderFirst returns the fault's order with the leader in front. A system
+// that has no leader, ever, gets the fault on a random node, and the note says
+// so.
+func (p *player) leaderFirst(ctx context.Context, f fault) (order []cluster.Node, note string, err error) {
+	if p.stage.Leader == nil {
+		return f.order, "the system has no leader: a random node in its place", nil
+	}
+	bound := min(leaderBound, (f.end-f.begin)/2)
+	asking, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
+	for {
+		leader, failed := p.stage.Leader(asking)
+		if failed == nil {
+			rest := slices.DeleteFunc(slices.Clone(f.order), func(node cluster.Node) bool { return node == leader })
+			if len(rest) == len(f.order) {
+				return nil, "", fmt.Errorf("no leader: %q is not in the cluster", leader)
+			}
+			return slices.Insert(rest, 0, leader), "", nil
+		}
+		if err == nil || asking.Err() == nil { // prefer an error that is not our own time-out
+			err = fmt.Errorf("no leader within %v: %w", bound, failed)
+		}
+		select {
+		case <-asking.Done():
+			return nil, "", err
+		case <-time.After(leaderPoll):
+		}
+	}
+}
+
+// running returns those of the nodes that run, or an error if none does. The
+// others are down or paused by another fault, or have exited.
+func (p *player) running(nodes []cluster.Node) (running []cluster.Node, err error) {
+	var states []string
+	for _, node := range nodes {
+		if state := p.stage.Cluster.State(node); state == cluster.Running {
+			running = append(running, node)
+		} else {
+			states = append(states, fmt.Sprintf("%s is %s", node, state))
+		}
+	}
+	if len(running) == 0 {
+		return nil, errors.New("no victim runs: " + strings.Join(states, ", "))
+	}
+	return running, nil
+}
+
+// run makes the node run, whatever it does now.
+func (p *player) run(ctx context.Context, node cluster.Node) error {
+	switch p.stage.Cluster.State(node) {
+	case cluster.Running:
+		return nil
+	case cluster.Paused:
+		return p.stage.Cluster.Resume(ctx, node)
+	default:
+		return p.stage.Cluster.Start(ctx, node)
+	}
+}
+
+// healAll undoes the faults that are still in force.
+func (p *player) healAll(ctx context.Context) {
+	for _, number := range slices.Sorted(maps.Keys(p.inForce)) {
+		p.heal(ctx, number)
+	}
+}
+
+// sweep makes every link whole and every node run, without trusting what this
+// player knows, and returns what could not be had.
+func (p *player) sweep(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), actionBound)
+	defer cancel()
+	nodes := p.stage.Cluster.Nodes()
+	err := p.stage.Cluster.SetLinks(ctx, allLinks(nodes), cluster.Condition{})
+	return join(err, each(ctx, nodes, func(ctx context.Context, node cluster.Node) error {
+		before := p.stage.Cluster.State(node)
+		if before == cluster.Running {
+			return nil
+		}
+		if err := p.run(ctx, node); err != nil {
+			return err
+		}
+		if state := p.stage.Cluster.State(node); state != cluster.Running {
+			return fmt.Errorf("%s is %s", node, state)
+		}
+		p.stage.Record(history.Event{
+			Type: history.Heal, Nodes: []string{node},
+			Reason: fmt.Sprintf("%s was %s at the end, and runs again", node, before),
+		})
+		return nil
+	}))
+}
+
+// each acts on all nodes at once and returns when all have answered.
+func each(ctx context.Context, nodes []cluster.Node, act func(context.Context, cluster.Node) error) (err error) {
+	errs := make([]error, len(nodes))
+	var all sync.WaitGroup
+	for i, node := range nodes {
+		all.Go(func() { errs[i] = act(ctx, node) })
+	}
+	all.Wait()
+	for _, one := range errs {
+		err = join(err, one)
+	}
+	return err
+}
+
+// join keeps errors in one line, as errors.Join does not.
+func join(err, next error) error {
+	if err == nil || next == nil {
+		return cmp.Or(err, next)
+	}
+	return fmt.Errorf("%w; %w", err, next)
+}
+
+func oneLine(err error) string {
+	return strings.Join(strings.Fields(err.Error()), " ")
+}

@@ -1,0 +1,111 @@
+package nemesis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/rashomon-io/rashomon/harness"
+	"github.com/rashomon-io/rashomon/harness/cluster"
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+// A replay is a nemesis that has the faults of an earlier run.
+type replay []fault
+
+// Replay returns the nemesis that does again what the events say was done: the
+// same faults to the same nodes and links, at the same times since the faults
+// phase began. A fault whose healing was not recorded lasts to the end of the
+// phase; one that was skipped or failed is not repeated.
+func Replay(events []history.Event) (harness.Nemesis, error) {
+	start := slices.IndexFunc(events, func(e history.Event) bool {
+		return e.Type == history.PhaseBegins && e.Phase == history.Faults
+	})
+	if start < 0 {
+		return nil, errors.New("replay: these events never begin the faults phase: is this the nemesis.jsonl of a run?")
+	}
+	began := events[start].Time
+	var faults replay
+	index := map[int]int{} // of faults, by number
+	for _, e := range events[start:] {
+		at := max(0, e.Time-e.Took-began)
+		i, known := index[e.Fault]
+		switch {
+		case e.Type == history.Inject && known:
+			return nil, fmt.Errorf("replay: fault %d is injected twice", e.Fault)
+		case e.Type == history.Inject:
+			f, err := recorded(e)
+			if err != nil {
+				return nil, fmt.Errorf("replay: fault %d: %w", e.Fault, err)
+			}
+			f.begin, f.end = at, forever
+			index[e.Fault] = len(faults)
+			faults = append(faults, f)
+		case e.Type == history.Heal && known && faults[i].end == forever:
+			if at < faults[i].begin {
+				return nil, fmt.Errorf("replay: fault %d is healed before it is injected", e.Fault)
+			}
+			faults[i].end = at
+		}
+	}
+	if len(faults) == 0 {
+		return nil, errors.New("replay: no fault was injected in these events")
+	}
+	return faults, nil
+}
+
+const forever = time.Duration(1<<63 - 1)
+
+// recorded returns the fault that was injected, with a shape that chooses the
+// same victims again.
+func recorded(e history.Event) (fault, error) {
+	f := fault{number: e.Fault, mode: cluster.Cut(e.Mode), shape: shape{name: e.Shape, members: e.Nodes}}
+	i := slices.IndexFunc(families, func(f *family) bool { return f.name == e.Family })
+	if e.Fault < 1 || i < 0 {
+		return f, fmt.Errorf("unknown family %q, or no number", e.Family)
+	}
+	f.family = families[i]
+	hit := victims{nodes: e.Nodes}
+	for _, text := range e.Links {
+		link, err := cluster.ParseLink(text)
+		if err != nil {
+			return f, err
+		}
+		hit.links = append(hit.links, link)
+		f.shape.members = append(slices.Clip(f.shape.members), link.From, link.To)
+	}
+	if f.family == &partition {
+		if len(hit.links) == 0 || f.mode != cluster.Silent && f.mode != cluster.Reset {
+			return f, fmt.Errorf("a partition of %d links with mode %q", len(hit.links), e.Mode)
+		}
+	} else if len(hit.nodes) == 0 || len(hit.links) > 0 {
+		return f, fmt.Errorf("a %s of %d nodes and %d links", e.Family, len(hit.nodes), len(hit.links))
+	}
+	f.shape.choose = func([]cluster.Node) victims { return hit }
+	return f, nil
+}
+
+// Name implements harness.Nemesis.
+func (r replay) Name() string { return "replay" }
+
+// Play implements harness.Nemesis.
+func (r replay) Play(ctx context.Context, stage harness.Stage) error {
+	var faults []fault
+	for _, f := range r {
+		err := f.shape.possible(stage.Cluster.Nodes())
+		if err == nil && f.begin >= stage.Duration {
+			err = fmt.Errorf("it began after %v, and this faults phase is over then", f.begin)
+		}
+		if err != nil {
+			event := f.event(history.Skip)
+			event.Reason = err.Error()
+			stage.Record(event)
+			continue
+		}
+		f.end = min(f.end, stage.Duration)
+		faults = append(faults, f)
+	}
+	return play(ctx, stage, faults)
+}

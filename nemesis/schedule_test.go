@@ -1,0 +1,175 @@
+package nemesis
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/rashomon-io/rashomon/harness/cluster"
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+func mustPlan(t testing.TB, s Schedule, nodes int, duration time.Duration, seed uint64) ([]fault, []history.Event) {
+	t.Helper()
+	faults, skipped, err := s.plan(cluster.Names(nodes), duration, rand.New(rand.NewPCG(seed, 0)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return faults, skipped
+}
+
+// lines shows all of a plan.
+func lines(faults []fault) (lines []string) {
+	for _, f := range faults {
+		lines = append(lines, fmt.Sprintf("#%d %v–%v %s %s %s %v", f.number, f.begin, f.end, f.family.name, f.shape.name, f.mode, f.order))
+	}
+	return lines
+}
+
+func TestPlanIsDecidedBySeed(t *testing.T) {
+	s := parse(t, "all", 0)
+	one, _ := mustPlan(t, s, 5, time.Minute, 1)
+	again, _ := mustPlan(t, s, 5, time.Minute, 1)
+	if diff := cmp.Diff(lines(one), lines(again)); diff != "" {
+		t.Errorf("the same seed (-first +second):\n%s", diff)
+	}
+	other, _ := mustPlan(t, s, 5, time.Minute, 2)
+	if cmp.Equal(lines(one), lines(other)) {
+		t.Error("seeds 1 and 2 make the same plan")
+	}
+}
+
+// In ten seconds: five faults or more, every family, two of them at the leader,
+// lengths on both sides of an election time-out.
+func TestPlanOfTenSeconds(t *testing.T) {
+	s := parse(t, "all", 0)
+	var short, long int
+	for seed := range uint64(200) {
+		faults, skipped := mustPlan(t, s, 5, 10*time.Second, seed)
+		got := map[*family]int{}
+		var leader int
+		for _, f := range faults {
+			got[f.family]++
+			if f.shape.leader {
+				leader++
+			}
+			if length := f.end - f.begin; length < 800*time.Millisecond {
+				short++
+			} else if length > 1200*time.Millisecond {
+				long++
+			}
+		}
+		if len(faults) < 5 || len(got) != 3 || leader < 2 || len(skipped) > 0 {
+			t.Fatalf("seed %d: %d at the leader, skipped %v:\n%s", seed, leader, skipped, strings.Join(lines(faults), "\n"))
+		}
+	}
+	if short < 100 || long < 500 {
+		t.Errorf("of 1000 faults %d are short, %d long", short, long)
+	}
+}
+
+// Over a long run half of the faults aim at the leader, families are even, and
+// every shape has its turn.
+func TestPlanIsBalanced(t *testing.T) {
+	faults, _ := mustPlan(t, parse(t, "all", 0), 5, 4*time.Minute, 3)
+	var leader int
+	by := map[string]int{}
+	for _, f := range faults {
+		by[f.family.name]++
+		by[f.family.name+":"+f.shape.name]++
+		by[string(f.mode)]++
+		if f.shape.leader {
+			leader++
+		}
+	}
+	if len(faults) != 120 || leader != 60 || by["partition"] != 40 || by["kill"] != 40 || by["pause"] != 40 {
+		t.Errorf("%d faults, %d at the leader, %v", len(faults), leader, by)
+	}
+	if by["silent"] < 10 || by["reset"] < 10 {
+		t.Errorf("%d silent, %d reset", by["silent"], by["reset"])
+	}
+	for _, family := range families {
+		for _, s := range family.shapes {
+			if by[family.name+":"+s.name] == 0 {
+				t.Errorf("no %s %s", family.name, s.name)
+			}
+		}
+	}
+}
+
+func TestPlanProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := Combine(Partitions(), Kills(), Pauses())
+		s.Interval = time.Duration(rapid.Int64Range(int64(10*time.Millisecond), int64(10*time.Second)).Draw(t, "interval"))
+		s.Overlap = rapid.Bool().Draw(t, "overlap")
+		duration := time.Duration(rapid.Int64Range(0, int64(time.Minute)).Draw(t, "duration"))
+		nodes := cluster.Names(rapid.IntRange(1, 64).Draw(t, "nodes"))
+		faults, _, err := s.plan(nodes, duration, rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if duration > 0 && len(faults) != max(1, int(duration.Round(s.Interval)/s.Interval)) {
+			t.Fatalf("%d faults every %v in %v", len(faults), s.Interval, duration)
+		}
+		var before fault
+		for _, f := range faults {
+			if f.begin < before.begin || f.begin < before.end && !s.Overlap || f.end < f.begin || f.end > duration {
+				t.Fatalf("%s after %s in %v", lines([]fault{f}), lines([]fault{before}), duration)
+			}
+			sorted := slices.Clone(f.order)
+			slices.Sort(sorted)
+			all := slices.Clone(nodes)
+			slices.Sort(all)
+			if !slices.Equal(sorted, all) || f.shape.possible(nodes) != nil {
+				t.Fatalf("%s among %v", lines([]fault{f}), nodes)
+			}
+			before = f
+		}
+	})
+}
+
+func TestPlanOverlaps(t *testing.T) {
+	faults, _ := mustPlan(t, parse(t, "all,overlap", 0), 5, time.Minute, 1)
+	var overlaps int
+	for i := range faults[1:] {
+		if faults[i+1].begin < faults[i].end {
+			overlaps++
+		}
+	}
+	if overlaps < len(faults)/2 {
+		t.Errorf("%d of %d overlap", overlaps, len(faults))
+	}
+}
+
+func TestPlanSaysWhatIsImpossible(t *testing.T) {
+	faults, skipped := mustPlan(t, parse(t, "partition,rooms:n1,n2/n3,n9", 0), 3, time.Minute, 1)
+	var reasons []string
+	for _, e := range skipped {
+		reasons = append(reasons, fmt.Sprintf("%s %s: %s", e.Type, e.Family, e.Reason))
+	}
+	want := []string{
+		"skip partition: majorities-ring needs 4 nodes, and there are 3",
+		"skip partition: rooms:n1,n2/n3,n9 names n9, which is not in the cluster",
+	}
+	if diff := cmp.Diff(want, reasons); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if len(faults) != 30 {
+		t.Errorf("%d faults of the possible shapes", len(faults))
+	}
+}
+
+func TestPlanIsBounded(t *testing.T) {
+	for _, s := range []Schedule{{Interval: time.Nanosecond}, {Interval: -time.Second}} {
+		s := Combine(s, Kills())
+		if _, _, err := s.plan(cluster.Names(3), time.Hour, rand.New(rand.NewPCG(1, 1))); err == nil {
+			t.Errorf("interval %v was accepted", s.Interval)
+		}
+	}
+}
