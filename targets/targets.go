@@ -1,2 +1,100 @@
 // Package targets lists the built-in systems, one folder a system.
 package targets
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/rashomon-io/rashomon/harness"
+	"github.com/rashomon-io/rashomon/harness/cluster/process"
+	"github.com/rashomon-io/rashomon/targets/async"
+	"github.com/rashomon-io/rashomon/targets/lww"
+	"github.com/rashomon-io/rashomon/targets/raft"
+)
+
+// A System is a built-in target, before its options are chosen.
+type System struct {
+	Name string
+	// About is one line, Options what may follow the name and a colon.
+	About   string
+	Options []string
+
+	target func(options string) (harness.Target, error)
+	node   func(args []string) error
+}
+
+// All are the built-in systems, in the order of lists and comparisons.
+var All = []System{
+	{
+		Name: "raft", About: "key-value store on hashicorp/raft, with log and snapshots on disk",
+		Options: []string{"reads=linearizable", "reads=local", "reads=any"},
+		target: func(text string) (harness.Target, error) {
+			options, err := raft.ParseOptions(text)
+			return raft.Target(options), err
+		},
+		node: raft.Node,
+	},
+	{
+		Name: "async", About: "primary, asynchronous replicas, failover by monitors, as Redis with Sentinel",
+		target: withoutOptions(async.Target), node: async.Node,
+	},
+	{
+		Name: "lww", About: "leaderless, every node accepts, last writer wins, anti-entropy",
+		target: withoutOptions(lww.Target), node: lww.Node,
+	},
+}
+
+func withoutOptions(target func() harness.Target) func(string) (harness.Target, error) {
+	return func(options string) (harness.Target, error) {
+		if options != "" {
+			return harness.Target{}, fmt.Errorf("it has no options, and %q is one", options)
+		}
+		return target(), nil
+	}
+}
+
+// Parse returns the target that NAME or NAME:OPTIONS means, such as
+// "raft:reads=local", in the process world.
+func Parse(text string) (harness.Target, error) {
+	name, options, _ := strings.Cut(text, ":")
+	system, err := byName(name)
+	if err != nil {
+		return harness.Target{}, err
+	}
+	target, err := system.target(options)
+	if err != nil {
+		return harness.Target{}, fmt.Errorf("target %s: %w", name, err)
+	}
+	target.World = process.World()
+	return target, nil
+}
+
+func byName(name string) (System, error) {
+	var names []string
+	for _, system := range All {
+		if system.Name == name {
+			return system, nil
+		}
+		names = append(names, system.Name)
+	}
+	return System{}, fmt.Errorf("no target %q (there are: %s)", name, strings.Join(names, ", "))
+}
+
+// Main runs a built-in node and exits, if the command line asks for one: the
+// process world starts this very binary again for each node. Call it first
+// thing in main, and in TestMain of tests that try built-in targets.
+func Main() {
+	if len(os.Args) < 3 || os.Args[1] != "node" {
+		return
+	}
+	system, err := byName(os.Args[2])
+	if err == nil {
+		err = system.node(os.Args[3:])
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "node %s: %v\n", os.Args[2], err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}

@@ -1,0 +1,163 @@
+package raft
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	hraft "github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	"pgregory.net/rapid"
+)
+
+type sink struct{ bytes.Buffer }
+
+func (*sink) ID() string    { return "" }
+func (*sink) Cancel() error { return nil }
+func (*sink) Close() error  { return nil }
+
+// commands draws a log.
+var commands = rapid.SliceOf(rapid.Custom(func(t *rapid.T) request {
+	return request{
+		verb:  rapid.SampledFrom([]string{"write", "cas", "add"}).Draw(t, "verb"),
+		key:   rapid.SampledFrom([]string{"k", "l"}).Draw(t, "key"),
+		old:   rapid.Int64Range(0, 3).Draw(t, "old"),
+		value: rapid.Int64Range(0, 3).Draw(t, "value"),
+	}
+}))
+
+func (s *store) applyAll(commands []request) {
+	for i, command := range commands {
+		s.Apply(&hraft.Log{Index: uint64(i), Data: []byte(command.String())})
+	}
+}
+
+func throughSnapshot(t interface{ Fatal(...any) }, from *store) *store {
+	snapshot, err := from.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file sink
+	if err := snapshot.Persist(&file); err != nil {
+		t.Fatal(err)
+	}
+	into := newStore("")
+	into.applyAll([]request{{verb: "write", key: "forgotten", value: 1}})
+	if err := into.Restore(io.NopCloser(&file.Buffer)); err != nil {
+		t.Fatal(err)
+	}
+	return into
+}
+
+func TestSnapshotIsTheState(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := newStore("")
+		s.applyAll(commands.Draw(t, "commands"))
+		restored := throughSnapshot(t, s)
+		if diff := cmp.Diff(s.state, restored.state, cmp.AllowUnexported(state{})); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestShortSnapshotLosesTheLastCommand(t *testing.T) {
+	s := newStore(ShortSnapshot)
+	s.applyAll([]request{{verb: "add", value: 1}, {verb: "add", value: 2}})
+	if got := throughSnapshot(t, s).read(request{verb: "elements"}); got != ok(1) {
+		t.Errorf("restored %s, want only the first element", got)
+	}
+}
+
+func TestRestoreRefusesOtherFiles(t *testing.T) {
+	for _, file := range []string{"garbage\n", "write k\n", strings.Repeat("x", 2*maxRequest)} {
+		if err := newStore("").Restore(io.NopCloser(strings.NewReader(file))); err == nil {
+			t.Errorf("%.20q restored", file)
+		}
+	}
+}
+
+func TestBlindCAS(t *testing.T) {
+	log := []request{{verb: "write", key: "k", value: 1}, {verb: "cas", key: "k", old: 7, value: 2}}
+	for bug, want := range map[Bug]answer{"": ok(1), BlindCAS: ok(2)} {
+		s := newStore(bug)
+		s.applyAll(log)
+		if got := s.read(request{verb: "read", key: "k"}); got != want {
+			t.Errorf("bug %q: %s, want %s", bug, got, want)
+		}
+	}
+}
+
+// TestLossyLog holds it against a plain log: the same until it is reopened, and
+// then a beginning of it.
+func TestLossyLog(t *testing.T) {
+	dir := t.TempDir()
+	rapid.Check(t, func(t *rapid.T) {
+		plain := hraft.NewInmemStore()
+		disk, err := raftboltdb.New(raftboltdb.Options{Path: filepath.Join(dir, "raft.db"), NoSync: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer disk.Close()
+		disk.DeleteRange(0, 1<<20)
+		lossy := &lossyLog{disk: disk}
+
+		var first, last, flushed uint64 = 1, 0, 0
+		for range rapid.IntRange(0, 30).Draw(t, "steps") {
+			switch rapid.SampledFrom([]string{"append", "compact", "truncate", "flush"}).Draw(t, "step") {
+			case "append":
+				var entries []*hraft.Log
+				for range rapid.IntRange(1, 3).Draw(t, "entries") {
+					last++
+					entries = append(entries, &hraft.Log{Index: last, Term: rapid.Uint64Range(1, 9).Draw(t, "term")})
+				}
+				if err := errors.Join(plain.StoreLogs(entries), lossy.StoreLogs(entries)); err != nil {
+					t.Fatal(err)
+				}
+			case "compact":
+				if first < last {
+					to := rapid.Uint64Range(first, last-1).Draw(t, "to")
+					if err := errors.Join(plain.DeleteRange(first, to), lossy.DeleteRange(first, to)); err != nil {
+						t.Fatal(err)
+					}
+					first = to + 1
+				}
+			case "truncate":
+				if first < last {
+					from := rapid.Uint64Range(first+1, last).Draw(t, "from")
+					if err := errors.Join(plain.DeleteRange(from, last), lossy.DeleteRange(from, last)); err != nil {
+						t.Fatal(err)
+					}
+					last = from - 1
+					flushed = min(flushed, last)
+				}
+			case "flush":
+				lossy.flush()
+				flushed = last
+			}
+			if last < first {
+				continue
+			}
+			low, err := lossy.FirstIndex()
+			if err != nil || low != first {
+				t.Fatalf("first index %d, %v, want %d", low, err, first)
+			}
+			high, err := lossy.LastIndex()
+			if err != nil || high != last {
+				t.Fatalf("last index %d, %v, want %d", high, err, last)
+			}
+			for index := first; index <= last; index++ {
+				var want, got hraft.Log
+				if err := errors.Join(plain.GetLog(index, &want), lossy.GetLog(index, &got)); err != nil || got.Term != want.Term {
+					t.Fatalf("entry %d: term %d, %v, want %d", index, got.Term, err, want.Term)
+				}
+				if err := disk.GetLog(index, &got); (err == nil) != (index <= flushed) {
+					t.Fatalf("entry %d is on disk: %v, flushed are those up to %d", index, err == nil, flushed)
+				}
+			}
+		}
+	})
+}
