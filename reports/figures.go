@@ -1,0 +1,191 @@
+package reports
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/rashomon-io/rashomon/checker"
+)
+
+// A figure is one line of every summary, in text and in HTML.
+type figure struct {
+	name  string
+	value func(Entry) string
+}
+
+var figures = []figure{
+	{"claims", claim},
+	{"verdict", func(e Entry) string { return verdict(e.Result) }},
+	{"stale reads", func(e Entry) string { return atLeast(e.Result, e.Result.StaleReads) }},
+	{"lost commits", func(e Entry) string { return atLeast(e.Result, e.Result.LostCommits) }},
+	{"first violation at", func(e Entry) string {
+		if e.Result.FirstViolation == 0 {
+			return unmeasured
+		}
+		return duration(e.Result.FirstViolation)
+	}},
+	{"available before faults", func(e Entry) string { return availability(e.Result.Statistics.Before) }},
+	{"available during faults", func(e Entry) string { return availability(e.Result.Statistics.During) }},
+	{"available after faults", func(e Entry) string { return availability(e.Result.Statistics.After) }},
+	{"… on a majority side", func(e Entry) string { return availability(e.Result.Statistics.Majority) }},
+	{"… on a minority side", func(e Entry) string { return availability(e.Result.Statistics.Minority) }},
+	{"recovery took", func(e Entry) string {
+		switch s := e.Result.Statistics; {
+		case len(s.Faults) == 0:
+			return unmeasured
+		case s.Recovery < 0:
+			return "not seen"
+		default:
+			return duration(s.Recovery)
+		}
+	}},
+	{"p50 / p99 before faults", func(e Entry) string { return latency(e.Result.Statistics.Before) }},
+	{"p50 / p99 during faults", func(e Entry) string { return latency(e.Result.Statistics.During) }},
+	{"operations", func(e Entry) string { return count(e.Result.Statistics.Operations) }},
+	{"ok / failed / unknown", func(e Entry) string {
+		s := e.Result.Statistics
+		return count(s.OK) + " / " + count(s.Failed) + " / " + count(s.Unknown)
+	}},
+	{"faults landed", func(e Entry) string { return tally(e.Result.Statistics.Faults) }},
+	{"checked", func(e Entry) string {
+		return fmt.Sprintf("%s by %s in %s", counted(e.Result.Keys, "key"), clean(e.Result.Engine, 20), duration(e.Result.Took))
+	}},
+}
+
+var setFigures = []figure{
+	{"set: ok / lost / stale", set(func(s *checker.SetResult) []int { return []int{s.OK, s.Lost, s.Stale} })},
+	{"set: recovered / never read", set(func(s *checker.SetResult) []int { return []int{s.Recovered, s.NeverRead} })},
+	{"set: unexpected", set(func(s *checker.SetResult) []int { return []int{s.Unexpected} })},
+}
+
+func set(pick func(*checker.SetResult) []int) func(Entry) string {
+	return func(e Entry) string {
+		if e.Result.Set == nil {
+			return unmeasured
+		}
+		var counts []string
+		for _, n := range pick(e.Result.Set) {
+			counts = append(counts, count(n))
+		}
+		return strings.Join(counts, " / ")
+	}
+}
+
+// rows is the whole summary: a row a figure, its name first, then a cell an
+// entry.
+func rows(entries []Entry) [][]string {
+	shown := figures
+	if slices.ContainsFunc(entries, func(e Entry) bool { return e.Result.Set != nil }) {
+		shown = slices.Concat(figures, setFigures)
+	}
+	var table [][]string
+	for _, figure := range shown {
+		row := []string{figure.name}
+		for _, entry := range entries {
+			row = append(row, figure.value(entry))
+		}
+		table = append(table, row)
+	}
+	return table
+}
+
+// claim is what the system promises: "CP, linearizable".
+func claim(e Entry) string {
+	if e.Run.Manifest.Claim.Linearizable() {
+		return clean(e.Run.Manifest.Claim.CAP, 8) + ", linearizable"
+	}
+	return clean(e.Run.Manifest.Claim.CAP, 8) + ", expects " + expected(e)
+}
+
+func expected(e Entry) string {
+	var anomalies []string
+	for _, anomaly := range e.Run.Manifest.Claim.Expect {
+		anomalies = append(anomalies, clean(anomaly, 30)+"s")
+	}
+	return strings.Join(anomalies, ", ")
+}
+
+// verdict is the judgement in the fewest words: "INVALID, as claimed".
+func verdict(result checker.Result) string {
+	text := clean(string(result.Verdict), 20)
+	if result.Verdict == checker.Invalid {
+		text = "INVALID"
+	}
+	if result.Verdict != checker.Unknown && result.AsClaimed != checker.Undecided {
+		text += ", " + clean(string(result.AsClaimed), 20)
+	}
+	if result.Vacuous != "" {
+		text += " but VACUOUS"
+	}
+	return text
+}
+
+// verdictLine is the judgement in one sentence, with its reason.
+func verdictLine(e Entry) string {
+	line := e.name() + ": " + verdict(e.Result)
+	admits := !e.Run.Manifest.Claim.Linearizable()
+	switch {
+	case e.Result.Vacuous != "":
+		return line + ": " + clean(e.Result.Vacuous, 300)
+	case e.Result.Verdict == checker.Unknown:
+		return line + ": " + clean(cmp.Or(e.Result.Reason, "no reason was given"), 300)
+	case admits && e.Result.Verdict == checker.Valid:
+		return line + " (expects " + expected(e) + ", and showed none)"
+	case admits:
+		return line + " (expects " + expected(e) + ")"
+	case e.Result.Verdict == checker.Invalid:
+		return line + " (claims linearizability)"
+	}
+	return line
+}
+
+// atLeast marks a count as a lower bound where keys were left undecided.
+func atLeast(result checker.Result, n int) string {
+	if result.Verdict == checker.Unknown || result.KeysUnknown > 0 {
+		return "≥ " + count(n)
+	}
+	return count(n)
+}
+
+// tally is "kill 3, partition 4", ordered by name.
+func tally(counts map[string]int) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		if len(parts) == 8 {
+			parts = append(parts, "…")
+			break
+		}
+		if counts[name] > 0 {
+			parts = append(parts, clean(name, 20)+" "+count(counts[name]))
+		}
+	}
+	if len(parts) == 0 {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// notes are what a reader must know before believing the figures.
+func notes(e Entry) []string {
+	var notes []string
+	if e.Result.Torn != "" {
+		notes = append(notes, "The history was cut off: "+clean(e.Result.Torn, 300))
+	}
+	if e.Result.KeysUnknown > 0 {
+		notes = append(notes, fmt.Sprintf("Undecided: %s of %s.", counted(e.Result.KeysUnknown, "key"), count(e.Result.Keys)))
+	}
+	if e.Result.Vacuous != "" && e.Result.Reason != "" {
+		notes = append(notes, clean(e.Result.Reason, 300))
+	}
+	for i, reason := range slices.Sorted(maps.Keys(e.Result.Statistics.Skipped)) {
+		if i == 8 {
+			notes = append(notes, "More faults skipped, for other reasons.")
+			break
+		}
+		notes = append(notes, fmt.Sprintf("%s skipped: %s", counted(e.Result.Statistics.Skipped[reason], "fault"), clean(reason, 300)))
+	}
+	return notes
+}

@@ -1,0 +1,306 @@
+package reports
+
+import (
+	"bytes"
+	"cmp"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"io"
+	"io/fs"
+	"maps"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+//go:embed page.html
+var pageSource string
+
+//go:embed page.css
+var style string
+
+var pageTemplate = template.Must(template.New("page").Parse(pageSource))
+
+// Write makes report.html in a run directory, from the rest of it. A report
+// that is there already is replaced whole, or not at all.
+func Write(dir string) error {
+	run, err := history.ReadRun(dir)
+	if err != nil {
+		return err
+	}
+	result, err := readResult(filepath.Join(dir, history.ResultFile))
+	if err != nil {
+		return err
+	}
+	return write(filepath.Join(dir, history.ReportFile), []Entry{{run, result}}, checker.MaxViolations)
+}
+
+// WriteComparison makes a page for several runs at path, as Write does. It
+// links to the report of each run that has a directory.
+func WriteComparison(path string, entries []Entry) error {
+	return write(path, entries, compareViolations)
+}
+
+// readResult refuses what no checker wrote.
+func readResult(path string) (checker.Result, error) {
+	const limit = 64 << 20 // a thousand times what a checker writes
+	file, err := os.Open(path)
+	if err != nil {
+		return checker.Result{}, fmt.Errorf("%w (rashomon check makes it)", err)
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, limit+1))
+	if err != nil {
+		return checker.Result{}, err
+	}
+	if len(text) > limit {
+		return checker.Result{}, fmt.Errorf("%s: larger than %d bytes; no check writes so much", path, limit)
+	}
+	var result checker.Result
+	if err := json.Unmarshal(text, &result); err != nil {
+		return checker.Result{}, fmt.Errorf("%s: not a result (rashomon check makes it anew): %w", path, err)
+	}
+	if !slices.Contains([]checker.Verdict{checker.Valid, checker.Invalid, checker.Unknown}, result.Verdict) {
+		return checker.Result{}, fmt.Errorf("%s: verdict %q is none of valid, invalid and unknown (rashomon check makes it anew)", path, clean(string(result.Verdict), 20))
+	}
+	return result, nil
+}
+
+// write puts the page next to path and renames it, so that nobody sees half.
+func write(path string, entries []Entry, violations int) error {
+	page, err := newPage(path, entries, violations)
+	if err != nil {
+		return fmt.Errorf("report %s: %w", path, err)
+	}
+	var content bytes.Buffer
+	if err := pageTemplate.Execute(&content, page); err != nil {
+		return fmt.Errorf("report %s: %w", path, err)
+	}
+	temporary, err := os.CreateTemp(filepath.Dir(path), ".report-*.html")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temporary.Name())
+	_, err = temporary.Write(content.Bytes())
+	err = cmp.Or(err, temporary.Chmod(fs.FileMode(0o644)), temporary.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(temporary.Name(), path)
+}
+
+// The types below are what page.html shows, every text of them clean.
+
+type page struct {
+	Title   string
+	Style   template.CSS
+	Figures [][]string // of a comparison: a row a figure
+	Systems []system
+}
+
+type system struct {
+	Name, Subtitle string
+	Line, Mood     string
+	Notes          []string
+	Figures        [][]string // of a single run: pairs
+	Violations     []violation
+	More           string
+	Chart          template.HTML
+	Slice          string // of the chart's time axis
+	Services       []serviceRow
+	Events         []eventRow
+	MoreEvents     string
+	Command, Dir   string
+	Report         string // a link, from a comparison
+}
+
+type violation struct {
+	Anomaly, Sentence string
+	Open              bool
+	Timeline          *timeline
+	Witness           []operationRow
+	Neighbours        []operationRow
+	Around            string // what Neighbours are
+}
+
+type operationRow struct{ Interval, Client, Call, Outcome string }
+
+type eventRow struct {
+	Time, Type, Family, Fault, What, Links, Took string
+}
+
+type serviceRow struct {
+	Name, Operations, Availability, PerSecond, Latency string
+}
+
+func newPage(path string, entries []Entry, violations int) (page, error) {
+	p := page{Title: "comparison", Style: template.CSS(style)}
+	single := len(entries) == 1
+	if single {
+		p.Title = entries[0].name() + ": " + verdict(entries[0].Result)
+	} else {
+		p.Figures = slices.Concat([][]string{names(entries)}, rows(entries))
+	}
+	for _, entry := range entries {
+		s, err := newSystem(entry, violations)
+		if err != nil {
+			return page{}, fmt.Errorf("%s: %w", entry.name(), err)
+		}
+		if single {
+			s.Figures = rows(entries)
+		} else {
+			s.Report = link(path, entry.Run.Dir)
+		}
+		p.Systems = append(p.Systems, s)
+	}
+	return p, nil
+}
+
+func names(entries []Entry) []string {
+	names := []string{""}
+	for _, entry := range entries {
+		names = append(names, entry.name())
+	}
+	return names
+}
+
+// link leads from the page at path to the report of a run directory.
+func link(path, dir string) string {
+	if dir == "" {
+		return ""
+	}
+	relative, err := filepath.Rel(filepath.Dir(path), filepath.Join(dir, history.ReportFile))
+	if err != nil {
+		return ""
+	}
+	return (&url.URL{Path: "./" + filepath.ToSlash(relative)}).String()
+}
+
+func newSystem(e Entry, limit int) (system, error) {
+	chart, err := chart(e)
+	if err != nil {
+		return system{}, err
+	}
+	manifest, statistics := e.Run.Manifest, e.Result.Statistics
+	s := system{
+		Name: e.name(), Subtitle: subtitle(manifest), Line: verdictLine(e), Mood: mood(e.Result), Notes: notes(e),
+		Chart: chart, Services: services(statistics),
+		Command: clean(manifest.Command, 1000), Dir: clean(e.Run.Dir, 1000),
+	}
+	if len(statistics.Series) > 0 {
+		_, step := thin(statistics.Series, statistics.SeriesStep, maxPoints)
+		s.Slice = duration(step)
+	}
+	faults := faults(e.Run.Events, end(e))
+	for i, v := range e.Result.Violations {
+		if i == limit {
+			s.More = fmt.Sprintf("… and %s more.", counted(len(e.Result.Violations)-limit, "violation"))
+			break
+		}
+		s.Violations = append(s.Violations, newViolation(v, e.Run.History.Operations, faults, i == 0))
+	}
+	for i, event := range e.Run.Events {
+		if i == maxEvents {
+			s.MoreEvents = fmt.Sprintf("… and %s more, in nemesis.jsonl.", counted(len(e.Run.Events)-maxEvents, "event"))
+			break
+		}
+		s.Events = append(s.Events, newEvent(event))
+	}
+	return s, nil
+}
+
+// subtitle is what was tried, in a line.
+func subtitle(m history.Manifest) string {
+	parts := []string{
+		"workload " + clean(m.Workload, 40), "nemesis " + clean(m.Nemesis, 80), "world " + clean(m.World, 40),
+		counted(len(m.Nodes), "node"), counted(m.Concurrency, "client"), "seed " + strconv.FormatUint(m.Seed, 10),
+	}
+	if !m.Started.IsZero() {
+		parts = append(parts, m.Started.UTC().Format(time.DateTime)+" UTC")
+	}
+	return strings.Join(parts, " · ")
+}
+
+// mood is the verdict's colour: a class of page.css.
+func mood(result checker.Result) string {
+	switch {
+	case result.AsClaimed == checker.NotAsClaimed:
+		return "bad"
+	case result.AsClaimed != checker.AsClaimed || result.Verdict == checker.Unknown || result.Vacuous != "":
+		return "undecided"
+	case result.Verdict == checker.Invalid:
+		return "expected"
+	}
+	return "good"
+}
+
+func newViolation(v checker.Violation, operations []history.Operation, faults []fault, open bool) violation {
+	shown := violation{Anomaly: clean(string(v.Anomaly), 30), Sentence: clean(v.Sentence, 1000), Open: open}
+	witness := v.Witness[:min(len(v.Witness), maxWitness)]
+	if len(witness) == 0 {
+		return shown
+	}
+	near, total := neighbours(v, witness, operations)
+	drawn := newTimeline(witness, near, faults)
+	shown.Timeline = &drawn
+	shown.Witness, shown.Neighbours = operationRows(witness), operationRows(near)
+	shown.Around = counted(total, "operation") + " on the same key around them"
+	if len(near) < total {
+		shown.Around = fmt.Sprintf("the %d nearest of %s", len(near), shown.Around)
+	}
+	return shown
+}
+
+func operationRows(operations []history.Operation) []operationRow {
+	var all []operationRow
+	for _, o := range operations {
+		all = append(all, operationRow{interval(o), client(o), call(o), outcome(o)})
+	}
+	return all
+}
+
+func newEvent(event history.Event) eventRow {
+	row := eventRow{Time: fmt.Sprintf("%.3f s", event.Time.Seconds()), Type: clean(string(event.Type), 20), Family: family(event.Family), What: describe(event)}
+	if event.Type == history.PhaseBegins {
+		row.What = "phase " + clean(string(event.Phase), 20) + " begins"
+	}
+	if event.Reason != "" {
+		row.What = strings.TrimPrefix(row.What+": ", ": ") + clean(event.Reason, 200)
+	}
+	if event.Fault > 0 {
+		row.Fault = "#" + strconv.Itoa(event.Fault)
+	}
+	if len(event.Links) > 0 {
+		row.Links = clean(strings.Join(event.Links[:min(len(event.Links), 30)], " "), 200)
+	}
+	if event.Took > 0 {
+		row.Took = duration(event.Took)
+	}
+	return row
+}
+
+// services are the same figures for each kind and for each node alone.
+func services(s checker.Statistics) []serviceRow {
+	var all []serviceRow
+	add := func(name string, s checker.Service) {
+		if len(all) < maxServices {
+			all = append(all, serviceRow{clean(name, 30), count(s.Operations), availability(s), fmt.Sprintf("%.1f", s.PerSecond), latency(s)})
+		}
+	}
+	for _, kind := range slices.Sorted(maps.Keys(s.Kinds)) {
+		add(string(kind), s.Kinds[kind])
+	}
+	for _, node := range slices.Sorted(maps.Keys(s.Nodes)) {
+		add("through "+node, s.Nodes[node])
+	}
+	return all
+}

@@ -1,0 +1,53 @@
+// Package reports tells people what a run showed: as text for a terminal, and
+// as one self-contained HTML page.
+//
+// # Design
+//
+// Reports are pure functions of a history.Run and its checker.Result, and
+// decide nothing: what they show was counted by the checker. One list of
+// figures (figures.go) feeds the text table and the HTML table, and one file
+// (format.go) turns numbers into words, so that both faces always agree.
+//
+// A run may come from anywhere, so every text in it is hostile until shown
+// otherwise. Text passes through clean, which leaves no control character for a
+// terminal and no direction override for a reader; HTML passes through
+// html/template on top of that. The only template.HTML in the package is the
+// time chart's SVG, which holds numbers and words of ours alone. The page runs
+// no script, and its Content-Security-Policy forbids scripts and requests.
+//
+// Every list on a page is bounded by a constant below, and says how many it
+// leaves out, so that a run of a million operations is a page of less than
+// 3 MB. The figures themselves always count everything.
+package reports
+
+import (
+	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+// An Entry is one system in a comparison.
+type Entry struct {
+	Run    *history.Run
+	Result checker.Result
+}
+
+// The bounds of a report.
+const (
+	textViolations    = 5   // of one run, in Text
+	compareViolations = 3   // of one system, in Compare and on a comparison's page
+	maxWitness        = 8   // operations of a witness; the checker makes two to four
+	maxNeighbours     = 60  // operations around a violation, on its page
+	maxFaults         = 400 // faults drawn
+	maxEvents         = 400 // events listed
+	maxServices       = 64  // rows of a table by kind or node
+	maxPoints         = 600 // slices along a chart's time axis
+)
+
+// name is the system's, with its options: "raft reads=local".
+func (e Entry) name() string {
+	manifest := e.Run.Manifest
+	if manifest.Options == "" {
+		return clean(manifest.Target, 60)
+	}
+	return clean(manifest.Target+" "+manifest.Options, 60)
+}

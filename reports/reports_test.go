@@ -1,0 +1,451 @@
+package reports
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files in testdata")
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s differs (-want +got; go test ./reports -update accepts it):\n%s", path, diff)
+	}
+}
+
+func TestText(t *testing.T) {
+	stale, rest := staleRaft(), others()
+	for name, entry := range map[string]Entry{
+		"invalid.txt": stale, "valid.txt": rest[0], "vacuous.txt": rest[1], "unknown.txt": rest[2],
+	} {
+		var b bytes.Buffer
+		Text(&b, entry.Run, entry.Result)
+		golden(t, name, b.Bytes())
+	}
+}
+
+func TestCompare(t *testing.T) {
+	var b bytes.Buffer
+	Compare(&b, append([]Entry{staleRaft()}, others()[:2]...))
+	for line := range strings.Lines(b.String()) {
+		if strings.ContainsAny(line, "│┌└") && utf8.RuneCountInString(line) > 120 {
+			t.Errorf("wider than a terminal: %s", line)
+		}
+	}
+	golden(t, "compare.txt", b.Bytes())
+}
+
+func TestTextSaysHowManyViolationsItLeavesOut(t *testing.T) {
+	entry := staleRaft()
+	entry.Result.Violations = slices.Repeat(entry.Result.Violations[:1], 12)
+	var b bytes.Buffer
+	Text(&b, entry.Run, entry.Result)
+	if want := "… and 7 violations more"; !strings.Contains(b.String(), want) {
+		t.Errorf("%q is missing in\n%s", want, &b)
+	}
+}
+
+func TestVerdictLine(t *testing.T) {
+	admits := []string{"stale read"}
+	for _, test := range []struct {
+		want   string
+		expect []string
+		result checker.Result
+	}{
+		{"raft: valid, as claimed", nil, checker.Result{Verdict: checker.Valid, AsClaimed: checker.AsClaimed}},
+		{"raft: valid, as claimed (expects stale reads, and showed none)", admits, checker.Result{Verdict: checker.Valid, AsClaimed: checker.AsClaimed}},
+		{"raft: INVALID, as claimed (expects stale reads)", admits, checker.Result{Verdict: checker.Invalid, AsClaimed: checker.AsClaimed}},
+		{"raft: INVALID, not as claimed (expects stale reads)", admits, checker.Result{Verdict: checker.Invalid, AsClaimed: checker.NotAsClaimed}},
+		{"raft: INVALID, not as claimed (claims linearizability)", nil, checker.Result{Verdict: checker.Invalid, AsClaimed: checker.NotAsClaimed}},
+		{"raft: unknown: out of time", nil, checker.Result{Verdict: checker.Unknown, AsClaimed: checker.Undecided, Reason: "out of time"}},
+		{"raft: valid but VACUOUS: nothing happened", nil, checker.Result{Verdict: checker.Valid, AsClaimed: checker.Undecided, Vacuous: "nothing happened"}},
+		{"raft: INVALID, not as claimed but VACUOUS: little happened", nil, checker.Result{Verdict: checker.Invalid, AsClaimed: checker.NotAsClaimed, Vacuous: "little happened"}},
+	} {
+		run := &history.Run{Manifest: history.Manifest{Target: "raft", Claim: history.Claim{CAP: "CP", Expect: test.expect}}}
+		if got := verdictLine(Entry{run, test.result}); got != test.want {
+			t.Errorf("got %q, want %q", got, test.want)
+		}
+	}
+}
+
+func TestFormat(t *testing.T) {
+	for _, test := range []struct{ got, want string }{
+		{percent(-1), "–"}, {percent(0), "0 %"}, {percent(1), "100 %"},
+		{percent(0.99999), "99.9 %"}, {percent(0.00001), "< 0.1 %"}, {percent(0.29), "29.0 %"},
+		{duration(-1), "–"}, {duration(850 * time.Microsecond), "850 µs"}, {duration(2100 * time.Microsecond), "2.1 ms"},
+		{duration(187 * ms), "187 ms"}, {duration(1234 * ms), "1.23 s"}, {duration(61 * s), "61.0 s"}, {duration(125 * s), "2 min 5 s"},
+		{count(7), "7"}, {count(1234), "1,234"}, {count(1234567), "1,234,567"},
+		{counted(1, "key"), "1 key"}, {counted(1000, "key"), "1,000 keys"},
+		{clean("n1 é →", 10), "n1 é →"}, {clean("a\x1b[31m\n\u202e\xff", 100), `a\x1b[31m\n\u202e\xff`}, {clean("12345", 3), "123…"},
+		{tally(nil), "none"}, {tally(map[string]int{"pause": 0, "kill": 2}), "kill 2"},
+		{call(history.Operation{Kind: history.Read, Key: "k", Outcome: history.OK}), "read(k) = nothing"},
+		{call(history.Operation{Kind: history.Read, Key: "k"}), "read(k)"},
+		{call(history.Operation{Kind: history.CompareAndSet, Key: "k", Input: history.Value{1, 2}, Output: history.Value{3}, Outcome: history.Fail}), "cas(k, 1, 2) = 3"},
+		{call(history.Operation{Kind: history.ReadAll, Outcome: history.OK, Output: slices.Repeat(history.Value{1}, 1010)}), "read-all() = {1, 1, 1, 1, 1, 1, 1, 1, … 1,002 more}"},
+		{interval(history.Operation{Invoke: s, Complete: 2 * s}), "1.000000 s – ?"},
+	} {
+		if test.got != test.want {
+			t.Errorf("got %q, want %q", test.got, test.want)
+		}
+	}
+}
+
+// hostile is what a system under test, or a forged run directory, may say.
+const hostile = `"><img src=x onerror="document.title='owned'"><script>document.title='owned';alert(1)</script>{{.}}` +
+	"\x1b[2J\x1b]0;owned\x07\r\n\t\u202e\u2028\x00\xff\xfe"
+
+// hostileEntry has a hostile text in every place that holds text.
+func hostileEntry(text string) Entry {
+	e := staleRaft()
+	m := &e.Run.Manifest
+	for _, field := range []*string{
+		&e.Run.Dir, &m.Target, &m.Options, &m.Workload, &m.Nemesis, &m.World, &m.Claim.CAP, &m.Claim.Expect[0], &m.Command,
+		&e.Result.Reason, &e.Result.Vacuous, &e.Result.Torn, &e.Result.Engine, &e.Result.Model, (*string)(&e.Result.AsClaimed), (*string)(&e.Result.Verdict),
+	} {
+		*field = text
+	}
+	spoil := func(operations []history.Operation) {
+		for i := range operations {
+			o := &operations[i]
+			o.Key, o.Node, o.Error, o.Kind = text, text, text, history.Kind(text)
+		}
+	}
+	spoil(e.Run.History.Operations)
+	for i := range e.Result.Violations {
+		v := &e.Result.Violations[i]
+		v.Key, v.Sentence, v.Anomaly = text, text, checker.Anomaly(text)
+		spoil(v.Witness)
+	}
+	for i := range e.Run.Events {
+		event := &e.Run.Events[i]
+		event.Family, event.Shape, event.Mode, event.Reason = text, text, text, text
+		event.Nodes, event.Links = []string{text, text}, []string{text, text}
+		if i > 3 {
+			event.Type, event.Phase = history.EventType(text), history.Phase(text)
+		}
+	}
+	s := &e.Result.Statistics
+	s.Faults, s.Skipped = map[string]int{text: 3}, map[string]int{text: 3}
+	s.Kinds, s.Nodes = map[history.Kind]checker.Service{history.Kind(text): s.During}, map[string]checker.Service{text: s.During}
+	return e
+}
+
+func TestHostileTextStaysText(t *testing.T) {
+	for _, text := range []string{hostile, strings.Repeat(hostile, 1000), strings.Repeat("é", 100_000)} {
+		e := hostileEntry(text)
+		var b bytes.Buffer
+		Text(&b, e.Run, e.Result)
+		Compare(&b, []Entry{e, e, e, e, e})
+		if b.Len() > 100_000 {
+			t.Errorf("%d bytes of text", b.Len())
+		}
+		if i := bytes.IndexFunc(b.Bytes(), func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }); i >= 0 || !utf8.Valid(b.Bytes()) {
+			t.Errorf("a control character got through: %q", b.Bytes()[max(i-20, 0):][:40])
+		}
+		for _, entries := range [][]Entry{{e}, {e, e}} {
+			path := filepath.Join(t.TempDir(), "page.html")
+			if err := write(path, entries, checker.MaxViolations); err != nil {
+				t.Fatal(err)
+			}
+			page, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, markup := range []string{"<img", "<script", "<iframe", "javascript:", "\x1b", "\u202e", "\x00"} {
+				if bytes.Contains(page, []byte(markup)) {
+					t.Errorf("%q got into the page", markup)
+				}
+			}
+			if !utf8.Valid(page) {
+				t.Error("the page is not UTF-8")
+			}
+		}
+	}
+}
+
+// TestPageIsBounded gives everything more than a page may show.
+func TestPageIsBounded(t *testing.T) {
+	e := hugeEntry(100_000, `k"<&'>`)
+	path := filepath.Join(t.TempDir(), "page.html")
+	if err := write(path, []Entry{e}, checker.MaxViolations); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d bytes", info.Size())
+	if info.Size() > 3<<20 {
+		t.Errorf("%d bytes, more than 3 MB", info.Size())
+	}
+}
+
+func hugeEntry(operations int, key string) Entry {
+	e := staleRaft()
+	template := history.Operation{
+		Node: "n1", Kind: history.Write, Key: key, Input: history.Value{-1 << 63}, Error: strings.Repeat(key, 10), Outcome: history.Fail,
+	}
+	e.Run.History.Operations = make([]history.Operation, operations)
+	for i := range e.Run.History.Operations {
+		o := &e.Run.History.Operations[i]
+		*o = template
+		o.Process, o.Invoke, o.Complete = i, time.Duration(i)*ms, time.Duration(i+1)*ms
+	}
+	witness := slices.Clone(e.Run.History.Operations[:8])
+	for i := range witness {
+		witness[i].Outcome = history.OK
+		witness[i].Process, witness[i].Complete = -1-i, time.Duration(operations)*ms
+	}
+	e.Result.Violations = slices.Repeat([]checker.Violation{{
+		Anomaly: checker.StaleRead, Key: key, Sentence: strings.Repeat(key, 100), Witness: witness,
+	}}, checker.MaxViolations)
+	event := history.Event{Type: history.Inject, Family: "partition", Shape: key, Nodes: slices.Repeat([]string{key}, 64), Links: slices.Repeat([]string{"n1>n2"}, 4000), Reason: key}
+	e.Run.Events = nil
+	for i := range 10_000 {
+		event.Time, event.Fault = time.Duration(i)*ms, i
+		e.Run.Events = append(e.Run.Events, event)
+	}
+	e.Result.Statistics.Series = nil
+	for i := range 50_000 {
+		e.Result.Statistics.Series = append(e.Result.Statistics.Series, checker.Slice{Start: time.Duration(i) * s, OK: i, P50: time.Duration(i) * ms, P99: time.Duration(i%17) * s, Max: time.Duration(i%97) * s})
+	}
+	for i := range 1000 {
+		e.Result.Statistics.Nodes[fmt.Sprint("n", i)] = checker.Service{Operations: i}
+	}
+	return e
+}
+
+func writeRun(t *testing.T, e Entry) string {
+	t.Helper()
+	dir := t.TempDir()
+	var events, operations bytes.Buffer
+	for _, event := range e.Run.Events {
+		line, err := json.Marshal(event)
+		if err != nil {
+			t.Fatal(err)
+		}
+		events.Write(append(line, '\n'))
+	}
+	err := errors.Join(
+		history.WriteManifest(dir, e.Run.Manifest),
+		history.WriteJSON(filepath.Join(dir, history.ResultFile), e.Result),
+		history.WriteHistory(&operations, e.Run.History),
+		os.WriteFile(filepath.Join(dir, history.HistoryFile), operations.Bytes(), 0o644),
+		os.WriteFile(filepath.Join(dir, history.NemesisFile), events.Bytes(), 0o644),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestWrite(t *testing.T) {
+	dir := writeRun(t, staleRaft())
+	for range 2 { // the second time over the first report
+		if err := Write(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	page, err := os.ReadFile(filepath.Join(dir, history.ReportFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := bytes.Count(page, []byte(`class="violation"`)); got != 2 {
+		t.Errorf("%d violations on the page, want 2", got)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, ".report-*")); len(left) > 0 {
+		t.Errorf("left behind: %s", left)
+	}
+}
+
+func TestWriteRefusesWhatIsNoResult(t *testing.T) {
+	for name, test := range map[string]struct{ content, want string }{
+		"empty":       {"", "not a result"},
+		"cut off":     {`{"version":1,"verdict":"val`, "not a result"},
+		"no verdict":  {`{}`, `verdict "" is none of`},
+		"odd verdict": {"{\"verdict\":\"\\u001b[31mfine\"}", `verdict "\\x1b[31mfine" is none of`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := writeRun(t, staleRaft())
+			if err := Write(dir); err != nil {
+				t.Fatal(err)
+			}
+			before, _ := os.ReadFile(filepath.Join(dir, history.ReportFile))
+			if err := os.WriteFile(filepath.Join(dir, history.ResultFile), []byte(test.content), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if err := Write(dir); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got the error %v, want one with %q", err, test.want)
+			}
+			if after, _ := os.ReadFile(filepath.Join(dir, history.ReportFile)); !bytes.Equal(before, after) {
+				t.Error("the old report has changed")
+			}
+		})
+	}
+	dir := writeRun(t, staleRaft())
+	if err := os.Remove(filepath.Join(dir, history.ResultFile)); err != nil {
+		t.Fatal(err)
+	}
+	if err := Write(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got the error %v, want that there is no result", err)
+	}
+}
+
+func TestLink(t *testing.T) {
+	for _, test := range []struct{ path, dir, want string }{
+		{"runs/compare.html", "runs/raft-1", "./raft-1/report.html"},
+		{"compare.html", "", ""},
+		{"runs/compare.html", "runs/a:b?c#d", "./a:b%3Fc%23d/report.html"},
+	} {
+		if got := link(test.path, test.dir); got != test.want {
+			t.Errorf("link(%q, %q) = %q, want %q", test.path, test.dir, got, test.want)
+		}
+	}
+}
+
+func TestFaults(t *testing.T) {
+	events := []history.Event{
+		{Time: 1, Type: history.Inject, Fault: 1, Family: "kill"},
+		{Time: 2, Type: history.Inject, Fault: 2, Family: "volcano"},
+		{Time: 3, Type: history.Skip, Fault: 3, Family: "pause"},
+		{Time: 4, Type: history.Heal, Fault: 1, Family: "kill"},
+		{Time: 5, Type: history.Heal, Fault: 9, Family: "kill"},
+	}
+	want := []fault{{"kill", "kill", 1, 4}, {"other", "volcano", 2, 99}}
+	if diff := cmp.Diff(want, faults(events, 99)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestThinKeepsCountsAndExtremes(t *testing.T) {
+	var series []checker.Slice
+	for i := range 10 {
+		series = append(series, checker.Slice{Start: time.Duration(i), OK: 1, Failed: 2, Unknown: 3, P50: time.Duration(i), P99: time.Duration(20 - i), Max: 5})
+	}
+	got, step := thin(series, 1, 3)
+	want := []checker.Slice{
+		{Start: 0, OK: 4, Failed: 8, Unknown: 12, P50: 3, P99: 20, Max: 5},
+		{Start: 4, OK: 4, Failed: 8, Unknown: 12, P50: 7, P99: 16, Max: 5},
+		{Start: 8, OK: 2, Failed: 4, Unknown: 6, P50: 9, P99: 12, Max: 5},
+	}
+	if diff := cmp.Diff(want, got); diff != "" || step != 4 {
+		t.Errorf("step %d\n%s", step, diff)
+	}
+}
+
+func TestNeighbours(t *testing.T) {
+	e := staleRaft()
+	violation := e.Result.Violations[0]
+	planted := violation.Witness[0]
+	planted.Process, planted.Invoke = 99, planted.Invoke-1
+	other := planted
+	other.Key = "k2"
+	operations := []history.Operation{other, planted, violation.Witness[0]}
+	for i := range 10_000 {
+		far := planted
+		far.Process, far.Invoke, far.Complete = 1000+i, 3300*ms+time.Duration(i), 3300*ms+time.Duration(i)
+		operations = append(operations, far)
+	}
+	near, total := neighbours(violation, violation.Witness, operations)
+	if len(near) != maxNeighbours || total != 10_001 {
+		t.Fatalf("%d of %d, want %d of 10,001", len(near), total, maxNeighbours)
+	}
+	if diff := cmp.Diff(planted, near[0]); diff != "" {
+		t.Errorf("the nearest is missing: %s", diff)
+	}
+	if !slices.IsSortedFunc(near, func(a, b history.Operation) int { return int(a.Invoke - b.Invoke) }) {
+		t.Error("not ordered by Invoke")
+	}
+}
+
+// TestScaleKeepsOrder is the promise of the timeline: what came first is left
+// of what came later.
+func TestScaleKeepsOrder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		instants := rapid.Int64Range(0, int64(time.Hour))
+		var witness []history.Operation
+		for range rapid.IntRange(1, 4).Draw(t, "operations") {
+			from := instants.Draw(t, "invoke")
+			witness = append(witness, history.Operation{Invoke: time.Duration(from), Complete: time.Duration(from + instants.Draw(t, "took"))})
+		}
+		scale := newScale(witness)
+		a := rapid.SampledFrom(witness).Draw(t, "a").Invoke
+		b := rapid.SampledFrom(witness).Draw(t, "b").Complete
+		if apart := scale.x(b) - scale.x(a); a < b && apart < 10 || a > b && apart > -10 {
+			t.Errorf("%d and %d are %g pixels apart", a, b, apart)
+		}
+		between := time.Duration(rapid.Int64Range(int64(min(a, b)), int64(max(a, b))).Draw(t, "between"))
+		if x := scale.x(between); x < scale.x(min(a, b)) || x > scale.x(max(a, b)) {
+			t.Errorf("%d is not between %d and %d", between, a, b)
+		}
+		if left, right := scale.x(-1<<62), scale.x(1<<62); left < laneLabels || right > timelineRight+0.01 {
+			t.Errorf("from %g to %g, outside of the lanes", left, right)
+		}
+	})
+}
+
+func FuzzReport(f *testing.F) {
+	e := staleRaft()
+	result, err := json.Marshal(e.Result)
+	if err != nil {
+		f.Fatal(err)
+	}
+	events, err := json.Marshal(e.Run.Events)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(result, events)
+	f.Add([]byte(`{"statistics":{"series_step_ns":-1,"series":[{"start_ns":-9223372036854775808,"ok":-1,"max_ns":9223372036854775807}]}}`), []byte(`[]`))
+	f.Add([]byte(`{"violations":[{"witness":[{"invoke_ns":-9223372036854775808,"complete_ns":9223372036854775807}]}]}`), []byte(`[{"time_ns":-5,"type":"inject"}]`))
+	f.Fuzz(func(t *testing.T, result, events []byte) {
+		e := Entry{Run: &history.Run{History: e.Run.History}}
+		if json.Unmarshal(result, &e.Result) != nil || json.Unmarshal(events, &e.Run.Events) != nil {
+			t.Skip()
+		}
+		var b bytes.Buffer
+		Text(&b, e.Run, e.Result)
+		if i := strings.IndexFunc(b.String(), func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }); i >= 0 {
+			t.Errorf("a control character got through: %q", b.String()[i:][:1])
+		}
+		p, err := newPage("page.html", []Entry{e}, checker.MaxViolations)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Reset()
+		if err := pageTemplate.Execute(&b, p); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(b.String(), "NaN") && !strings.Contains(string(result)+string(events), "NaN") {
+			t.Error("a coordinate is no number")
+		}
+	})
+}
