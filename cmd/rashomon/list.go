@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rashomon-io/rashomon/harness/cluster"
+	"github.com/rashomon-io/rashomon/nemesis"
+	"github.com/rashomon-io/rashomon/targets"
+	"github.com/rashomon-io/rashomon/workloads"
+)
+
+func listCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List targets, workloads, faults and worlds",
+		Args:  cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			out := command.OutOrStdout()
+			fmt.Fprintln(out, "targets")
+			for _, system := range targets.All {
+				fmt.Fprintf(out, "  %-10s %s\n", system.Name, system.About)
+				for _, options := range system.Options {
+					fmt.Fprintf(out, "  %-10s   %s:%s\n", "", system.Name, options)
+				}
+			}
+			var names []string
+			for _, workload := range workloads.All {
+				names = append(names, workload.Name())
+			}
+			fmt.Fprintf(out, "workloads\n  %s\n", strings.Join(names, ", "))
+			fmt.Fprintf(out, "nemesis\n%s", nemesis.List())
+			names = nil
+			for _, world := range worlds {
+				names = append(names, world.Name())
+			}
+			fmt.Fprintf(out, "worlds\n  %s\n", strings.Join(names, ", "))
+			return nil
+		},
+	}
+}
+
+func doctorCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "doctor",
+		Short: "Tell which faults this machine can inject, and why not the others",
+		Args:  cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			for _, world := range worlds {
+				fmt.Fprintf(command.OutOrStdout(), "world %s\n", world.Name())
+				for _, fault := range cluster.Faults {
+					answer := "yes"
+					if err := world.Supports(fault); err != nil {
+						answer = "no: " + err.Error()
+					}
+					fmt.Fprintf(command.OutOrStdout(), "  %-8s %s\n", fault, answer)
+				}
+			}
+			return nil
+		},
+	}
+}

@@ -1,0 +1,125 @@
+// Command rashomon puts replicated systems on trial: see its --help, and the
+// README.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/targets"
+)
+
+// Exit codes, as --help tells them.
+const (
+	exitAsClaimed = 0
+	exitViolation = 1
+	exitUndecided = 2 // unknown, vacuous or interrupted: not a pass
+	exitUsage     = 254
+	exitCrash     = 255
+)
+
+func main() {
+	targets.Main()
+	os.Exit(rashomon(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// rashomon is the whole command; it returns the exit code.
+func rashomon(args []string, stdout, stderr io.Writer) (code int) {
+	defer func() {
+		if problem := recover(); problem != nil {
+			fmt.Fprintf(stderr, "rashomon: crashed: %v\n", problem)
+			code = exitCrash
+		}
+	}()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
+
+	root := rootCommand()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	var verdict verdictError
+	var failure failureError
+	switch {
+	case err == nil:
+		return exitAsClaimed
+	case errors.As(err, &verdict):
+		return verdict.code()
+	case ctx.Err() != nil:
+		fmt.Fprintf(stderr, "rashomon: %v\n", err)
+		return exitUndecided
+	case errors.As(err, &failure):
+		fmt.Fprintf(stderr, "rashomon: %v\n", err)
+		return exitCrash
+	default:
+		fmt.Fprintf(stderr, "rashomon: %v\n", err)
+		return exitUsage
+	}
+}
+
+// verdictError is how a command ends whose results were not all as claimed.
+type verdictError struct{ worst checker.Conformance }
+
+func (v verdictError) Error() string { return string(v.worst) }
+
+func (v verdictError) code() int {
+	if v.worst == checker.NotAsClaimed {
+		return exitViolation
+	}
+	return exitUndecided
+}
+
+// conclude returns nil if all results are as claimed, else the worst.
+func conclude(results ...checker.Result) error {
+	worst := checker.AsClaimed
+	for _, result := range results {
+		switch result.AsClaimed {
+		case checker.NotAsClaimed:
+			return verdictError{checker.NotAsClaimed}
+		case checker.Undecided:
+			worst = checker.Undecided
+		}
+	}
+	if worst == checker.AsClaimed {
+		return nil
+	}
+	return verdictError{worst}
+}
+
+// failureError is a trial or check that could not be carried out, as opposed to
+// a command line that could not be understood.
+type failureError struct{ error }
+
+func (f failureError) Unwrap() error { return f.error }
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "rashomon",
+		Short: "Put replicated systems on trial: concurrent clients, faults, and a verdict",
+		Long: `Rashomon runs clients against a replicated system while it partitions, kills and
+pauses the nodes, and asks whether one sequential history explains what every
+client saw. If none does, it shows the smallest contradiction in a sentence.
+
+Exit codes: 0 valid, or as the target claims; 1 not as claimed; 2 unknown,
+vacuous or interrupted; 254 usage; 255 the trial could not be carried out.`,
+		Example: `  rashomon compare                       three built-in systems under the same faults
+  rashomon run raft:reads=local          one system; its weakness found in seconds
+  rashomon run raft --nemesis kill:all --workload set --seed 7
+  rashomon check runs/latest             judge a run again`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(runCommand(), compareCommand(), checkCommand(), listCommand(), doctorCommand())
+	return root
+}

@@ -1,0 +1,231 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/harness"
+	"github.com/rashomon-io/rashomon/harness/cluster"
+	"github.com/rashomon-io/rashomon/harness/cluster/process"
+	"github.com/rashomon-io/rashomon/harness/history"
+	"github.com/rashomon-io/rashomon/nemesis"
+	"github.com/rashomon-io/rashomon/reports"
+	"github.com/rashomon-io/rashomon/targets"
+	"github.com/rashomon-io/rashomon/workloads"
+)
+
+// worlds are what --world names.
+var worlds = []cluster.World{process.World()}
+
+// trialFlags are what run and compare have in common.
+type trialFlags struct {
+	workload, nemesis, replay, world string
+	nodes, concurrency, operations   int
+	rate                             float64
+	interval                         time.Duration
+	quiet, duration, recovery        time.Duration
+	timeout, checkTime               time.Duration
+	checkMemoryMB                    uint64
+	seed                             uint64
+	dir                              string
+}
+
+func (f *trialFlags) register(command *cobra.Command, duration time.Duration) {
+	flags := command.Flags()
+	flags.StringVar(&f.workload, "workload", "register", "what clients do: see rashomon list")
+	flags.StringVar(&f.nemesis, "nemesis", "partition,kill,pause", "faults: see rashomon list")
+	flags.StringVar(&f.replay, "replay", "", "play the faults recorded in this nemesis.jsonl again")
+	flags.DurationVar(&f.interval, "interval", nemesis.DefaultInterval, "typical length of a fault")
+	flags.StringVar(&f.world, "world", "process", "where nodes run")
+	flags.IntVar(&f.nodes, "nodes", 5, "nodes of the cluster")
+	flags.IntVar(&f.concurrency, "concurrency", 0, "clients, spread over the nodes (default 3 a node)")
+	flags.Float64Var(&f.rate, "rate", 300, "operations per second of all clients together; negative: as fast as they can")
+	flags.IntVar(&f.operations, "operations", 0, "end the load after so many operations, if positive")
+	flags.DurationVar(&f.quiet, "quiet", 2*time.Second, "load before the faults")
+	flags.DurationVar(&f.duration, "duration", duration, "length of the faults phase")
+	flags.DurationVar(&f.recovery, "recovery", 3*time.Second, "load after the faults")
+	flags.DurationVar(&f.timeout, "timeout", 250*time.Millisecond, "of one client call")
+	flags.Uint64Var(&f.seed, "seed", 0, "decides the operations and the schedule (default: random, and printed)")
+	flags.DurationVar(&f.checkTime, "check-time", checker.DefaultBudget.Time, "time budget of the check")
+	flags.Uint64Var(&f.checkMemoryMB, "check-memory", checker.DefaultBudget.MemoryBytes>>20, "memory budget of the check, in MiB")
+	flags.StringVar(&f.dir, "dir", "", "directory to write to, new or empty (default runs/<what>-<time>)")
+}
+
+// trial returns the trial of one target, and its command line for repeating it.
+func (f *trialFlags) trial(command *cobra.Command, name string) (harness.Trial, error) {
+	none := harness.Trial{}
+	target, err := targets.Parse(name)
+	if err != nil {
+		return none, err
+	}
+	workload, err := workloads.ByName(f.workload)
+	if err != nil {
+		return none, err
+	}
+	world, err := worldByName(f.world)
+	if err != nil {
+		return none, err
+	}
+	faults, err := f.faults()
+	if err != nil {
+		return none, err
+	}
+	return harness.Trial{
+		Target: target, Workload: workload, Nemesis: faults, World: world,
+		Nodes: f.nodes, Concurrency: f.concurrency, Rate: f.rate, Operations: f.operations,
+		Quiet: f.quiet, Duration: f.duration, Recovery: f.recovery, Timeout: f.timeout, Seed: f.seed,
+		Budget:   checker.Budget{Time: f.checkTime, MemoryBytes: f.checkMemoryMB << 20},
+		Progress: command.ErrOrStderr(), Command: f.repeat(command, name), Report: reports.Write,
+	}, nil
+}
+
+func (f *trialFlags) faults() (harness.Nemesis, error) {
+	if f.replay == "" {
+		return nemesis.Parse(f.nemesis, f.interval)
+	}
+	file, err := os.Open(f.replay)
+	if err != nil {
+		return nil, fmt.Errorf("--replay: %w", err)
+	}
+	defer file.Close()
+	events, err := history.ReadEvents(file)
+	if err != nil {
+		return nil, fmt.Errorf("--replay %s: %w", f.replay, err)
+	}
+	return nemesis.Replay(events)
+}
+
+func worldByName(name string) (cluster.World, error) {
+	var names []string
+	for _, world := range worlds {
+		if world.Name() == name {
+			return world, nil
+		}
+		names = append(names, world.Name())
+	}
+	return nil, fmt.Errorf("no world %q (there are: %s)", name, strings.Join(names, ", "))
+}
+
+// repeat is the command that repeats the run, with the seed spelled out.
+func (f *trialFlags) repeat(command *cobra.Command, target string) string {
+	words := []string{"rashomon", "run", target}
+	for _, name := range []string{"workload", "nemesis", "replay", "interval", "world", "nodes", "concurrency", "rate",
+		"operations", "quiet", "duration", "recovery", "timeout"} {
+		flag := command.Flags().Lookup(name)
+		if flag.Changed || name == "duration" {
+			words = append(words, "--"+name, flag.Value.String())
+		}
+	}
+	return strings.Join(append(words, "--seed", fmt.Sprint(f.seed)), " ")
+}
+
+// prepare draws the seed and makes the directory, which reports and runs share.
+func (f *trialFlags) prepare(name string) error {
+	if f.seed == 0 {
+		f.seed = 1 + rand.Uint64N(999_999)
+	}
+	if f.dir == "" {
+		dir, err := history.CreateRunDir("runs", name, time.Now())
+		if err != nil {
+			return failureError{err}
+		}
+		f.dir = dir
+		return nil
+	}
+	entries, err := os.ReadDir(f.dir)
+	if err == nil && len(entries) > 0 {
+		return fmt.Errorf("--dir %s is not empty; nothing recorded is ever overwritten", f.dir)
+	}
+	return nil
+}
+
+func runCommand() *cobra.Command {
+	var flags trialFlags
+	command := &cobra.Command{
+		Use:   "run TARGET[:OPTIONS]",
+		Short: "Put one system on trial",
+		Example: `  rashomon run raft
+  rashomon run raft:reads=local --nemesis pause:leader --seed 7
+  rashomon run async --workload set --duration 1m
+  rashomon run raft --replay runs/latest/nemesis.jsonl`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(command *cobra.Command, args []string) error {
+			trial, err := flags.trial(command, args[0])
+			if err != nil {
+				return err
+			}
+			if err := flags.prepare(trial.Target.String() + "-" + flags.workload); err != nil {
+				return err
+			}
+			trial.Seed, trial.Dir, trial.Command = flags.seed, flags.dir, flags.repeat(command, args[0])
+			run, result, err := harness.Run(command.Context(), trial)
+			if err != nil {
+				return failureError{err}
+			}
+			reports.Text(command.OutOrStdout(), run, result)
+			return conclude(result)
+		},
+	}
+	flags.register(command, 20*time.Second)
+	return command
+}
+
+func compareCommand() *cobra.Command {
+	var flags trialFlags
+	command := &cobra.Command{
+		Use:   "compare [TARGET[:OPTIONS]]…",
+		Short: "Put several systems on trial, one after the other, under the same schedule of faults",
+		Example: `  rashomon compare
+  rashomon compare raft raft:reads=local raft:reads=any --seed 7`,
+		RunE: func(command *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				for _, system := range targets.All {
+					args = append(args, system.Name)
+				}
+			}
+			return flags.compare(command, args)
+		},
+	}
+	flags.register(command, 10*time.Second)
+	return command
+}
+
+func (f *trialFlags) compare(command *cobra.Command, names []string) error {
+	var trials []harness.Trial
+	for _, name := range names {
+		trial, err := f.trial(command, name)
+		if err != nil {
+			return err
+		}
+		trials = append(trials, trial)
+	}
+	if err := f.prepare("compare-" + f.workload); err != nil {
+		return err
+	}
+	var entries []reports.Entry
+	var results []checker.Result
+	for i, trial := range trials {
+		trial.Seed, trial.Command = f.seed, f.repeat(command, names[i])
+		trial.Dir = filepath.Join(f.dir, fmt.Sprintf("%d-%s", i+1, strings.NewReplacer(":", "-", "=", "-", ",", "-").Replace(names[i])))
+		run, result, err := harness.Run(command.Context(), trial)
+		if err != nil {
+			return failureError{err}
+		}
+		entries = append(entries, reports.Entry{Run: run, Result: result})
+		results = append(results, result)
+	}
+	page := filepath.Join(f.dir, "report.html")
+	if err := reports.WriteComparison(page, entries); err != nil {
+		return failureError{err}
+	}
+	reports.Compare(command.OutOrStdout(), entries)
+	fmt.Fprintf(command.OutOrStdout(), "\nreport: %s\nrepeat: rashomon compare %s --seed %d\n", page, strings.Join(names, " "), f.seed)
+	return conclude(results...)
+}

@@ -1,0 +1,105 @@
+package targets_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/harness"
+	"github.com/rashomon-io/rashomon/harness/history"
+	"github.com/rashomon-io/rashomon/nemesis"
+	"github.com/rashomon-io/rashomon/targets"
+	"github.com/rashomon-io/rashomon/workloads"
+)
+
+func TestMain(m *testing.M) {
+	targets.Main()
+	os.Exit(m.Run())
+}
+
+// try runs one trial of about fifteen seconds.
+func try(t *testing.T, target, faults string, workload harness.Workload, seed uint64) (*history.Run, checker.Result) {
+	t.Helper()
+	system, err := targets.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	attack, err := nemesis.Parse(faults, nemesis.DefaultInterval)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run, result, err := harness.Run(t.Context(), harness.Trial{
+		Target: system, Workload: workload, Nemesis: attack, Quiet: time.Second, Duration: 10 * time.Second, Recovery: 2 * time.Second,
+		Seed: seed, Dir: filepath.Join(t.ArtifactDir(), fmt.Sprint("seed-", seed)), Progress: t.Output(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return run, result
+}
+
+// Each row is a system that must be caught, by the design's weakness or by a
+// planted bug, under the faults that make it visible. A trial is a matter of
+// chance, so each has several.
+func TestCaught(t *testing.T) {
+	const trials = 4
+	for _, c := range []struct {
+		target, faults string
+		workload       harness.Workload
+		anomalies      []checker.Anomaly // any of these
+	}{
+		{"raft:reads=any", "partition,kill,pause", workloads.Register{}, []checker.Anomaly{checker.StaleRead}},
+		{"raft:reads=local", "partition,kill,pause", workloads.Register{}, []checker.Anomaly{checker.StaleRead}},
+		{"async", "partition,kill,pause", workloads.Set{}, []checker.Anomaly{checker.LostCommit}},
+		{"lww", "partition,kill,pause", workloads.Register{}, []checker.Anomaly{checker.StaleRead, checker.LostCommit, checker.DoubleSwap}},
+
+		{"raft:bug=ack-before-commit", "partition:leader,kill:leader", workloads.Set{}, []checker.Anomaly{checker.LostCommit}},
+		{"raft:bug=no-fsync", "kill:all", workloads.Set{}, []checker.Anomaly{checker.LostCommit}},
+		{"raft:bug=stale-follower", "partition", workloads.Register{}, []checker.Anomaly{checker.StaleRead}},
+		{"raft:bug=blind-cas", "none", workloads.Register{}, nil},
+		{"raft:bug=short-snapshot", "kill:all", workloads.Set{}, []checker.Anomaly{checker.LostCommit}},
+		{"raft:bug=double-apply", "partition,pause", workloads.Register{}, nil},
+	} {
+		t.Run(c.target, func(t *testing.T) {
+			t.Parallel()
+			for seed := range uint64(trials) {
+				_, result := try(t, c.target, c.faults, c.workload, seed+1)
+				if result.Verdict != checker.Invalid {
+					t.Logf("seed %d: %s %s", seed+1, result.Verdict, result.Vacuous)
+					continue
+				}
+				for _, violation := range result.Violations {
+					if c.anomalies == nil || slices.Contains(c.anomalies, violation.Anomaly) {
+						t.Logf("seed %d: %s: %s", seed+1, violation.Anomaly, violation.Sentence)
+						return
+					}
+				}
+				t.Logf("seed %d: other anomalies: %v", seed+1, result.Violations[0].Sentence)
+			}
+			t.Errorf("not caught in %d trials", trials)
+		})
+	}
+}
+
+// The same faults find nothing where nothing is wrong.
+func TestNoFalseAlarm(t *testing.T) {
+	for _, c := range []struct {
+		faults   string
+		workload harness.Workload
+	}{
+		{"partition,kill,pause", workloads.Register{}},
+		{"partition,kill:all,pause", workloads.Set{}},
+	} {
+		t.Run(fmt.Sprintf("%s %s", c.workload.Name(), c.faults), func(t *testing.T) {
+			t.Parallel()
+			_, result := try(t, "raft", c.faults, c.workload, 1)
+			if result.AsClaimed != checker.AsClaimed {
+				t.Errorf("%s (%s %s): %v", result.Verdict, result.Reason, result.Vacuous, result.Violations)
+			}
+		})
+	}
+}
