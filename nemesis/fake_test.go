@@ -1,6 +1,7 @@
 package nemesis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -111,11 +112,11 @@ func (f *fake) setState(node cluster.Node, state cluster.State) {
 }
 
 // change moves the node into a state, from any but those named.
-func (f *fake) change(action string, node cluster.Node, to cluster.State, not ...cluster.State) error {
+func (f *fake) change(ctx context.Context, action string, node cluster.Node, to cluster.State, not ...cluster.State) error {
 	time.Sleep(time.Millisecond)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	err := f.fails(action + " " + node)
+	err := cmp.Or(ctx.Err(), f.fails(action+" "+node))
 	if slices.Contains(not, f.state[node]) {
 		err = errors.New("it is " + string(f.state[node]))
 	}
@@ -130,23 +131,23 @@ func (f *fake) Nodes() []cluster.Node       { return slices.Clone(f.nodes) }
 func (f *fake) Address(cluster.Node) string { return "" }
 func (f *fake) Close() error                { return nil }
 
-func (f *fake) Start(_ context.Context, node cluster.Node) error {
-	return f.change("start", node, cluster.Running, cluster.Running, cluster.Paused)
+func (f *fake) Start(ctx context.Context, node cluster.Node) error {
+	return f.change(ctx, "start", node, cluster.Running, cluster.Running, cluster.Paused)
 }
 
-func (f *fake) Kill(_ context.Context, node cluster.Node) error {
-	return f.change("kill", node, cluster.Down)
+func (f *fake) Kill(ctx context.Context, node cluster.Node) error {
+	return f.change(ctx, "kill", node, cluster.Down)
 }
 
-func (f *fake) Pause(_ context.Context, node cluster.Node) error {
-	return f.change("pause", node, cluster.Paused, cluster.Down, cluster.Exited)
+func (f *fake) Pause(ctx context.Context, node cluster.Node) error {
+	return f.change(ctx, "pause", node, cluster.Paused, cluster.Down, cluster.Exited)
 }
 
-func (f *fake) Resume(_ context.Context, node cluster.Node) error {
-	return f.change("resume", node, cluster.Running, cluster.Down, cluster.Exited)
+func (f *fake) Resume(ctx context.Context, node cluster.Node) error {
+	return f.change(ctx, "resume", node, cluster.Running, cluster.Down, cluster.Exited)
 }
 
-func (f *fake) SetLinks(_ context.Context, links []cluster.Link, condition cluster.Condition) error {
+func (f *fake) SetLinks(ctx context.Context, links []cluster.Link, condition cluster.Condition) error {
 	time.Sleep(time.Millisecond)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -154,7 +155,7 @@ func (f *fake) SetLinks(_ context.Context, links []cluster.Link, condition clust
 		f.cuts[link] = condition.Cut
 	}
 	maps.DeleteFunc(f.cuts, func(_ cluster.Link, cut cluster.Cut) bool { return cut == cluster.Whole })
-	return f.fails("cut " + string(condition.Cut)) // half-way
+	return cmp.Or(ctx.Err(), f.fails("cut "+string(condition.Cut))) // half-way
 }
 
 func (f *fake) State(node cluster.Node) cluster.State {

@@ -45,17 +45,17 @@ import (
 	"github.com/rashomon-io/rashomon/harness/cluster"
 )
 
-// DefaultInterval is the Interval of a Schedule that sets none: five faults in
-// ten seconds.
-const DefaultInterval = 2 * time.Second
+// DefaultInterval is the Interval of a Schedule that sets none: seven faults in
+// ten seconds, most of them longer than an election of some hundred milliseconds.
+const DefaultInterval = 1500 * time.Millisecond
 
 // A Schedule is the nemesis that injects faults in seeded random order. Its
 // zero value injects none. Make one with Parse, or with Partitions, Kills,
 // Pauses and Combine.
 type Schedule struct {
 	// Interval is the mean time from the beginning of one fault to that of the
-	// next; zero means DefaultInterval. Faults last between a quarter and one
-	// and a half of it.
+	// next; zero means DefaultInterval. Faults last between a sixth and one and
+	// a half of it, twice that if they overlap.
 	Interval time.Duration
 	// Overlap lets faults last longer than until the next one begins.
 	Overlap bool

@@ -21,7 +21,7 @@ type Entry struct{ Word, Meaning string }
 func List() []Entry {
 	var list []Entry
 	for _, f := range families {
-		list = append(list, Entry{f.name, f.says + "; in all of these ways, every other time at the leader:"})
+		list = append(list, Entry{f.name, f.says + "; in all of these ways, two of three times at the leader:"})
 		for _, s := range f.shapes {
 			list = append(list, Entry{f.name + ":" + s.name, s.says})
 		}

@@ -148,6 +148,9 @@ func TestPartitionProperties(t *testing.T) {
 			if 2*len(hit.nodes) > count {
 				t.Fatalf("%d of %d nodes are not the smaller side", len(hit.nodes), count)
 			}
+			if s.name == "halves" && count%2 == 0 && len(hit.nodes) > 0 {
+				t.Fatalf("of two equal sides, %v is the smaller one", hit.nodes)
+			}
 			if s.leader && !slices.Equal(hit.nodes, order[:len(hit.nodes)]) {
 				t.Fatalf("the leader is not on the smaller side %v", hit.nodes)
 			}

@@ -158,13 +158,13 @@ func newPlot(name string, past background) *plot.Plot {
 		axis.Tick.LineStyle = paint("ink").line(0.5)
 		axis.Tick.Label.Color, axis.Tick.Label.Font = paint("ink").color(), sans
 	}
-	p.X.Tick.Marker = plot.TickerFunc(seconds)
+	p.X.Tick.Marker = plot.TickerFunc(func(_, end float64) []plot.Tick { return round(end, "%.4g s") })
 	p.Add(past)
 	return p
 }
 
-// seconds marks about ten round instants.
-func seconds(_, end float64) []plot.Tick {
+// round marks six to thirteen round numbers from 0 to end.
+func round(end float64, format string) (ticks []plot.Tick) {
 	step := math.Pow(10, math.Floor(math.Log10(end/4)))
 	for _, factor := range []float64{5, 2} {
 		if end/(step*factor) >= 6 {
@@ -172,9 +172,10 @@ func seconds(_, end float64) []plot.Tick {
 			break
 		}
 	}
-	var ticks []plot.Tick
-	for t := 0.0; t <= end; t += step {
-		ticks = append(ticks, plot.Tick{Value: t, Label: fmt.Sprintf("%.4g s", t)})
+	for i := range 14 {
+		if value := float64(i) * step; value <= end {
+			ticks = append(ticks, plot.Tick{Value: value, Label: fmt.Sprintf(format, value)})
+		}
 	}
 	return ticks
 }
@@ -232,7 +233,7 @@ func ratePlot(past background, series []checker.Slice, step time.Duration) *plot
 		}
 	}
 	p.Y.Min, p.Y.Max = 0, highest*1.08
-	ticks := plot.ConstantTicks(plot.DefaultTicks{}.Ticks(0, highest))
+	ticks := plot.ConstantTicks(round(highest, "%.4g"))
 	p.Y.Tick.Marker = ticks
 	p.Add(rules(ticks))
 	for _, line := range lines {

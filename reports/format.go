@@ -115,7 +115,7 @@ func client(o history.Operation) string {
 	return fmt.Sprintf("p%d on %s", o.Process, clean(o.Node, 20))
 }
 
-// call is an operation without its time: "cas(k1, 4, 7) = 5".
+// call is an operation without its time: "cas(k1, 4, 7) saw 5".
 func call(o history.Operation) string {
 	var arguments []string
 	if o.Key != "" {
@@ -128,6 +128,8 @@ func call(o history.Operation) string {
 	switch {
 	case o.Kind == history.ReadAll && o.Outcome == history.OK:
 		text += " = {" + elements(o.Output) + "}"
+	case len(o.Output) > 0 && o.Outcome == history.Fail:
+		text += " saw " + elements(o.Output)
 	case len(o.Output) > 0:
 		text += " = " + elements(o.Output)
 	case o.Kind == history.Read && o.Outcome == history.OK:

@@ -203,14 +203,14 @@ func newSystem(e Entry, limit int) (system, error) {
 	faults := faults(e.Run.Events, end(e))
 	for i, v := range e.Result.Violations {
 		if i == limit {
-			s.More = fmt.Sprintf("… and %s more.", counted(len(e.Result.Violations)-limit, "violation"))
+			s.More = fmt.Sprintf("… and %s.", counted(len(e.Result.Violations)-limit, "more violation"))
 			break
 		}
 		s.Violations = append(s.Violations, newViolation(v, e.Run.History.Operations, faults, i == 0))
 	}
 	for i, event := range e.Run.Events {
 		if i == maxEvents {
-			s.MoreEvents = fmt.Sprintf("… and %s more, in nemesis.jsonl.", counted(len(e.Run.Events)-maxEvents, "event"))
+			s.MoreEvents = fmt.Sprintf("… and %s, in nemesis.jsonl.", counted(len(e.Run.Events)-maxEvents, "more event"))
 			break
 		}
 		s.Events = append(s.Events, newEvent(event))

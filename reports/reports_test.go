@@ -69,7 +69,7 @@ func TestTextSaysHowManyViolationsItLeavesOut(t *testing.T) {
 	entry.Result.Violations = slices.Repeat(entry.Result.Violations[:1], 12)
 	var b bytes.Buffer
 	Text(&b, entry.Run, entry.Result)
-	if want := "… and 7 violations more"; !strings.Contains(b.String(), want) {
+	if want := "… and 7 more violations"; !strings.Contains(b.String(), want) {
 		t.Errorf("%q is missing in\n%s", want, &b)
 	}
 }
@@ -109,7 +109,7 @@ func TestFormat(t *testing.T) {
 		{tally(nil), "none"}, {tally(map[string]int{"pause": 0, "kill": 2}), "kill 2"},
 		{call(history.Operation{Kind: history.Read, Key: "k", Outcome: history.OK}), "read(k) = nothing"},
 		{call(history.Operation{Kind: history.Read, Key: "k"}), "read(k)"},
-		{call(history.Operation{Kind: history.CompareAndSet, Key: "k", Input: history.Value{1, 2}, Output: history.Value{3}, Outcome: history.Fail}), "cas(k, 1, 2) = 3"},
+		{call(history.Operation{Kind: history.CompareAndSet, Key: "k", Input: history.Value{1, 2}, Output: history.Value{3}, Outcome: history.Fail}), "cas(k, 1, 2) saw 3"},
 		{call(history.Operation{Kind: history.ReadAll, Outcome: history.OK, Output: slices.Repeat(history.Value{1}, 1010)}), "read-all() = {1, 1, 1, 1, 1, 1, 1, 1, … 1,002 more}"},
 		{interval(history.Operation{Invoke: s, Complete: 2 * s}), "1.000000 s – ?"},
 	} {

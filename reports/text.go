@@ -76,7 +76,7 @@ func writeTable(w io.Writer, entries []Entry) {
 func writeViolations(w io.Writer, result checker.Result, limit int) {
 	for i, violation := range result.Violations {
 		if i == limit {
-			fmt.Fprintf(w, "\n… and %s more, in the HTML report\n", counted(len(result.Violations)-limit, "violation"))
+			fmt.Fprintf(w, "\n… and %s, in the HTML report\n", counted(len(result.Violations)-limit, "more violation"))
 			return
 		}
 		fmt.Fprintf(w, "\n%s: %s\n", clean(string(violation.Anomaly), 30), clean(violation.Sentence, 1000))

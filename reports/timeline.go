@@ -165,6 +165,14 @@ func (s scale) x(t time.Duration) float64 {
 	return s.xs[i-1] + share*(s.xs[i]-s.xs[i-1])
 }
 
+// nearest is how far an instant is from an end of the witness's operations.
+func (s scale) nearest(t time.Duration) time.Duration {
+	ends := s.at[1 : len(s.at)-1]
+	i, _ := slices.BinarySearch(ends, t)
+	distance := (ends[min(i, len(ends)-1)] - t).Abs()
+	return min(distance, (ends[max(i-1, 0)] - t).Abs())
+}
+
 // neighbours returns the operations on the violation's key that were under way
 // around its witness, ordered by Invoke, and how many there were: those nearest
 // to an end of an operation of the witness, and at most maxNeighbours.
@@ -172,7 +180,7 @@ func neighbours(violation checker.Violation, witness, operations []history.Opera
 	scale := newScale(witness)
 	first, last := scale.at[0], scale.at[len(scale.at)-1]
 	type candidate struct {
-		operation history.Operation
+		operation *history.Operation
 		distance  time.Duration
 	}
 	var candidates []candidate
@@ -180,29 +188,33 @@ func neighbours(violation checker.Violation, witness, operations []history.Opera
 		slices.SortStableFunc(candidates, func(a, b candidate) int { return cmp.Compare(a.distance, b.distance) })
 		candidates = candidates[:min(len(candidates), maxNeighbours)]
 	}
-	for _, o := range operations {
+	farthest := time.Duration(math.MaxInt64) // that can still be among the nearest
+	for i := range operations {
+		o := &operations[i]
 		if o.Invoke > last {
 			break
 		}
 		inWitness := func(w history.Operation) bool { return w.Process == o.Process && w.Invoke == o.Invoke }
-		if o.Key != violation.Key || o.Complete < first || slices.ContainsFunc(witness, inWitness) {
+		if o.Complete < first || o.Key != violation.Key {
+			continue
+		}
+		distance := min(scale.nearest(o.Invoke), scale.nearest(o.Complete))
+		if distance == 0 && slices.ContainsFunc(witness, inWitness) {
 			continue
 		}
 		total++
-		distance := last - first
-		for _, w := range witness {
-			for _, end := range []time.Duration{w.Invoke, w.Complete} {
-				distance = min(distance, (o.Invoke - end).Abs(), (o.Complete - end).Abs())
-			}
+		if distance >= farthest {
+			continue
 		}
 		candidates = append(candidates, candidate{o, distance})
 		if len(candidates) == 64*maxNeighbours {
 			cut()
+			farthest = candidates[len(candidates)-1].distance
 		}
 	}
 	cut()
 	for _, c := range candidates {
-		nearest = append(nearest, c.operation)
+		nearest = append(nearest, *c.operation)
 	}
 	slices.SortFunc(nearest, func(a, b history.Operation) int { return cmp.Compare(a.Invoke, b.Invoke) })
 	return nearest, total
