@@ -41,7 +41,7 @@ type Trial struct {
 	World    cluster.World // default: whatever the Target brings
 
 	Nodes       int           // default 5, at most MaxNodes
-	Concurrency int           // clients, spread evenly over the nodes; default 3 a node
+	Concurrency int           // clients, spread evenly over the nodes; default 4 a node
 	Rate        float64       // operations per second, of all clients together; default 300, negative for as fast as they can
 	Quiet       time.Duration // load before the faults; default 2 s
 	Duration    time.Duration // of the faults phase; default 20 s

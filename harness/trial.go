@@ -95,7 +95,7 @@ func (t *Trial) complete() error {
 	if t.Nodes < 1 || t.Nodes > MaxNodes {
 		return fmt.Errorf("trial: %d nodes (want 1 to %d)", t.Nodes, MaxNodes)
 	}
-	t.Concurrency = cmp.Or(t.Concurrency, 3*t.Nodes)
+	t.Concurrency = cmp.Or(t.Concurrency, 4*t.Nodes)
 	if t.Concurrency < 1 || t.Concurrency > 10_000 {
 		return fmt.Errorf("trial: %d clients (want 1 to 10,000)", t.Concurrency)
 	}

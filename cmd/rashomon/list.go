@@ -31,7 +31,10 @@ func listCommand() *cobra.Command {
 				names = append(names, workload.Name())
 			}
 			fmt.Fprintf(out, "workloads\n  %s\n", strings.Join(names, ", "))
-			fmt.Fprintf(out, "nemesis\n%s", nemesis.List())
+			fmt.Fprintln(out, "nemesis")
+			for _, entry := range nemesis.List() {
+				fmt.Fprintf(out, "  %-26s %s\n", entry.Word, entry.Meaning)
+			}
 			names = nil
 			for _, world := range worlds {
 				names = append(names, world.Name())
