@@ -100,7 +100,7 @@ func ReadEvents(r io.Reader) ([]Event, error) {
 		switch e.Type {
 		case PhaseBegins, Inject, Heal, Skip, Trouble:
 		default:
-			return fmt.Errorf("unknown type %q (want phase, inject, heal, skip or error)", e.Type)
+			return fmt.Errorf("unknown type %.40q (want phase, inject, heal, skip or error)", e.Type)
 		}
 		if e.Time < 0 {
 			return fmt.Errorf("negative time %d", e.Time)
@@ -200,7 +200,7 @@ func decode(line []byte, into any) error {
 	decoder := json.NewDecoder(bytes.NewReader(line))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(into); err != nil {
-		return err
+		return errors.New(clip(err.Error())) // it may quote the line
 	}
 	if rest := bytes.TrimSpace(line[decoder.InputOffset():]); len(rest) > 0 {
 		return fmt.Errorf("more than one JSON value: %.20q", rest)
@@ -272,7 +272,7 @@ func (p *pairing) add(r *record) error {
 		return p.invoke(op)
 	}
 	if err := op.Outcome.UnmarshalText([]byte(r.Type)); err != nil {
-		return fmt.Errorf("unknown type %q (want invoke, ok, fail, info or end)", r.Type)
+		return fmt.Errorf("unknown type %.40q (want invoke, ok, fail, info or end)", r.Type)
 	}
 	if r.Node != "" {
 		return errors.New("a completion with a node; it belongs to the invocation")
@@ -289,14 +289,14 @@ func (p *pairing) invoke(op Operation) error {
 	for _, text := range []string{string(op.Kind), op.Key, op.Node} {
 		// Different ones of these would become one when they are written.
 		if strings.ContainsRune(text, utf8.RuneError) {
-			return fmt.Errorf("op, key or node %q is not UTF-8", text)
+			return fmt.Errorf("op, key or node %.40q is not UTF-8", text)
 		}
 	}
 	switch i, busy := p.current[op.Process]; {
 	case busy && i == retired:
 		return fmt.Errorf("process %d goes on after its info", op.Process)
 	case busy:
-		return fmt.Errorf("process %d invokes %s while its %s is open", op.Process, op.Kind, p.operations[i].Kind)
+		return fmt.Errorf("process %d invokes %.40q while its %.40q is open", op.Process, op.Kind, p.operations[i].Kind)
 	}
 	if p.current == nil {
 		p.current = map[int]int{}
@@ -312,14 +312,14 @@ func (p *pairing) invoke(op Operation) error {
 func (p *pairing) complete(op Operation) error {
 	i, busy := p.current[op.Process]
 	if !busy || i == retired {
-		return fmt.Errorf("process %d completes %s without an invocation", op.Process, op.Kind)
+		return fmt.Errorf("process %d completes %.40q without an invocation", op.Process, op.Kind)
 	}
 	if op.Outcome > Fail {
 		return fmt.Errorf("unknown %v", op.Outcome)
 	}
 	open := &p.operations[i]
 	if open.Kind != op.Kind || open.Key != op.Key {
-		return fmt.Errorf("process %d completes %s of key %q, but invoked %s of key %q", op.Process, op.Kind, op.Key, open.Kind, open.Key)
+		return fmt.Errorf("process %d completes %.40q of key %.40q, but invoked %.40q of key %.40q", op.Process, op.Kind, op.Key, open.Kind, open.Key)
 	}
 	open.Complete, open.Outcome, open.Output, open.Error = op.Complete, op.Outcome, op.Output, op.Error
 	delete(p.current, op.Process)

@@ -135,21 +135,26 @@ func TestReadHistoryRefuses(t *testing.T) {
 		{"time backwards", header + invoke + `{"time":4,"process":0,"type":"ok","op":"read"}`, "line 3: time runs backwards, from 5 to 4"},
 		{"end before", header + invoke + `{"time":4,"type":"end"}`, "line 3: time runs backwards"},
 		{"after the end", header + end + `{"time":9,"process":0,"type":"invoke","op":"read"}`, "line 3: an event after the end line"},
-		{"no invocation", header + `{"time":5,"process":7,"type":"ok","op":"read"}`, "line 2: process 7 completes read without an invocation"},
-		{"completed twice", header + invoke + strings.Repeat(`{"time":6,"process":0,"type":"ok","op":"read"}`+"\n", 2), "line 4: process 0 completes read without an invocation"},
-		{"two open", header + invoke + invoke, "line 3: process 0 invokes read while its read is open"},
+		{"no invocation", header + `{"time":5,"process":7,"type":"ok","op":"read"}`, "line 2: process 7 completes \"read\" without an invocation"},
+		{"completed twice", header + invoke + strings.Repeat(`{"time":6,"process":0,"type":"ok","op":"read"}`+"\n", 2), "line 4: process 0 completes \"read\" without an invocation"},
+		{"two open", header + invoke + invoke, "line 3: process 0 invokes \"read\" while its \"read\" is open"},
 		{"after info", header + invoke + `{"time":6,"process":0,"type":"info","op":"read"}` + "\n" + `{"time":7,"process":0,"type":"invoke","op":"read"}`, "line 4: process 0 goes on after its info"},
-		{"other op", header + invoke + `{"time":6,"process":0,"type":"ok","op":"write"}`, `line 3: process 0 completes write of key "", but invoked read of key ""`},
-		{"other key", header + invoke + `{"time":6,"process":0,"type":"ok","op":"read","key":"y"}`, `completes read of key "y"`},
+		{"other op", header + invoke + `{"time":6,"process":0,"type":"ok","op":"write"}`, `line 3: process 0 completes "write" of key "", but invoked "read" of key ""`},
+		{"other key", header + invoke + `{"time":6,"process":0,"type":"ok","op":"read","key":"y"}`, `completes "read" of key "y"`},
 		{"error at invocation", header + `{"time":5,"process":0,"type":"invoke","op":"read","error":"x"}`, "line 2: an invocation with an error"},
 		{"node at completion", header + invoke + `{"time":6,"process":0,"type":"ok","op":"read","node":"n1"}`, "line 3: a completion with a node"},
 		{"key not UTF-8", header + `{"time":5,"process":0,"type":"invoke","op":"read","key":"` + "\xff" + `"}`, "line 2: op, key or node \"\ufffd\" is not UTF-8"},
+		{"long name", header + `{"` + strings.Repeat("x", 1000) + `":1}`, `line 2: json: unknown field "xxx`},
+		{"hostile op", header + `{"time":5,"process":0,"type":"ok","op":"\n` + strings.Repeat("x", 1000) + `"}`, `line 2: process 0 completes "\nxxx`},
 		{"long line", header + strings.Repeat(" ", lineLimit) + "\n", "line 2: longer than 64 MiB"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := ReadHistory(strings.NewReader(test.text))
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got error %v, want %q", err, test.want)
+			}
+			if err != nil && (len(err.Error()) > 400 || strings.Contains(err.Error(), "\n")) {
+				t.Errorf("not one short line: %q", err)
 			}
 		})
 	}
@@ -171,7 +176,7 @@ func TestWriteHistoryRefuses(t *testing.T) {
 		{"unordered", "not ordered by Invoke", []Operation{{Kind: Read, Invoke: 2, Complete: 3, Outcome: OK}, {Process: 1, Kind: Read, Invoke: 1, Complete: 3}}},
 		{"completed before", "without an invocation", []Operation{{Kind: Read, Invoke: 2, Complete: 1}}},
 		{"negative", "negative time", []Operation{{Kind: Read, Invoke: -1, Complete: 1}}},
-		{"overlapping", "while its read is open", []Operation{{Kind: Read, Invoke: 1, Complete: 3, Outcome: OK}, {Kind: Read, Invoke: 2, Complete: 4}}},
+		{"overlapping", "while its \"read\" is open", []Operation{{Kind: Read, Invoke: 1, Complete: 3, Outcome: OK}, {Kind: Read, Invoke: 2, Complete: 4}}},
 		{"after info", "goes on after its info", []Operation{{Kind: Read, Invoke: 1, Complete: 3}, {Kind: Read, Invoke: 4, Complete: 5}}},
 		{"outcome", "unknown outcome(3)", []Operation{{Kind: Read, Invoke: 1, Complete: 3, Outcome: 3}}},
 		{"kind", "no op", []Operation{{Invoke: 1, Complete: 3}}},

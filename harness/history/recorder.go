@@ -323,13 +323,13 @@ type source struct {
 
 func (s *source) stamp() time.Duration { return s.marks[s.line].stamp }
 
-// before cuts off the lines whose stamps are below limit.
+// before cuts off the next line, and those after it that are below limit.
 func (s *source) before(limit time.Duration) []byte {
 	start := s.start
-	for s.line < len(s.marks) && s.stamp() < limit {
-		s.start = s.marks[s.line].end
+	for s.line++; s.line < len(s.marks) && s.stamp() < limit; {
 		s.line++
 	}
+	s.start = s.marks[s.line-1].end
 	return s.text[start:s.start]
 }
 
@@ -339,7 +339,6 @@ type sources []*source
 func (s *sources) mergeTo(w io.Writer) {
 	heap.Init(s)
 	for len(*s) > 1 {
-		// Stamps differ, so the top's line is below its children's.
 		top, limit := (*s)[0], (*s)[1].stamp()
 		if len(*s) > 2 {
 			limit = min(limit, (*s)[2].stamp())

@@ -225,6 +225,27 @@ func TestEveryPrefixIsCausallyClosed(t *testing.T) {
 	t.Run("virtual time", func(t *testing.T) { synctest.Test(t, run) })
 }
 
+// TestBatchesDoNotOverlap collects without a break while workers are busy: the
+// reader would see time run backwards.
+func TestBatchesDoNotOverlap(t *testing.T) {
+	const rounds = 5_000
+	var disk memory
+	recorder := newRecorder(&disk, &memory{})
+	var round atomic.Int64
+	gossip(recorder, 8, func() {
+		select {
+		case recorder.full <- struct{}{}:
+		default:
+		}
+	}, func() bool { return round.Add(1) > rounds })
+	if err := recorder.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if h, err := ReadHistory(&disk); err != nil || len(h.Operations) != 2*rounds {
+		t.Errorf("%d of %d operations, error %v", len(h.Operations), 2*rounds, err)
+	}
+}
+
 // TestMergeIsOrdered merges any batches and finds every line, by stamp.
 func TestMergeIsOrdered(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
