@@ -92,12 +92,17 @@ func rows(entries []Entry) [][]string {
 	return table
 }
 
-// claim is what the system promises: "CP, linearizable".
+// claim is what the system promises: "CP, linearizable". A history alone tells
+// no side of CAP.
 func claim(e Entry) string {
-	if e.Run.Manifest.Claim.Linearizable() {
-		return clean(e.Run.Manifest.Claim.CAP, 8) + ", linearizable"
+	promise := "linearizable"
+	if !e.Run.Manifest.Claim.Linearizable() {
+		promise = "expects " + expected(e)
 	}
-	return clean(e.Run.Manifest.Claim.CAP, 8) + ", expects " + expected(e)
+	if side := clean(e.Run.Manifest.Claim.CAP, 8); side != "" {
+		return side + ", " + promise
+	}
+	return promise
 }
 
 func expected(e Entry) string {

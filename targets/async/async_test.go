@@ -18,13 +18,14 @@ import (
 
 func TestMain(m *testing.M) { nodetest.Main(m, Node) }
 
-// failover bounds the time from the primary's end until another serves.
-const failover = 2 * time.Second
+// patience bounds how long a test waits for a failover, which takes less than a
+// second, on a machine that may be very busy.
+const patience = 10 * time.Second
 
 func leaderOf(t *testing.T, c *nodetest.Cluster) cluster.Node {
 	t.Helper()
 	var node cluster.Node
-	c.Eventually(failover, func(ctx context.Context) (err error) {
+	c.Eventually(patience, func(ctx context.Context) (err error) {
 		node, err = leader(ctx, c)
 		return err
 	})
@@ -84,7 +85,7 @@ func TestNewPrimaryAfterKill(t *testing.T) {
 			continue
 		}
 		client := c.Client(node)
-		c.Eventually(failover, func(ctx context.Context) error { return client.Write(ctx, "y", 3) })
+		c.Eventually(patience, func(ctx context.Context) error { return client.Write(ctx, "y", 3) })
 		if value, _, err := client.Read(t.Context(), "x"); value != 1 || err != nil {
 			t.Errorf("%s: x is %d, %v: what was replicated is gone", node, value, err)
 		}
@@ -93,7 +94,7 @@ func TestNewPrimaryAfterKill(t *testing.T) {
 	if err := c.Start(t.Context(), old); err != nil {
 		t.Fatal(err)
 	}
-	c.Eventually(failover, func(ctx context.Context) error { return ready(ctx, c) })
+	c.Eventually(patience, func(ctx context.Context) error { return ready(ctx, c) })
 	if leaderOf(t, c) == old {
 		t.Error("the old primary is back in office")
 	}
@@ -123,7 +124,7 @@ func TestPartitionLosesAcknowledgedWrites(t *testing.T) {
 		t.Errorf("swap on the minority's side: %t %v", swapped, err)
 	}
 	here := c.Client(another(c, old))
-	c.Eventually(failover, func(ctx context.Context) error {
+	c.Eventually(patience, func(ctx context.Context) error {
 		if node, err := leader(ctx, c); node == old || err != nil {
 			return fmt.Errorf("%s leads, %v", node, err)
 		}
@@ -131,7 +132,7 @@ func TestPartitionLosesAcknowledgedWrites(t *testing.T) {
 	})
 	t.Logf("failover took %v", time.Since(start))
 	var swapped bool
-	c.Eventually(failover, func(ctx context.Context) (err error) {
+	c.Eventually(patience, func(ctx context.Context) (err error) {
 		swapped, err = here.CompareAndSet(ctx, "x", 1, 3)
 		return err
 	})
@@ -144,7 +145,7 @@ func TestPartitionLosesAcknowledgedWrites(t *testing.T) {
 
 	c.Heal()
 	start = time.Now()
-	c.Eventually(failover, func(ctx context.Context) error { return ready(ctx, c) })
+	c.Eventually(patience, func(ctx context.Context) error { return ready(ctx, c) })
 	t.Logf("recovery took %v", time.Since(start))
 	for _, node := range c.Nodes() {
 		client := c.Client(node)
@@ -178,7 +179,7 @@ func TestRestartKeepsData(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c.Eventually(failover, func(ctx context.Context) error { return ready(ctx, c) })
+	c.Eventually(patience, func(ctx context.Context) error { return ready(ctx, c) })
 	client = c.Client("n2")
 	if value, _, err := client.Read(t.Context(), "x"); value != 99 || err != nil {
 		t.Errorf("x is %d, %v", value, err)
@@ -191,7 +192,7 @@ func TestRestartKeepsData(t *testing.T) {
 // caughtUp waits until all nodes have the same history.
 func caughtUp(t *testing.T, c *nodetest.Cluster) {
 	t.Helper()
-	c.Eventually(failover, func(ctx context.Context) error {
+	c.Eventually(patience, func(ctx context.Context) error {
 		statuses, err := ask(ctx, c)
 		first := statuses[c.Nodes()[0]]
 		for node, s := range statuses {

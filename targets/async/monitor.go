@@ -34,13 +34,15 @@ const (
 	// downAfter is for how long a node may be silent before it is held for
 	// dead. Sentinel's down-after-milliseconds is 30 s, unless set.
 	downAfter = 600 * time.Millisecond
-	// Monitors stand for election one after the other, electStagger apart, in
-	// the order of their names, so that two seldom do at once. One that has
-	// voted, for itself or another, gives it electPause and up to electJitter.
+	// Two monitors that stand for election together take each other's votes.
+	// So, of those that hear from each other, the one with the least name stands
+	// as soon as a majority agrees, and each further one electStagger later, if it
+	// is still needed. Whoever has voted, for itself or another, gives that
+	// electPause and up to electJitter.
 	electEvery   = 50 * time.Millisecond
-	electStagger = 200 * time.Millisecond
-	electPause   = 400 * time.Millisecond
-	electJitter  = 400 * time.Millisecond
+	electStagger = 300 * time.Millisecond
+	electPause   = 200 * time.Millisecond
+	electJitter  = 200 * time.Millisecond
 )
 
 // A status is what a node says of itself.
@@ -224,21 +226,24 @@ func (s *server) stands() (epoch int64, stand bool) {
 	now := time.Now()
 	agree, before := 1, time.Duration(0)
 	for peer, seen := range s.seen {
-		if seen.fresh(now) && seen.epoch == s.epoch && !seen.up {
+		if !seen.fresh(now) {
+			continue
+		}
+		if peer < s.place.Node {
+			before++
+		}
+		if seen.epoch == s.epoch && !seen.up {
 			agree++
-			if peer < s.place.Node {
-				before++
-			}
 		}
 	}
-	if s.primaryUp(now) || agree < s.majority() {
+	if s.primaryUp(now) || agree < s.majority() || now.Before(s.quiet) {
 		s.agreed = time.Time{}
 		return 0, false
 	}
 	if s.agreed.IsZero() {
 		s.agreed = now
 	}
-	if now.Before(s.quiet) || now.Sub(s.agreed) < before*electStagger {
+	if now.Sub(s.agreed) < before*electStagger {
 		return 0, false
 	}
 	epoch = max(s.epoch, s.voted) + 1

@@ -38,8 +38,8 @@ type server struct {
 	voted    int64        // the newest epoch that this node gave its vote for
 	upstream *line.Conn   // the stream from the primary, if there is one
 	seen     map[cluster.Node]sighting
-	agreed   time.Time // since when a majority agrees that the primary is down; zero if it does not
-	quiet    time.Time // stand for no election before
+	agreed   time.Time // since when there is a majority for an election; zero if there is none
+	quiet    time.Time // no election before
 }
 
 // open loads what the node's directory holds. The node starts as a replica of

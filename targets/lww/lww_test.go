@@ -17,8 +17,9 @@ import (
 
 func TestMain(m *testing.M) { nodetest.Main(m, Node) }
 
-// convergence bounds the time from the end of a partition until all nodes agree.
-const convergence = 3 * time.Second
+// patience bounds how long a test waits for the nodes to agree, which takes less
+// than a second, on a machine that may be very busy.
+const patience = 10 * time.Second
 
 func TestEveryNodeServes(t *testing.T) {
 	t.Parallel()
@@ -103,7 +104,7 @@ func TestRestartKeepsData(t *testing.T) {
 	if err := c.Start(t.Context(), "n1"); err != nil {
 		t.Fatal(err)
 	}
-	c.Eventually(convergence, func(ctx context.Context) error { return ready(ctx, c) })
+	c.Eventually(patience, func(ctx context.Context) error { return ready(ctx, c) })
 	agree(t, c, "x", 7, 8)
 }
 
@@ -129,7 +130,7 @@ func agree(t *testing.T, c *nodetest.Cluster, key string, value int64, elements 
 	slices.Sort(elements)
 	for _, node := range c.Nodes() {
 		client := c.Client(node)
-		c.Eventually(convergence, func(ctx context.Context) error {
+		c.Eventually(patience, func(ctx context.Context) error {
 			got, _, err := client.Read(ctx, key)
 			if got != value || err != nil {
 				return fmt.Errorf("%s: %s is %d, %v", node, key, got, err)

@@ -107,7 +107,10 @@ func (s *server) repair(ctx context.Context) {
 			return
 		case <-tick.C:
 			peer := s.others[rand.N(len(s.others))]
-			if received, sent, err := s.compareWith(ctx, peer); err == nil && received+sent > manyMissed {
+			calling, cancel := context.WithTimeout(ctx, callTimeout)
+			received, sent, err := s.compareWith(calling, peer)
+			cancel()
+			if err == nil && received+sent > manyMissed {
 				s.log.Printf("anti-entropy with %s: %d entries received, %d sent", peer, received, sent)
 			}
 		}
@@ -117,9 +120,9 @@ func (s *server) repair(ctx context.Context) {
 // manyMissed is how many entries are more than what is just on its way.
 const manyMissed = 10
 
+// compareWith makes this table and a peer's equal, but for what is written
+// meanwhile.
 func (s *server) compareWith(ctx context.Context, peer cluster.Node) (received, sent int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
 	conn, err := line.Dial(ctx, s.place.Peers[peer])
 	if err != nil {
 		return 0, 0, err

@@ -111,7 +111,10 @@ func (l *Log) Replace(lines iter.Seq[string]) error {
 // WriteFile durably and at once replaces a file by one of a single line.
 func WriteFile(path, text string) error {
 	file, _, err := replace(path, func(yield func(string) bool) { yield(text) })
-	return errors.Join(err, file.Close())
+	if err != nil {
+		return err
+	}
+	return file.Close()
 }
 
 func replace(path string, lines iter.Seq[string]) (file *os.File, count int, err error) {
@@ -123,8 +126,18 @@ func replace(path string, lines iter.Seq[string]) (file *os.File, count int, err
 		writer.WriteString(text + "\n")
 		count++
 	}
-	err = errors.Join(writer.Flush(), file.Sync(), os.Rename(file.Name(), path), syncDirectory(path))
-	return file, count, err
+	err = errors.Join(writer.Flush(), file.Sync())
+	if err == nil { // else the old file stays, which is whole
+		err = os.Rename(file.Name(), path)
+	}
+	if err == nil {
+		err = syncDirectory(path)
+	}
+	if err != nil {
+		file.Close()
+		return nil, 0, err
+	}
+	return file, count, nil
 }
 
 // syncDirectory makes the renaming of a file durable.

@@ -52,7 +52,7 @@ func Start(t *testing.T, target harness.Target, nodes int) *Cluster {
 			t.Fatal(err)
 		}
 	}
-	c.Eventually(5*time.Second, func(ctx context.Context) error { return target.Ready(ctx, c) })
+	c.Eventually(10*time.Second, func(ctx context.Context) error { return target.Ready(ctx, c) })
 	return c
 }
 
