@@ -148,6 +148,8 @@ func (m model) malformed(operations []history.Operation) string {
 			problem = fmt.Sprintf("has %d output values (want at most %d)", len(o.Output), want.output)
 		case o.Outcome > history.Fail:
 			problem = fmt.Sprintf("has the outcome %d (want ok, fail or info)", o.Outcome)
+		case o.Invoke < 0 || max(o.Invoke, o.Complete) == never:
+			problem = "has a time out of range"
 		case o.Outcome != history.Info && o.Complete < o.Invoke:
 			problem = "completes before it is invoked"
 		default:

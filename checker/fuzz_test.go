@@ -66,7 +66,7 @@ func (u universe) draw(r *rand.Rand) []history.Operation {
 	n := 1 + r.IntN(u.size)
 	processes := 1 + r.IntN(5)
 	span := 2 + r.IntN(3*n) // a small span makes for ties
-	spoil := []float64{0, 0.05, 0.3}[r.IntN(3)]
+	spoil := []float64{0, 0.1, 0.6}[r.IntN(3)]
 	unknown := []float64{0, 0.1, 0.4}[r.IntN(3)]
 	type effect struct {
 		at int
@@ -92,8 +92,8 @@ func (u universe) draw(r *rand.Rand) []history.Operation {
 	slices.SortStableFunc(effects, func(a, b effect) int { return a.at - b.at })
 	var held history.Value
 	var written []int64
-	pick := func() int64 { // a value that may be there
-		if len(written) == 0 || r.IntN(100) == 0 {
+	pick := func() int64 { // a value that may be there, or that never was
+		if len(written) == 0 || r.IntN(200) == 0 {
 			return 99
 		}
 		return written[max(0, len(written)-1-r.IntN(3))]
@@ -107,6 +107,9 @@ func (u universe) draw(r *rand.Rand) []history.Operation {
 			fresh = 98 // two of these are a repetition, which must be noticed
 		}
 		happens := o.Outcome == history.OK || r.IntN(3) > 0
+		if len(written) == 0 && r.IntN(50) > 0 {
+			o.Kind = history.Write // before it there is little to observe
+		}
 		switch o.Kind {
 		case history.Read:
 			o.Output = slices.Clone(held)

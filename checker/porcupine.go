@@ -109,7 +109,7 @@ func exhausted(err error, what string, operations int, budget Budget) string {
 	switch {
 	case errors.Is(err, errMemory):
 		return fmt.Sprintf("%s: Porcupine needs more than the memory budget of %d MiB for %d operations, at least %d MiB; raise it, or spread the operations over more keys",
-			what, budget.MemoryBytes>>20, operations, (configurationBytes(operations)*int64(operations))>>20)
+			what, budget.MemoryBytes>>20, operations, (configurationBytes(operations)*int64(operations))>>20+1)
 	case errors.Is(err, context.Canceled):
 		return fmt.Sprintf("%s: the check was cancelled before %d operations were decided; run it again", what, operations)
 	default:

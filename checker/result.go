@@ -21,11 +21,11 @@ const (
 type Anomaly string
 
 const (
-	StaleRead    Anomaly = "stale read"   // a value was read after a newer one had been acknowledged
-	LostCommit   Anomaly = "lost commit"  // an acknowledged write has gone
-	PhantomRead  Anomaly = "phantom read" // a value was read that was never written, or whose write failed, or before it was written
+	StaleRead    Anomaly = "stale read"   // a value was read after a newer one had been acknowledged (package comment)
+	LostCommit   Anomaly = "lost commit"  // an acknowledged write has gone (package comment)
+	PhantomRead  Anomaly = "phantom read" // a value was observed that was never written, or whose write failed, or before it was written
 	DoubleSwap   Anomaly = "double swap"  // two compare-and-sets from one value both succeeded
-	Resurrection Anomaly = "resurrection" // an overwritten value came back
+	Resurrection Anomaly = "resurrection" // a value was there, then another was, then the first again, and it is no stale read
 	Disorder     Anomaly = "disorder"     // no order explains the witness, and no narrower name fits
 )
 
@@ -50,11 +50,12 @@ type Result struct {
 	// Vacuous says why the run tested nothing, whatever its verdict: a valid
 	// but vacuous run is not a pass.
 	Vacuous string `json:"vacuous,omitempty"`
-	// AsClaimed compares the verdict with the target's claim.
+	// AsClaimed compares the verdict with the target's claim. An anomaly that
+	// the claim does not admit breaks it, however vacuous the rest of the run.
 	AsClaimed Conformance `json:"as_claimed"`
 	// Model is what the history was held against: "register" or "set".
 	Model string `json:"model"`
-	// Engine is what decided: "porcupine", ….
+	// Engine is what decided: "porcupine" or "set-full".
 	Engine string        `json:"engine"`
 	Took   time.Duration `json:"took_ns"`
 	// Keys counts the independent histories checked, KeysUnknown those of them
@@ -86,7 +87,7 @@ type Conformance string
 const (
 	AsClaimed    Conformance = "as claimed"
 	NotAsClaimed Conformance = "not as claimed"
-	Undecided    Conformance = "undecided" // unknown or vacuous
+	Undecided    Conformance = "undecided" // unknown or vacuous, and no breach proven
 )
 
 // A Violation is one contradiction in the history.
@@ -94,7 +95,8 @@ type Violation struct {
 	Anomaly Anomaly `json:"anomaly"`
 	Key     string  `json:"key,omitempty"`
 	// Witness is the smallest set of operations found that no order explains;
-	// Porcupine agrees, on these alone. Ordered by Invoke.
+	// Porcupine agrees, on these alone. Ordered by Invoke. The outputs of a
+	// set's reads are restricted to the elements that matter.
 	Witness []history.Operation `json:"witness"`
 	// Sentence tells it, with processes, nodes, times and what the nemesis was
 	// doing then.
@@ -113,16 +115,16 @@ func (v Violation) At() time.Duration {
 }
 
 // A SetResult counts the elements of a set by what became of them, as Jepsen's
-// set-full does.
+// set-full does; CheckSet defines the words.
 type SetResult struct {
-	Attempted    int `json:"attempted"`
+	Attempted    int `json:"attempted"` // by adds that did not fail
 	Acknowledged int `json:"acknowledged"`
 	OK           int `json:"ok"`         // present in every read that had to show it
 	Lost         int `json:"lost"`       // acknowledged or seen, then absent for good
 	Stale        int `json:"stale"`      // absent from some read that had to show it, and present later
-	Recovered    int `json:"recovered"`  // of unknown outcome, and present in the end
+	Recovered    int `json:"recovered"`  // of unknown outcome, and present in the end; also counted as OK or Stale
 	NeverRead    int `json:"never_read"` // acknowledged, and no read could tell
-	Unexpected   int `json:"unexpected"` // present, and never added
+	Unexpected   int `json:"unexpected"` // present, and never added, or not yet
 	// LostElements, StaleElements and UnexpectedElements name at most 100 each.
 	LostElements       []int64 `json:"lost_elements,omitempty"`
 	StaleElements      []int64 `json:"stale_elements,omitempty"`

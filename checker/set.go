@@ -128,6 +128,11 @@ type element struct {
 	// shown is the completion of the last read that shows it.
 	shown time.Duration
 	fate  fate
+	// shownBy is scratch: the last read looked at that shows it.
+	shownBy *read
+	// level is scratch: the number of reads, by size, before the first that
+	// shows it.
+	level int
 }
 
 // A read is one acknowledged read-all.
@@ -135,6 +140,13 @@ type read struct {
 	operation *history.Operation
 	shows     []*element // distinct
 	missed    []*element // that it had to show
+}
+
+// mark lets each element tell whether r shows it.
+func (r *read) mark() {
+	for _, e := range r.shows {
+		e.shownBy = r
+	}
 }
 
 type fate int
@@ -182,10 +194,11 @@ func newGrowingSet(key string, final time.Duration, operations []*history.Operat
 			continue
 		}
 		r := &read{operation: o}
-		numbers := slices.Clone(o.Output)
-		slices.Sort(numbers)
-		for _, number := range slices.Compact(numbers) {
-			r.shows = append(r.shows, get(number))
+		for _, number := range o.Output {
+			if e := get(number); e.shownBy != r { // not twice
+				e.shownBy = r
+				r.shows = append(r.shows, e)
+			}
 		}
 		s.reads = append(s.reads, r)
 	}
@@ -217,15 +230,12 @@ func (s *growingSet) follow(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		shows := make(map[*element]bool, len(r.shows))
-		for _, e := range r.shows {
-			shows[e] = true
-		}
+		r.mark()
 		for _, e := range known {
 			if e.known.Complete >= r.operation.Invoke {
 				break
 			}
-			if !shows[e] {
+			if e.shownBy != r {
 				r.missed = append(r.missed, e)
 				e.missed = r.operation
 				e.missedFirst = cmp.Or(e.missedFirst, r.operation)
@@ -368,46 +378,40 @@ func (e *element) suspect(key string) (story, bool) {
 func (s *growingSet) disorder() []story {
 	reads := slices.Clone(s.reads)
 	slices.SortStableFunc(reads, func(a, b *read) int { return cmp.Compare(len(a.shows), len(b.shows)) })
-	level := map[*element]int{} // the first of reads that shows it
+	for _, e := range s.elements {
+		e.level = len(reads)
+	}
 	for i, r := range reads {
-		shows := make(map[*element]bool, len(r.shows))
+		r.mark()
 		for _, e := range r.shows {
-			shows[e] = true
-			if _, ok := level[e]; !ok {
-				level[e] = i
-			}
+			e.level = min(e.level, i)
 		}
 		if i == 0 {
 			continue
 		}
 		smaller := reads[i-1]
 		for _, a := range smaller.shows {
-			if shows[a] {
+			if a.shownBy == r {
 				continue
 			}
-			for _, b := range r.shows { // one of them smaller does not show
+			for _, b := range r.shows { // smaller is not larger, so one of them it does not show
 				if !slices.Contains(smaller.shows, b) {
 					return []story{s.muddle([]*history.Operation{a.add, b.add, smaller.operation, r.operation}, a, b)}
 				}
 			}
 		}
 	}
-	// Elements by the read that first shows them: an add must not have returned
-	// before the add of an element that an earlier read shows was called.
-	shown := slices.DeleteFunc(slices.Clone(s.elements), func(e *element) bool { _, ok := level[e]; return !ok && e.known == nil })
-	for _, e := range shown {
-		if _, ok := level[e]; !ok {
-			level[e] = len(reads)
-		}
-	}
-	slices.SortStableFunc(shown, func(a, b *element) int { return cmp.Compare(level[a], level[b]) })
-	var latest, below *element // the one whose add was called last: up to here, and of smaller levels
-	for i, e := range shown {
-		if i > 0 && level[shown[i-1]] < level[e] {
+	// An add must not have returned before the add of an element of a lower
+	// level was called: the read of that level shows the one and not the other.
+	known := slices.DeleteFunc(slices.Clone(s.elements), func(e *element) bool { return e.known == nil })
+	slices.SortStableFunc(known, func(a, b *element) int { return cmp.Compare(a.level, b.level) })
+	var latest, below *element // whose add was called last: up to here, and of lower levels
+	for i, e := range known {
+		if i > 0 && known[i-1].level < e.level {
 			below = latest
 		}
 		if below != nil && e.add.Outcome == history.OK && e.add.Complete < below.add.Invoke {
-			return []story{s.muddle([]*history.Operation{e.add, below.add, reads[level[below]].operation}, e, below)}
+			return []story{s.muddle([]*history.Operation{e.add, below.add, reads[below.level].operation}, e, below)}
 		}
 		if latest == nil || e.add.Invoke > latest.add.Invoke {
 			latest = e

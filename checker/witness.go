@@ -11,6 +11,9 @@ import (
 // anomaly.
 const perKey = 3
 
+// minimiseEffort bounds the steps that minimise puts before Porcupine.
+const minimiseEffort = 200_000
+
 // judge decides one key: by a small contradiction if there is one, else by
 // Porcupine on the whole.
 func (r *register) judge(ctx context.Context, memory *memory) judgement {
@@ -145,17 +148,19 @@ func byCall(a, b *step) int {
 // minimise returns a part of witness that is still closed and not linearizable,
 // from which taking any one step, and those that observe it, leaves a set that
 // is linearizable. It takes out halves first, then ever smaller pieces (Zeller &
-// Hildebrandt's delta debugging), and stops early when a quarter of the time is
-// used.
+// Hildebrandt's delta debugging). It stops early when a quarter of the time, or
+// minimiseEffort, is used.
 func (r *register) minimise(ctx context.Context, memory *memory, witness []*step) []*step {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/4)
 		defer cancel()
 	}
+	effort := minimiseEffort
 	for size := max(1, len(witness)/2); ; {
 		reduced := false
-		for from := 0; from < len(witness) && ctx.Err() == nil; {
+		for from := 0; from < len(witness) && ctx.Err() == nil && effort > 0; {
+			effort -= len(witness)
 			piece := witness[from:min(from+size, len(witness))]
 			rest := r.closed(witness, piece)
 			if explained, err := linearizable[value](ctx, memory, rest); err == nil && !explained {
@@ -165,7 +170,7 @@ func (r *register) minimise(ctx context.Context, memory *memory, witness []*step
 			}
 		}
 		switch {
-		case ctx.Err() != nil:
+		case ctx.Err() != nil || effort <= 0:
 			return witness
 		case size > 1:
 			size = max(1, min(size, len(witness))/2)

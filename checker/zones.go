@@ -207,8 +207,9 @@ func (r *register) cycles(visited map[*step]bool) []contradiction {
 	return found
 }
 
-// overlaps returns a contradiction for each block that contradicts another,
-// though not for each pair.
+// overlaps returns contradictions between blocks, one at least if there are any:
+// as long as no two forward zones overlap, each has to be compared only with the
+// one before.
 func overlaps(blocks []block) []contradiction {
 	var found []contradiction
 	var forward []block
@@ -218,16 +219,9 @@ func overlaps(blocks []block) []contradiction {
 		}
 	}
 	slices.SortStableFunc(forward, func(a, b block) int { return cmp.Compare(a.f(), b.f()) })
-	longest := make([]block, len(forward)) // of the zones up to here, the one that ends last
 	for i, b := range forward {
-		longest[i] = b
-		if i > 0 {
-			if b.f() < longest[i-1].s() {
-				found = append(found, overlap(longest[i-1], b))
-			}
-			if longest[i-1].s() > b.s() {
-				longest[i] = longest[i-1]
-			}
+		if i > 0 && b.f() < forward[i-1].s() {
+			found = append(found, overlap(forward[i-1], b))
 		}
 	}
 	for _, b := range blocks {
@@ -235,8 +229,8 @@ func overlaps(blocks []block) []contradiction {
 			continue
 		}
 		begun, _ := slices.BinarySearchFunc(forward, b.s(), func(x block, t time.Duration) int { return cmp.Compare(x.f(), t) })
-		if begun > 0 && longest[begun-1].s() > b.f() {
-			found = append(found, overlap(longest[begun-1], b))
+		if begun > 0 && forward[begun-1].s() > b.f() {
+			found = append(found, overlap(forward[begun-1], b))
 		}
 	}
 	return found

@@ -1,0 +1,451 @@
+package checker
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+func TestCheckRegister(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		history string
+		verdict Verdict
+		anomaly Anomaly  // of the first violation
+		witness []string // its operations, in short
+		says    string   // its sentence
+		stale   int
+		lost    int
+	}{
+		{name: "nothing happened", verdict: Valid},
+		{
+			name: "one after the other",
+			history: `p1 n1 read x [0,1] ok
+			          p1 n1 write x 1 [2,3] ok
+			          p2 n2 read x -> 1 [4,5] ok
+			          p1 n1 cas x 1 2 [6,7] ok
+			          p2 n2 read x -> 2 [8,9] ok`,
+			verdict: Valid,
+		},
+		{
+			name: "intervals are closed",
+			history: `p1 n1 write x 1 [0,1] ok
+			          p1 n1 write x 2 [2,3] ok
+			          p2 n2 read x -> 1 [3,4] ok`,
+			verdict: Valid,
+		},
+		{
+			name: "stale read",
+			history: `p1 n1 write x 1 [0,1] ok
+			          p1 n1 write x 2 [2,3] ok
+			          p2 n2 read x -> 2 [3,4] ok
+			          p3 n3 read x -> 1 [5,6] ok
+			          partition n3 from 2 to 9`,
+			verdict: Invalid, anomaly: StaleRead, stale: 1,
+			witness: []string{"write 1", "write 2", "read -> 1"},
+			says:    "p3 read x = 1 from n3 at 5.000 s, 2.000 s after n1 had acknowledged x = 2 to p1; partition (n3 | n1 n2) in force since 2.000 s.",
+		},
+		{
+			name: "stale nothing",
+			history: `p1 n1 write x 1 [0,1] ok
+			          p2 n2 read x [2,3] ok
+			          partition n3 from 5 to 9`,
+			verdict: Invalid, anomaly: StaleRead, stale: 1,
+			witness: []string{"write 1", "read"},
+			says:    "p2 found no x on n2 at 2.000 s, 1.000 s after n1 had acknowledged x = 1 to p1; no fault was in force.",
+		},
+		{
+			name: "a failed compare-and-set saw something stale",
+			history: `p1 n1 write x 1 [0,1] ok
+			          p1 n1 write x 2 [2,3] ok
+			          p2 n2 cas x 7 8 -> 1 [4,5] fail`,
+			verdict: Invalid, anomaly: StaleRead, stale: 1,
+			witness: []string{"write 1", "write 2", "cas 7 8 -> 1"},
+			says:    "a failed compare-and-set of p2 saw x = 1 on n2 at 4.000 s, 1.000 s after n1 had acknowledged x = 2 to p1.",
+		},
+		{
+			name: "a stale read behind a chain of swaps",
+			history: `p1 n1 write x 1 [0,1] ok
+			          p1 n1 cas x 1 2 [2,3] ok
+			          p1 n1 cas x 2 3 [4,5] ok
+			          p2 n2 read x -> 2 [6,7] ok`,
+			verdict: Invalid, anomaly: StaleRead, stale: 1,
+			witness: []string{"write 1", "cas 1 2", "cas 2 3", "read -> 2"},
+		},
+		{
+			name: "failed and unrecorded operations say nothing",
+			history: `p1 n1 write x 1 [0,1] ok
+			          p1 n1 write x 2 [2,3] fail
+			          p2 n2 cas x 5 6 [4,5] fail
+			          p3 n3 read x -> 9 [4,5] info
+			          p4 n3 read x -> 9 [4,5] fail
+			          p2 n2 read x -> 1 [6,7] ok`,
+			verdict: Valid,
+		},
+		{
+			name: "an unknown write may come late, and only once",
+			history: `p1 n1 write x 1 [0,1] ok
+			          p2 n2 write x 2 [0,1] info
+			          p3 n3 write x 3 [0,1] info
+			          p1 n1 read x -> 1 [2,3] ok
+			          p1 n1 read x -> 2 [4,5] ok`,
+			verdict: Valid,
+		},
+		{
+			name: "an unknown swap may have happened or not",
+			history: `p1 n1 write x 1 [0,1] ok
+			          p2 n2 cas x 1 2 [0,1] info
+			          p3 n3 cas x 2 3 [0,1] info
+			          p4 n3 cas x 9 10 [0,1] info
+			          p1 n1 read x -> 3 [4,5] ok`,
+			verdict: Valid,
+		},
+		{
+			name: "final reads show an older value",
+			history: `p1 n1 write x 1 [0,1] ok
+			          p1 n1 write x 2 [2,3] ok
+			          p2 n2 read x -> 2 [4,5] ok
+			          p1 n1 read x -> 1 [21,22] ok
+			          p2 n2 read x -> 1 [22,23] ok
+			          partition n1 from 1 to 9
+			          final at 20`,
+			verdict: Invalid, anomaly: LostCommit, stale: 2, lost: 1,
+			witness: []string{"write 1", "write 2", "read -> 1"},
+			says:    "n1 had acknowledged x = 2 to p1 at 3.000 s, yet p1 read x = 1 from n1 at 21.000 s: a commit is lost; partition (n1 | n2 n3) in force since 1.000 s.",
+		},
+		{
+			name: "one of the final reads shows the newer value",
+			history: `p1 n1 write x 1 [0,1] ok
+			          p1 n1 write x 2 [2,3] ok
+			          p1 n1 read x -> 1 [21,22] ok
+			          p2 n2 read x -> 2 [22,23] ok
+			          final at 20`,
+			verdict: Invalid, anomaly: StaleRead, stale: 1, lost: 0,
+			witness: []string{"write 1", "write 2", "read -> 1"},
+		},
+		{
+			name: "a final read is of nothing ever written",
+			history: `p1 n1 write x 2 [2,3] ok
+			          p1 n1 read x -> 9 [21,22] ok
+			          final at 20`,
+			verdict: Invalid, anomaly: PhantomRead, lost: 0,
+			witness: []string{"read -> 9"},
+		},
+		{
+			name: "a swap of an older value",
+			history: `p1 n1 write x 1 [0,1] ok
+			          p1 n1 write x 2 [2,3] ok
+			          p2 n2 cas x 1 5 [4,5] ok`,
+			verdict: Invalid, anomaly: LostCommit, lost: 1,
+			witness: []string{"write 1", "write 2", "cas 1 5"},
+			says:    "n1 had acknowledged x = 2 to p1 at 3.000 s, yet p2 swapped x from 1 to 5 on n2 at 4.000 s: a commit is lost.",
+		},
+		{
+			name: "overwritten is not lost",
+			history: `p1 n1 write x 1 [0,1] ok
+			          p1 n1 cas x 1 2 [2,3] ok
+			          p1 n1 write x 3 [4,5] ok
+			          p2 n2 read x -> 3 [21,22] ok
+			          final at 20`,
+			verdict: Valid,
+		},
+		{
+			name:    "phantom: never written",
+			history: `p1 n1 read x -> 7 [0,1] ok`,
+			verdict: Invalid, anomaly: PhantomRead,
+			witness: []string{"read -> 7"},
+			says:    "p1 read x = 7 from n1 at 1.000 s, but nobody ever wrote 7.",
+		},
+		{
+			name: "phantom: the write failed",
+			history: `p1 n1 write x 7 [0,1] fail
+			          p2 n2 read x -> 7 [2,3] ok`,
+			verdict: Invalid, anomaly: PhantomRead,
+			witness: []string{"read -> 7"},
+			says:    "p2 read x = 7 from n2 at 3.000 s, but p1's write of x = 7 on n1 had failed at 1.000 s.",
+		},
+		{
+			name: "phantom: read before it was written",
+			history: `p2 n2 read x -> 7 [0,1] ok
+			          p1 n1 write x 7 [3,4] ok`,
+			verdict: Invalid, anomaly: PhantomRead,
+			witness: []string{"read -> 7", "write 7"},
+			says:    "p2 read x = 7 from n2 at 1.000 s, 2.000 s before p1's write of x = 7 on n1 was invoked.",
+		},
+		{
+			name: "double swap",
+			history: `p1 n1 write x 1 [0,1] ok
+			          p1 n1 cas x 1 2 [2,6] ok
+			          p2 n2 cas x 1 3 [3,5] ok`,
+			verdict: Invalid, anomaly: DoubleSwap,
+			witness: []string{"write 1", "cas 1 2", "cas 1 3"},
+			says:    "p1 swapped x from 1 to 2 on n1 at 6.000 s and p2 swapped x from 1 to 3 on n2 at 5.000 s: both replaced the one 1.",
+		},
+		{
+			name: "double swap, one unknown but seen",
+			history: `p1 n1 write x 1 [0,1] ok
+			          p1 n1 cas x 1 2 [2,6] info
+			          p2 n2 cas x 1 3 [3,5] ok
+			          p3 n3 read x -> 2 [4,7] ok`,
+			verdict: Invalid, anomaly: DoubleSwap,
+			witness: []string{"write 1", "cas 1 2", "cas 1 3", "read -> 2"},
+		},
+		{
+			name: "resurrection",
+			history: `p1 n1 write x 1 [0,20] ok
+			          p2 n2 write x 2 [0,20] ok
+			          p3 n3 read x -> 1 [1,2] ok
+			          p3 n3 read x -> 2 [3,4] ok
+			          p3 n3 read x -> 1 [5,6] ok`,
+			verdict: Invalid, anomaly: Resurrection,
+			witness: []string{"write 1", "write 2", "read -> 1", "read -> 2", "read -> 1"},
+			says:    "p3 read x = 1 from n3 at 6.000 s, after p3 read x = 2 from n3 at 4.000 s, and before that p3 read x = 1 from n3 at 2.000 s: an overwritten value came back.",
+		},
+		{
+			name: "nothing came back",
+			history: `p1 n1 write x 1 [0,1] info
+			          p3 n3 read x -> 1 [2,3] ok
+			          p3 n3 read x [4,5] ok`,
+			verdict: Invalid, anomaly: Resurrection,
+			witness: []string{"write 1", "read -> 1", "read"},
+			says:    "p3 found no x on n3 at 5.000 s, after p3 read x = 1 from n3 at 3.000 s: an overwritten value came back.",
+		},
+		{
+			name: "disorder: two readers disagree",
+			history: `p1 n1 write x 1 [0,20] ok
+			          p2 n2 write x 2 [0,20] ok
+			          p3 n3 read x -> 1 [1,3] ok
+			          p4 n3 read x -> 2 [1,2] ok
+			          p3 n3 read x -> 1 [4,6] ok
+			          p4 n3 read x -> 2 [4,7] ok`,
+			verdict: Invalid, anomaly: Disorder,
+			witness: []string{"write 1", "write 2", "read -> 2", "read -> 1", "read -> 1", "read -> 2"},
+		},
+		{
+			name: "disorder: a cycle of swaps",
+			history: `p1 n1 cas x 1 2 [0,9] ok
+			          p2 n2 cas x 2 1 [0,9] ok`,
+			verdict: Invalid, anomaly: Disorder,
+			witness: []string{"cas 1 2", "cas 2 1"},
+			says:    "no order explains that p1 swapped x from 1 to 2 on n1 at 9.000 s, that p2 swapped x from 2 to 1 on n2 at 9.000 s.",
+		},
+		{
+			name: "values written twice",
+			history: `p1 n1 write x 1 [0,1] ok
+			          p1 n1 write x 2 [2,3] ok
+			          p1 n1 write x 1 [4,5] ok
+			          p2 n2 read x -> 1 [6,7] ok`,
+			verdict: Valid,
+		},
+		{
+			name: "values written twice, still stale",
+			history: `p1 n1 write x 1 [0,1] ok
+			          p1 n1 write x 1 [2,3] ok
+			          p1 n1 write x 2 [4,5] ok
+			          p2 n2 read x -> 1 [6,7] ok`,
+			verdict: Invalid, anomaly: StaleRead, stale: 1,
+			witness: []string{"write 1", "write 1", "write 2", "read -> 1"},
+		},
+		{
+			name: "values written twice, for Porcupine alone",
+			history: `p1 n1 write x 1 [0,1] ok
+			          p2 n1 write x 2 [2,9] ok
+			          p3 n1 write x 1 [2,3] ok
+			          p1 n1 read x -> 2 [4,5] ok
+			          p2 n2 read x -> 1 [6,7] ok`,
+			verdict: Invalid, anomaly: Disorder,
+			witness: []string{"write 1", "write 2", "write 1", "read -> 2", "read -> 1"},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			run := parse(t, test.history)
+			result := CheckRegister(t.Context(), run, Budget{})
+			if result.Verdict != test.verdict || result.StaleReads != test.stale || result.LostCommits != test.lost {
+				t.Errorf("%s, %d stale, %d lost; want %s, %d stale, %d lost", result.Verdict, result.StaleReads, result.LostCommits, test.verdict, test.stale, test.lost)
+			}
+			if test.verdict != Invalid {
+				if len(result.Violations) > 0 || result.FirstViolation != 0 {
+					t.Errorf("violations %v", result.Violations)
+				}
+				return
+			}
+			if len(result.Violations) == 0 {
+				t.Fatal("no violation")
+			}
+			v := result.Violations[0]
+			var witness []string
+			for _, o := range v.Witness {
+				witness = append(witness, brief(o))
+			}
+			if diff := cmp.Diff(test.witness, witness); diff != "" || v.Anomaly != test.anomaly {
+				t.Errorf("%s (want %s)\n%s", v.Anomaly, test.anomaly, diff)
+			}
+			if test.says != "" && v.Sentence != test.says {
+				t.Errorf("it says\n%s\nwant\n%s", v.Sentence, test.says)
+			}
+			if plainPorcupine(v.Witness) {
+				t.Error("Porcupine finds the witness linearizable")
+			}
+			if result.FirstViolation <= 0 || result.FirstViolation > v.At() {
+				t.Errorf("first violation at %s, this one at %s", result.FirstViolation, v.At())
+			}
+			if len(result.Violations) > 1 {
+				t.Errorf("%d violations, want one", len(result.Violations))
+			}
+		})
+	}
+}
+
+func TestMalformed(t *testing.T) {
+	good := history.Operation{Process: 3, Kind: history.Write, Key: "x", Input: history.Value{1}, Invoke: 1, Complete: 2, Outcome: history.OK}
+	for _, test := range []struct {
+		name   string
+		change func(*history.Operation)
+		says   string
+	}{
+		{"kind", func(o *history.Operation) { o.Kind = "append" }, "a kind that the model does not know"},
+		{"too little", func(o *history.Operation) { o.Input = nil }, "0 input values (want 1)"},
+		{"too much", func(o *history.Operation) { o.Input = history.Value{1, 2} }, "2 input values (want 1)"},
+		{"output", func(o *history.Operation) { o.Kind, o.Input, o.Output = history.Read, nil, history.Value{1, 2} }, "2 output values"},
+		{"outcome", func(o *history.Operation) { o.Outcome = 9 }, "the outcome 9"},
+		{"negative", func(o *history.Operation) { o.Invoke = -1 }, "a time out of range"},
+		{"infinite", func(o *history.Operation) { o.Complete = never }, "a time out of range"},
+		{"time", func(o *history.Operation) { o.Complete = 0 }, "completes before it is invoked"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			bad := good
+			test.change(&bad)
+			run := &history.Run{History: history.History{Operations: []history.Operation{good, bad}}}
+			result := CheckRegister(t.Context(), run, Budget{})
+			if result.Verdict != Unknown || !strings.Contains(result.Reason, test.says) || !strings.HasPrefix(result.Reason, "operation 2 (p3 ") {
+				t.Errorf("%s: %s", result.Verdict, result.Reason)
+			}
+			if result.AsClaimed != Undecided {
+				t.Errorf("as claimed: %s", result.AsClaimed)
+			}
+		})
+	}
+}
+
+// valid returns a linearizable history with unique values, a third each of
+// reads, writes and swaps.
+func valid(n, keys, processes int) []history.Operation {
+	held := make([]int64, keys)
+	operations := make([]history.Operation, n)
+	for i := range operations {
+		k := i % keys
+		at := time.Duration(i) * time.Microsecond
+		width := time.Duration(processes) * time.Microsecond
+		o := history.Operation{
+			Process: i % processes, Node: fmt.Sprintf("n%d", 1+i%3), Key: fmt.Sprintf("k%d", k),
+			Invoke: at, Complete: at + width - 1, Outcome: history.OK,
+		}
+		switch fresh := int64(i + 1); {
+		case held[k] == 0 || i/keys%3 == 0:
+			o.Kind, o.Input = history.Write, history.Value{fresh}
+			held[k] = fresh
+		case i/keys%3 == 1:
+			o.Kind, o.Output = history.Read, history.Value{held[k]}
+		default:
+			o.Kind, o.Input = history.CompareAndSet, history.Value{held[k], fresh}
+			held[k] = fresh
+		}
+		operations[i] = o
+	}
+	return operations
+}
+
+func TestManyViolations(t *testing.T) {
+	operations := valid(6000, 30, 5)
+	for k := range 30 { // two stale reads a key, and a phantom on one
+		for i := range 2 {
+			o := operations[k+30*(3+30*i)]
+			operations = append(operations, history.Operation{
+				Process: 100, Kind: history.Read, Key: o.Key, Output: o.Input[len(o.Input)-1:], Outcome: history.OK,
+				Invoke: time.Second + time.Duration(k)*time.Millisecond, Complete: time.Second + time.Duration(k+1)*time.Millisecond,
+			})
+		}
+	}
+	operations = append(operations, history.Operation{
+		Process: 101, Kind: history.Read, Key: "k7", Output: history.Value{-5}, Outcome: history.OK, Invoke: 2 * time.Second, Complete: 3 * time.Second,
+	})
+	result := CheckRegister(t.Context(), &history.Run{History: history.History{Operations: operations}}, Budget{})
+	if result.Verdict != Invalid || result.KeysInvalid != 30 || result.StaleReads != 60 {
+		t.Errorf("%s, %d keys invalid, %d stale reads", result.Verdict, result.KeysInvalid, result.StaleReads)
+	}
+	if len(result.Violations) != MaxViolations {
+		t.Errorf("%d violations", len(result.Violations))
+	}
+	if !slices.ContainsFunc(result.Violations, func(v Violation) bool { return v.Anomaly == PhantomRead }) {
+		t.Error("the one phantom is not among those shown")
+	}
+	if !slices.IsSortedFunc(result.Violations, func(a, b Violation) int { return int(a.At() - b.At()) }) {
+		t.Error("not ordered by time")
+	}
+	if want := time.Second + time.Millisecond; result.FirstViolation != want {
+		t.Errorf("first violation at %s, want %s", result.FirstViolation, want)
+	}
+}
+
+func TestConformance(t *testing.T) {
+	long := "p1 n1 write x 1 [0,1] ok\n p1 n1 write x 2 [2,3] ok\n"
+	for i := range 10 {
+		long += fmt.Sprintf("p1 n1 read x -> 2 [%d,%d] ok\n", 4+2*i, 5+2*i)
+	}
+	staleToo := long + "p2 n2 read x -> 1 [50,51] ok\n"
+	for _, test := range []struct {
+		name    string
+		history string
+		expect  []string
+		nemesis string
+		want    Conformance
+		vacuous string
+	}{
+		{name: "linearizable", history: long, want: AsClaimed},
+		{name: "not linearizable", history: staleToo, want: NotAsClaimed},
+		{name: "admitted", history: staleToo, expect: []string{"stale read"}, want: AsClaimed},
+		{name: "better than claimed", history: long, expect: []string{"stale read"}, want: AsClaimed},
+		{name: "worse than admitted", history: staleToo, expect: []string{"lost commit"}, want: NotAsClaimed},
+		{name: "no fault landed", history: long, nemesis: "partition", want: Undecided, vacuous: "no fault landed"},
+		{name: "no fault landed, yet broken", history: staleToo, nemesis: "partition", want: NotAsClaimed, vacuous: "no fault landed"},
+		{name: "no nemesis", history: long, nemesis: "none", want: AsClaimed},
+		{name: "a fault landed", history: long + "partition n1 from 3 to 4", nemesis: "partition", want: AsClaimed},
+		{name: "empty", want: Undecided, vacuous: "None of 0"},
+		{name: "few", history: "p1 n1 read x [0,1] ok", want: Undecided, vacuous: "Only 1 of 1"},
+		{name: "unobserved", history: strings.ReplaceAll(long, "read x -> 2", "write y 1"), want: Undecided, vacuous: "nothing was observed"},
+		{name: "hardly any", history: long + strings.Repeat("p9 n1 read x [60,61] info\n", 2000), want: Undecided, vacuous: "less than 1 %"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			run := parse(t, test.history)
+			run.Manifest.Claim.Expect = test.expect
+			run.Manifest.Nemesis = test.nemesis
+			result := CheckRegister(t.Context(), run, Budget{})
+			if result.AsClaimed != test.want || !strings.Contains(result.Vacuous, test.vacuous) || (test.vacuous == "") != (result.Vacuous == "") {
+				t.Errorf("%s, vacuous %q", result.AsClaimed, result.Vacuous)
+			}
+		})
+	}
+}
+
+func ExampleCheckRegister() {
+	run := &history.Run{History: history.History{Operations: []history.Operation{
+		{Process: 2, Node: "n1", Kind: history.Write, Key: "k3", Input: history.Value{41}, Invoke: 1 * time.Second, Complete: 2 * time.Second, Outcome: history.OK},
+		{Process: 2, Node: "n1", Kind: history.Write, Key: "k3", Input: history.Value{57}, Invoke: 3 * time.Second, Complete: 4 * time.Second, Outcome: history.OK},
+		{Process: 7, Node: "n3", Kind: history.Read, Key: "k3", Output: history.Value{41}, Invoke: 6 * time.Second, Complete: 7 * time.Second, Outcome: history.OK},
+	}}}
+	result := CheckRegister(context.Background(), run, Budget{Time: 10 * time.Second})
+	fmt.Println(result.Verdict, "with", result.StaleReads, "stale read")
+	for _, v := range result.Violations {
+		fmt.Println(v.Sentence)
+	}
+	// Output:
+	// invalid with 1 stale read
+	// p7 read k3 = 41 from n3 at 6.000 s, 2.000 s after n1 had acknowledged k3 = 57 to p2.
+}

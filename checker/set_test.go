@@ -1,0 +1,323 @@
+package checker
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+func TestCheckSet(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		history string
+		verdict Verdict
+		set     SetResult
+		anomaly Anomaly
+		witness []string
+		says    string
+		stale   int
+	}{
+		{
+			name: "every element ok",
+			history: `p1 n1 add s 1 [0,1] ok
+			          p1 n1 add s 2 [2,3] ok
+			          p2 n2 read-all s -> 2 1 1 [4,5] ok`,
+			verdict: Valid,
+			set:     SetResult{Attempted: 2, Acknowledged: 2, OK: 2},
+		},
+		{
+			name: "unknown, failed and concurrent",
+			history: `p1 n1 add s 1 [0,1] info
+			          p2 n1 add s 2 [0,1] info
+			          p3 n1 add s 3 [0,1] fail
+			          p4 n1 add s 4 [0,9] ok
+			          p5 n1 add s 5 [20,21] ok
+			          p6 n2 read-all s [2,3] ok
+			          p7 n2 read-all s [3,4] info
+			          p6 n2 read-all s -> 1 [4,5] ok`,
+			verdict: Valid,
+			set:     SetResult{Attempted: 4, Acknowledged: 2, OK: 1, Recovered: 1, NeverRead: 2},
+		},
+		{
+			name: "lost",
+			history: `p1 n1 add s 17 [0,1] ok
+			          p2 n2 read-all s -> 17 [2,3] ok
+			          p3 n3 read-all s [4,5] ok
+			          p3 n3 read-all s [6,7] ok
+			          partition n1 from 0 to 3`,
+			verdict: Invalid,
+			set:     SetResult{Attempted: 1, Acknowledged: 1, Lost: 1, LostElements: []int64{17}},
+			anomaly: LostCommit,
+			witness: []string{"add 17", "read-all"},
+			says:    "n1 had acknowledged 17 to p1 at 1.000 s, yet p3 read a set without 17 from n3 at 6.000 s: a commit is lost; partition (n1 | n2 n3) in force since 0.000 s.",
+		},
+		{
+			name: "stale, as another final read shows it",
+			history: `p1 n1 add s 17 [0,1] ok
+			          p2 n2 read-all s -> 17 [21,22] ok
+			          p3 n3 read-all s [24,25] ok
+			          final at 20`,
+			verdict: Invalid, stale: 1,
+			set:     SetResult{Attempted: 1, Acknowledged: 1, Stale: 1, StaleElements: []int64{17}, StaleMedian: 23 * time.Second, StaleMax: 23 * time.Second},
+			anomaly: StaleRead,
+			witness: []string{"add 17", "read-all"},
+			says:    "p3 read a set without 17 from n3 at 24.000 s, 23.000 s after n1 had acknowledged 17 to p1; no fault was in force.",
+		},
+		{
+			name: "stale, known by a read",
+			history: `p1 n1 add s 17 [0,1] info
+			          p2 n2 read-all s -> 17 [2,3] ok
+			          p3 n3 read-all s [5,6] ok
+			          p3 n3 read-all s -> 17 [7,8] ok`,
+			verdict: Invalid, stale: 1,
+			set:     SetResult{Attempted: 1, Recovered: 1, Stale: 1, StaleElements: []int64{17}, StaleMedian: 2 * time.Second, StaleMax: 2 * time.Second},
+			anomaly: StaleRead,
+			witness: []string{"add 17", "read-all -> 17", "read-all"},
+			says:    "p3 read a set without 17 from n3 at 5.000 s, 2.000 s after p2 had read a set with 17 from n2.",
+		},
+		{
+			name: "unexpected",
+			history: `p1 n1 add s 3 [0,1] fail
+			          p2 n2 read-all s -> 3 9 [2,3] ok`,
+			verdict: Invalid,
+			set:     SetResult{Unexpected: 2, UnexpectedElements: []int64{3, 9}},
+			anomaly: PhantomRead,
+			witness: []string{"read-all -> 3"},
+			says:    "p2 read a set with 3 from n2 at 3.000 s, but p1's add of 3 on n1 had failed at 1.000 s.",
+		},
+		{
+			name: "too early",
+			history: `p2 n2 read-all s -> 3 [2,3] ok
+			          p1 n1 add s 3 [4,5] ok`,
+			verdict: Invalid,
+			set:     SetResult{Attempted: 1, Acknowledged: 1, Unexpected: 1, UnexpectedElements: []int64{3}},
+			anomaly: PhantomRead,
+			witness: []string{"read-all -> 3", "add 3"},
+			says:    "p2 read a set with 3 from n2 at 3.000 s, 1.000 s before p1's add of 3 on n1 was invoked.",
+		},
+		{
+			name: "each element is fine, but the reads disagree",
+			history: `p1 n1 add s 1 [0,9] ok
+			          p2 n2 add s 2 [0,9] ok
+			          p3 n3 read-all s -> 1 [1,8] ok
+			          p4 n3 read-all s -> 2 [1,8] ok`,
+			verdict: Invalid,
+			set:     SetResult{Attempted: 2, Acknowledged: 2, OK: 2},
+			anomaly: Disorder,
+			witness: []string{"add 1", "add 2", "read-all -> 1", "read-all -> 2"},
+			says:    "no order explains that p1 added 1 on n1 at 9.000 s, that p2 added 2 on n2 at 9.000 s, that p3 read a set with 1 without 2 from n3 at 8.000 s, that p4 read a set with 2 without 1 from n3 at 8.000 s.",
+		},
+		{
+			name: "each element is fine, but the adds disagree",
+			history: `p1 n1 add s 1 [1,2] ok
+			          p1 n1 add s 2 [3,4] ok
+			          p3 n3 read-all s -> 2 [0,5] ok`,
+			verdict: Invalid,
+			set:     SetResult{Attempted: 2, Acknowledged: 2, OK: 1, NeverRead: 1},
+			anomaly: Disorder,
+			witness: []string{"read-all -> 2", "add 1", "add 2"},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			result := CheckSet(t.Context(), parse(t, test.history), Budget{})
+			if result.Verdict != test.verdict || result.StaleReads != test.stale || result.LostCommits != test.set.Lost {
+				t.Errorf("%s: %s, %d stale, %d lost", result.Verdict, result.Reason, result.StaleReads, result.LostCommits)
+			}
+			if diff := cmp.Diff(&test.set, result.Set); diff != "" {
+				t.Error(diff)
+			}
+			if test.verdict != Invalid {
+				if len(result.Violations) > 0 {
+					t.Errorf("violations %v", result.Violations)
+				}
+				return
+			}
+			if len(result.Violations) == 0 {
+				t.Fatal("no violation")
+			}
+			v := result.Violations[0]
+			var witness []string
+			for _, o := range v.Witness {
+				witness = append(witness, brief(o))
+			}
+			if diff := cmp.Diff(test.witness, witness); diff != "" || v.Anomaly != test.anomaly {
+				t.Errorf("%s (want %s)\n%s", v.Anomaly, test.anomaly, diff)
+			}
+			if test.says != "" && v.Sentence != test.says {
+				t.Errorf("it says\n%s\nwant\n%s", v.Sentence, test.says)
+			}
+			if result.FirstViolation <= 0 || result.FirstViolation > v.At() {
+				t.Errorf("first violation at %s, this one at %s", result.FirstViolation, v.At())
+			}
+		})
+	}
+}
+
+func TestSetUnknown(t *testing.T) {
+	twice := parse(t, "p1 n1 add s 1 [0,1] ok\n p1 n1 add s 1 [2,3] info")
+	if r := CheckSet(t.Context(), twice, Budget{}); r.Verdict != Unknown || !strings.Contains(r.Reason, "element 1 is added twice") {
+		t.Errorf("%s: %s", r.Verdict, r.Reason)
+	}
+	retried := parse(t, "p1 n1 add s 1 [0,1] fail\n p1 n1 add s 1 [2,3] ok")
+	if r := CheckSet(t.Context(), retried, Budget{}); r.Verdict != Valid {
+		t.Errorf("%s: %s", r.Verdict, r.Reason)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	read := parse(t, "p1 n1 add s 1 [0,1] ok\n p1 n1 read-all s [2,3] ok")
+	if r := CheckSet(ctx, read, Budget{}); r.Verdict != Unknown || !strings.Contains(r.Reason, "cancelled") {
+		t.Errorf("%s: %s", r.Verdict, r.Reason)
+	}
+	write := parse(t, "p1 n1 write s 1 [0,1] ok")
+	if r := CheckSet(t.Context(), write, Budget{}); r.Verdict != Unknown || !strings.Contains(r.Reason, "a kind that the model does not know") {
+		t.Errorf("%s: %s", r.Verdict, r.Reason)
+	}
+}
+
+// plainPorcupineSet judges one set of elements 0 to 63 with a model of its own.
+func plainPorcupineSet(operations []history.Operation) bool {
+	bits := func(elements []int64) (all uint64) {
+		for _, e := range elements {
+			all |= 1 << e
+		}
+		return all
+	}
+	var entries []porcupine.Operation
+	for _, o := range operations {
+		ret := int64(o.Complete)
+		if o.Outcome == history.Info {
+			ret = math.MaxInt64
+		}
+		entries = append(entries, porcupine.Operation{Input: o, Call: int64(o.Invoke), Return: ret})
+	}
+	return porcupine.CheckOperations(porcupine.Model{
+		Init: func() any { return uint64(0) },
+		Step: func(state, input, _ any) (bool, any) {
+			held, o := state.(uint64), input.(history.Operation)
+			switch {
+			case o.Kind == history.ReadAll && o.Outcome == history.OK:
+				return held == bits(o.Output), held
+			case o.Kind == history.Add && o.Outcome != history.Fail:
+				return true, held | bits(o.Input)
+			}
+			return true, held
+		},
+	}, entries)
+}
+
+// drawSet returns a random history of one set, as universe.draw does.
+func drawSet(r *rand.Rand) []history.Operation {
+	n := 1 + r.IntN(12)
+	span := 2 + r.IntN(3*n)
+	spoil := []float64{0, 0.1, 0.5}[r.IntN(3)]
+	width := 1 + r.IntN(span)
+	operations := make([]history.Operation, n)
+	type effect struct {
+		at int
+		*history.Operation
+	}
+	effects := make([]effect, n)
+	for i := range operations {
+		call := r.IntN(span)
+		ret := call + r.IntN(width)
+		o := history.Operation{Process: i, Key: "s", Kind: history.Add, Input: history.Value{int64(i)}, Outcome: history.OK, Invoke: time.Duration(call), Complete: time.Duration(ret)}
+		if r.IntN(2) == 0 {
+			o.Kind, o.Input = history.ReadAll, nil
+		}
+		at := call + r.IntN(1+ret-call)
+		switch r.IntN(10) {
+		case 0:
+			o.Outcome, at = history.Info, call+r.IntN(2*span)
+		case 1:
+			o.Outcome = history.Fail
+		}
+		operations[i] = o
+		effects[i] = effect{at, &operations[i]}
+	}
+	slices.SortStableFunc(effects, func(a, b effect) int { return a.at - b.at })
+	var held history.Value
+	for _, o := range effects {
+		switch {
+		case o.Kind == history.ReadAll:
+			for _, e := range held {
+				if r.Float64() >= spoil/2 {
+					o.Output = append(o.Output, e)
+				}
+			}
+			if r.Float64() < spoil/4 {
+				o.Output = append(o.Output, int64(r.IntN(n)))
+			}
+		case o.Outcome == history.OK || o.Outcome == history.Info && r.IntN(2) == 0:
+			held = append(held, o.Input[0])
+		}
+	}
+	slices.SortStableFunc(operations, func(a, b history.Operation) int { return int(a.Invoke - b.Invoke) })
+	return operations
+}
+
+func TestSetAgreesWithPorcupine(t *testing.T) {
+	t.Parallel()
+	anomalies := map[Anomaly]int{}
+	invalid := 0
+	for seed := range uint64(histories(t)) {
+		operations := drawSet(rand.New(rand.NewPCG(seed, 11)))
+		want := Valid
+		if !plainPorcupineSet(operations) {
+			want = Invalid
+			invalid++
+		}
+		got := CheckSet(t.Context(), &history.Run{History: history.History{Operations: operations}}, Budget{})
+		if got.Verdict != want {
+			t.Fatalf("seed %d: verdict %s (%s), but Porcupine says %s, of\n%s", seed, got.Verdict, got.Reason, want, list(operations))
+		}
+		if bad := got.Set.Lost + got.Set.Stale + got.Set.Unexpected; bad > 0 && want == Valid {
+			t.Fatalf("seed %d: %d bad elements in a valid history\n%s", seed, bad, list(operations))
+		}
+		if s, _ := newGrowingSet("s", never, pointers(operations)); want == Valid {
+			if err := s.follow(t.Context()); err != nil || len(s.disorder()) > 0 {
+				t.Fatalf("seed %d: disorder suspected in a valid history\n%s", seed, list(operations))
+			}
+		}
+		for _, v := range got.Violations {
+			anomalies[v.Anomaly]++
+			if plainPorcupineSet(v.Witness) || len(v.Witness) > 4 || v.Sentence == "" {
+				t.Fatalf("seed %d: %s, not a witness:\n%s", seed, v.Sentence, list(v.Witness))
+			}
+		}
+	}
+	t.Logf("%d of %d invalid: %v", invalid, histories(t), anomalies)
+	if invalid == 0 || invalid == histories(t) {
+		t.Error("the histories are all alike")
+	}
+}
+
+func pointers(operations []history.Operation) []*history.Operation {
+	all := make([]*history.Operation, len(operations))
+	for i := range all {
+		all[i] = &operations[i]
+	}
+	return all
+}
+
+func ExampleCheckSet() {
+	run := &history.Run{History: history.History{Operations: []history.Operation{
+		{Process: 1, Kind: history.Add, Input: history.Value{17}, Invoke: 0, Complete: time.Second, Outcome: history.OK},
+		{Process: 2, Kind: history.ReadAll, Invoke: 2 * time.Second, Complete: 3 * time.Second, Outcome: history.OK},
+	}}}
+	result := CheckSet(context.Background(), run, Budget{})
+	fmt.Println(result.Verdict)
+	fmt.Println(result.Violations[0].Sentence)
+	// Output:
+	// invalid
+	// the system had acknowledged 17 to p1 at 1.000 s, yet p2 read a set without 17 at 2.000 s: a commit is lost.
+}

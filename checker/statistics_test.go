@@ -1,0 +1,108 @@
+package checker
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+// phased is a run of three nodes, one of which is cut off from 10 to 20 s, and
+// another killed from 15 to 18 s.
+func phased(t *testing.T) *history.Run {
+	run := parse(t, `
+		p1 n1 write x 1 [1,2] ok
+		p2 n2 read x -> 1 [3,4] ok
+		p1 n1 write x 2 [11,13] info
+		p3 n2 write x 3 [12,13] ok
+		p4 n3 cas x 1 9 [13,14] fail
+		p3 n2 read x -> 3 [16,17] ok
+		p5 n3 read x [16,17] info
+		p6 n1 read x [19,19.5] info
+		p3 n2 read x -> 3 [21,22] ok
+		p7 n3 read x -> 3 [21,23] ok
+		p8 n1 read x -> 3 [20,24] ok
+		p8 n1 read x -> 3 [24,25] ok
+		p8 n1 read x -> 3 [31,32] ok
+		final at 30
+		partition n1 from 10 to 20`)
+	at := func(s int, e history.Event) {
+		e.Time = time.Duration(s) * time.Second
+		run.Events = append(run.Events, e)
+	}
+	events := run.Events
+	run.Events = nil
+	at(0, history.Event{Type: history.PhaseBegins, Phase: history.Quiet})
+	at(9, history.Event{Type: history.PhaseBegins, Phase: history.Faults})
+	run.Events = append(run.Events, events[0]) // inject
+	at(15, history.Event{Type: history.Inject, Fault: 9, Family: "kill", Nodes: []string{"n3"}})
+	at(16, history.Event{Type: history.Skip, Fault: 10, Reason: "no leader"})
+	at(18, history.Event{Type: history.Heal, Fault: 9, Family: "kill"})
+	run.Events = append(run.Events, events[1]) // heal
+	at(20, history.Event{Type: history.PhaseBegins, Phase: history.Recovery})
+	run.Events = append(run.Events, events[2]) // final
+	at(33, history.Event{Type: history.PhaseBegins, Phase: history.Done})
+	return run
+}
+
+func TestMeasure(t *testing.T) {
+	got := Measure(phased(t))
+	if len(got.Series) != 125 || got.SeriesStep != 250*time.Millisecond {
+		t.Errorf("%d slices of %s", len(got.Series), got.SeriesStep)
+	}
+	if diff := cmp.Diff(Slice{Start: 16 * time.Second, OK: 1, Unknown: 1, P50: time.Second, P99: time.Second, Max: time.Second}, got.Series[64]); diff != "" {
+		t.Error(diff)
+	}
+	got.Series = nil
+	second := time.Second
+	want := Statistics{
+		Operations: 13, OK: 10, Unknown: 3,
+		Before: Service{Operations: 2, OK: 2, PerSecond: 2. / 9, P50: second, P99: second},
+		During: Service{Operations: 6, OK: 3, PerSecond: 3. / 11, P50: second, P99: second},
+		After:  Service{Operations: 4, OK: 4, PerSecond: .4, P50: second, P99: 4 * second},
+		// From 15 to 18 s n3 is away, and n2 alone is no majority.
+		Majority:   Service{Operations: 2, OK: 2, PerSecond: .2, P50: second, P99: second},
+		Minority:   Service{Operations: 3, OK: 1, PerSecond: .1, P50: second, P99: second},
+		Recovery:   4 * second,
+		Faults:     map[string]int{"partition": 1, "kill": 1},
+		Skipped:    map[string]int{"no leader": 1},
+		SeriesStep: 250 * time.Millisecond,
+		Kinds: map[history.Kind]Service{
+			history.Read:          {Operations: 9, OK: 7, PerSecond: 7. / 32, P50: second, P99: 4 * second},
+			history.Write:         {Operations: 3, OK: 2, PerSecond: 2. / 32, P50: second, P99: second},
+			history.CompareAndSet: {Operations: 1, OK: 1, PerSecond: 1. / 32, P50: second, P99: second},
+		},
+		Nodes: map[string]Service{
+			"n1": {Operations: 6, OK: 4, PerSecond: 4. / 32, P50: second, P99: 4 * second},
+			"n2": {Operations: 4, OK: 4, PerSecond: 4. / 32, P50: second, P99: second},
+			"n3": {Operations: 3, OK: 2, PerSecond: 2. / 32, P50: second, P99: 2 * second},
+		},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestMeasureLittle(t *testing.T) {
+	got := Measure(&history.Run{})
+	if got.Recovery >= 0 || got.Before.Availability() >= 0 || len(got.Series) != 0 {
+		t.Errorf("%+v", got)
+	}
+	unhealed := phased(t)
+	for i := range unhealed.History.Operations {
+		if o := &unhealed.History.Operations[i]; o.Node == "n3" && o.Invoke > 20*time.Second {
+			o.Outcome = history.Info
+		}
+	}
+	if got := Measure(unhealed).Recovery; got >= 0 {
+		t.Errorf("recovered in %s, though n3 never served again", got)
+	}
+	hostile := &history.Run{History: history.History{Operations: []history.Operation{
+		{Invoke: -never, Complete: never}, {Invoke: never - 1, Complete: 0, Outcome: history.OK},
+	}}}
+	if got := Measure(hostile); len(got.Series) > maxSlices {
+		t.Errorf("%d slices", len(got.Series))
+	}
+}
