@@ -3,7 +3,6 @@ package harness
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -44,7 +43,7 @@ func Run(ctx context.Context, trial Trial) (*history.Run, checker.Result, error)
 		}
 		trial.Dir = dir
 	}
-	if err := os.MkdirAll(filepath.Join(trial.Dir, "logs"), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(trial.Dir, history.LogsDir), 0o755); err != nil {
 		return nil, none, err
 	}
 	if err := trial.record(ctx); err != nil {
@@ -56,7 +55,7 @@ func Run(ctx context.Context, trial Trial) (*history.Run, checker.Result, error)
 		return &history.Run{Dir: trial.Dir}, none, err
 	}
 	result := trial.Workload.Check(ctx, run, trial.Budget)
-	if err := WriteResult(trial.Dir, result); err != nil {
+	if err := history.WriteJSON(filepath.Join(trial.Dir, history.ResultFile), result); err != nil {
 		return run, result, err
 	}
 	if trial.Report != nil {
@@ -65,18 +64,6 @@ func Run(ctx context.Context, trial Trial) (*history.Run, checker.Result, error)
 		}
 	}
 	return run, result, nil
-}
-
-// ResultFile is the result's name in a run directory.
-const ResultFile = "result.json"
-
-// WriteResult writes result.json.
-func WriteResult(dir string, result checker.Result) error {
-	text, err := json.MarshalIndent(result, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(dir, ResultFile), append(text, '\n'), 0o644)
 }
 
 // complete fills in the defaults and refuses what cannot be run.
@@ -137,7 +124,7 @@ func (t *Trial) record(ctx context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
-	cl, err := t.World.Build(ctx, cluster.Spec{Nodes: nodes, Program: t.Target.Program, Logs: filepath.Join(t.Dir, "logs")})
+	cl, err := t.World.Build(ctx, cluster.Spec{Nodes: nodes, Program: t.Target.Program, Logs: filepath.Join(t.Dir, history.LogsDir)})
 	if err != nil {
 		return fmt.Errorf("build a cluster of %d × %s: %w", t.Nodes, t.Target, err)
 	}
@@ -195,7 +182,7 @@ func (t *Trial) start(ctx context.Context, cl cluster.Cluster) error {
 		}
 		for _, node := range cl.Nodes() {
 			if cl.State(node) == cluster.Exited {
-				return fmt.Errorf("start %s: %s ended by itself; its last words are in %s", t.Target, node, filepath.Join(t.Dir, "logs", node))
+				return fmt.Errorf("start %s: %s ended by itself; its last words are in %s", t.Target, node, filepath.Join(t.Dir, history.LogsDir, node))
 			}
 		}
 		select {
@@ -203,7 +190,7 @@ func (t *Trial) start(ctx context.Context, cl cluster.Cluster) error {
 		case <-progress.C:
 			t.tell("waiting for the cluster: %v", err)
 		case <-ctx.Done():
-			return fmt.Errorf("start %s: %w; last: %w; see %s", t.Target, context.Cause(ctx), err, filepath.Join(t.Dir, "logs"))
+			return fmt.Errorf("start %s: %w; last: %w; see %s", t.Target, context.Cause(ctx), err, filepath.Join(t.Dir, history.LogsDir))
 		}
 	}
 }

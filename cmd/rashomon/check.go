@@ -3,11 +3,11 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/rashomon-io/rashomon/checker"
-	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/history"
 	"github.com/rashomon-io/rashomon/reports"
 	"github.com/rashomon-io/rashomon/workloads"
@@ -38,7 +38,7 @@ killed, is judged as far as it goes.`,
 				}
 				result := judge.Check(command.Context(), run, budget)
 				if run.Dir != "" {
-					if err := harness.WriteResult(run.Dir, result); err != nil {
+					if err := history.WriteJSON(filepath.Join(run.Dir, history.ResultFile), result); err != nil {
 						return failureError{err}
 					}
 					if err := reports.Write(run.Dir); err != nil {

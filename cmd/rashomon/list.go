@@ -33,7 +33,7 @@ func listCommand() *cobra.Command {
 			fmt.Fprintf(out, "workloads\n  %s\n", strings.Join(names, ", "))
 			fmt.Fprintln(out, "nemesis")
 			for _, entry := range nemesis.List() {
-				fmt.Fprintf(out, "  %-26s %s\n", entry.Word, entry.Meaning)
+				fmt.Fprintf(out, "  %-27s %s\n", entry.Word, entry.Meaning)
 			}
 			names = nil
 			for _, world := range worlds {

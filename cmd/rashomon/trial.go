@@ -221,7 +221,7 @@ func (f *trialFlags) compare(command *cobra.Command, names []string) error {
 		entries = append(entries, reports.Entry{Run: run, Result: result})
 		results = append(results, result)
 	}
-	page := filepath.Join(f.dir, "report.html")
+	page := filepath.Join(f.dir, history.ReportFile)
 	if err := reports.WriteComparison(page, entries); err != nil {
 		return failureError{err}
 	}

@@ -41,9 +41,10 @@
 // a client must be refused, which is a definite failure. Nobody else may take
 // the port meanwhile. The harness therefore holds it in a way that does not
 // listen, beside the node's own listener (see reserve), from Build to Close, so
-// that there is no moment at which the port is up for grabs. Nodes' ports lie
-// below the ephemeral range where possible; inside it, a client that dials a
-// port where nobody listens can end up connected to itself.
+// that there is no moment at which the port is up for grabs. On Linux, the node
+// must listen with SO_REUSEADDR, as servers do who want to be restarted. Nodes'
+// ports lie below the ephemeral range where possible; inside it, a client that
+// dials a port where nobody listens can end up connected to itself.
 //
 // # Leaving nothing behind
 //
@@ -84,8 +85,14 @@ func (world) Supports(fault cluster.Fault) error {
 	switch fault {
 	case cluster.CutFault, cluster.DelayFault, cluster.RateFault, cluster.KillFault, cluster.PauseFault:
 		return nil
+	case cluster.LossFault:
+		return errors.New("a TCP proxy carries streams, in which no packet can be lost; cuts, delay and rate are what it can do")
+	case cluster.ClockFault:
+		return errors.New("processes share the machine's clock, which is never touched")
+	case cluster.DiskFault:
+		return errors.New("a killed process leaves its writes in the kernel's cache, synced or not; that takes a file system of the node's own")
 	}
-	return fmt.Errorf("processes on loopback know no fault %q; try another world", fault)
+	return fmt.Errorf("processes on loopback know no fault %q", fault)
 }
 
 func (world) Build(ctx context.Context, spec cluster.Spec) (cluster.Cluster, error) {
