@@ -233,9 +233,9 @@ func (t *Trial) phases(ctx context.Context, cl cluster.Cluster, recorder *histor
 
 	begin(history.Recovery)
 	healed := recorder.Now()
-	load.wait(loadCtx, t.Recovery, 0, nil)
-	if !load.waitForEveryNode(loadCtx, healed, recoveryBudget) && ctx.Err() == nil {
-		t.tell("not every node serves %v after the faults were healed", recoveryBudget)
+	load.wait(loadCtx, t.Recovery, 0, workersDone)
+	if !load.waitForEveryNode(loadCtx, healed, workersDone) && ctx.Err() == nil {
+		t.tell("not every node serves again, %.0f s after the faults were healed", (recorder.Now() - healed).Seconds())
 	}
 	if err := endLoad(); err != nil {
 		return err
@@ -303,7 +303,7 @@ func (t *Trial) newLoad(cl cluster.Cluster, recorder *history.Recorder) *load {
 	nodes := cl.Nodes()
 	for i := range t.Concurrency {
 		load.seats = append(load.seats, &seat{
-			trial: t, cluster: cl, lane: recorder.Lane(), now: recorder.Now, process: i,
+			trial: t, cluster: cl, recorder: recorder, lane: recorder.Lane(), process: i,
 			worker: Worker{Index: i, Of: t.Concurrency, Node: nodes[i%len(nodes)], Rand: random(t.Seed, uint64(i)+1)},
 			counts: &load.counts, hung: &load.hung,
 		})
@@ -348,10 +348,10 @@ func (l *load) wait(ctx context.Context, length time.Duration, operations int, d
 	}
 }
 
-// waitForEveryNode waits until an operation invoked after the moment has
-// succeeded through every node that has workers.
-func (l *load) waitForEveryNode(ctx context.Context, since, budget time.Duration) bool {
-	ctx, cancel := context.WithTimeout(ctx, budget)
+// waitForEveryNode waits, within recoveryBudget, until an operation invoked
+// after the moment has succeeded through every node that has workers.
+func (l *load) waitForEveryNode(ctx context.Context, since time.Duration, done <-chan struct{}) bool {
+	ctx, cancel := context.WithTimeout(ctx, recoveryBudget)
 	defer cancel()
 	poll := time.NewTicker(10 * time.Millisecond)
 	defer poll.Stop()
@@ -366,6 +366,8 @@ func (l *load) waitForEveryNode(ctx context.Context, since, budget time.Duration
 		}
 		select {
 		case <-poll.C:
+		case <-done:
+			return false
 		case <-ctx.Done():
 			return false
 		}

@@ -25,11 +25,11 @@ const (
 // A seat is what a Worker stands for at run time: one process after another,
 // each with a client of its own, all pinned to the same node.
 type seat struct {
-	trial   *Trial
-	cluster cluster.Cluster
-	lane    *history.Lane
-	now     func() time.Duration
-	worker  Worker
+	trial    *Trial
+	cluster  cluster.Cluster
+	recorder *history.Recorder
+	lane     *history.Lane
+	worker   Worker
 
 	process  int      // the number of the process in the seat
 	session  *session // its client; nil if none is open
@@ -46,8 +46,8 @@ type counts struct{ ok, failed, unknown atomic.Int64 }
 
 func (c *counts) all() int64 { return c.ok.Load() + c.failed.Load() + c.unknown.Load() }
 
-// run issues the generator's operations until it or ctx ends. Each is tried
-// until it succeeds, at most tries times.
+// run issues the generator's operations until it or ctx ends, or nothing more
+// can be recorded. Each is tried until it succeeds, at most tries times.
 func (s *seat) run(ctx context.Context, generator Generator, tries int) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -63,8 +63,8 @@ func (s *seat) run(ctx context.Context, generator Generator, tries int) {
 			return false
 		}
 	}
-	for ctx.Err() == nil {
-		turn := Turn{Now: s.now(), Previous: s.previous}
+	for ctx.Err() == nil && s.recorder.Err() == nil {
+		turn := Turn{Now: s.recorder.Now(), Previous: s.previous}
 		operation, ok := generator.Next(&turn)
 		if !ok || !wait(turn.At-turn.Now) {
 			return

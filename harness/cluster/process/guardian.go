@@ -24,15 +24,21 @@ import (
 // writer is the harness, which process groups to kill and which not any more.
 // However the harness ends, the kernel closes the pipe; the reaper then kills
 // the groups and removes the data. A group is struck from the list before its
-// leader is reaped, that is, while its number cannot be given to another. Where
-// there is no Pdeathsig, one gap is left: the instant between a node's fork and
-// the line that tells of it, in which only the end of its stdin tells the node.
+// leader is reaped, that is, while its number cannot be given to another. It is
+// put on the list by its own leader, before that becomes the node: were it left
+// to the harness, a harness killed right after the fork would leave a group that
+// nobody knows.
 type guardian struct {
 	forks  chan func()
 	forked chan struct{} // closed when the forking goroutine has ended
 	reaper *exec.Cmd
 	pipe   *os.File
 }
+
+const shell = "/bin/sh"
+
+// A node begins as this script, and its arguments are the node's command line.
+const leaderScript = `echo "guard $$" >&3 && exec "$0" "$@" 3>&-`
 
 // A killed process may still be writing when the first rm runs.
 const reaperScript = `
@@ -61,7 +67,7 @@ func newGuardian(data string) (*guardian, error) {
 	if err != nil {
 		return nil, err
 	}
-	reaper := exec.Command("/bin/sh", "-c", reaperScript, "rashomon-reaper", data)
+	reaper := exec.Command(shell, "-c", reaperScript, "rashomon-reaper", data)
 	reaper.Dir = "/"
 	reaper.Stdin = read
 	reaper.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -84,23 +90,18 @@ func newGuardian(data string) (*guardian, error) {
 
 // start starts a command as the leader of a guarded process group.
 func (g *guardian) start(cmd *exec.Cmd) error {
+	cmd.Args = append([]string{shell, "-c", leaderScript, cmd.Path}, cmd.Args[1:]...)
+	cmd.Path = shell
+	cmd.ExtraFiles = []*os.File{g.pipe} // as 3
 	cmd.SysProcAttr = groupLeader()
 	done := make(chan error)
 	g.forks <- func() { done <- cmd.Start() }
-	if err := <-done; err != nil {
-		return err
-	}
-	if _, err := fmt.Fprintf(g.pipe, "guard %d\n", cmd.Process.Pid); err != nil {
-		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		cmd.Wait()
-		return fmt.Errorf("the reaper, which kills nodes if the harness is killed, is gone; run the trial again: %w", err)
-	}
-	return nil
+	return <-done
 }
 
 // forget is told of a group whose leader has ended, before it is reaped.
 func (g *guardian) forget(pid int) {
-	// An error means that the reaper is gone; the next start reports it.
+	// An error means that the reaper is gone. Then no node starts any more.
 	fmt.Fprintf(g.pipe, "forget %d\n", pid)
 }
 

@@ -24,7 +24,7 @@ const (
 	stopTimeout = 5 * time.Second
 	// strayTimeout bounds the wait for a dead leader's children, who were killed
 	// with it.
-	strayTimeout = time.Second
+	strayTimeout = 10 * time.Second
 )
 
 var errClosed = errors.New("the cluster is closed")

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -114,6 +115,18 @@ func expectEnd(t testing.TB, from *net.TCPConn, want error) {
 	must(t, from.SetReadDeadline(time.Now().Add(20*time.Second)))
 	if n, err := from.Read(make([]byte, 1)); !errors.Is(err, want) {
 		t.Fatalf("got %d bytes, %v; want %v", n, err, want)
+	}
+}
+
+// expectReset dials, and is reset while it does or soon after.
+func (f fixture) expectReset(t testing.TB) {
+	t.Helper()
+	conn, err := net.DialTCP("tcp4", nil, f.listener.Addr().(*net.TCPAddr))
+	if err == nil {
+		defer conn.Close()
+		expectEnd(t, conn, syscall.ECONNRESET)
+	} else if !errors.Is(err, syscall.ECONNRESET) {
+		t.Fatalf("dialling: %v", err)
 	}
 }
 
@@ -223,7 +236,7 @@ func TestResetCut(t *testing.T) {
 				f.set(which(f), broken)
 				expectEnd(t, client, syscall.ECONNRESET)
 				expectEnd(t, server, syscall.ECONNRESET)
-				expectEnd(t, f.dial(t), syscall.ECONNRESET)
+				f.expectReset(t)
 				f.set(which(f), whole)
 				f.pair(t)
 			})
@@ -234,7 +247,7 @@ func TestResetCut(t *testing.T) {
 func TestDestinationRefuses(t *testing.T) {
 	f := newFixture(t)
 	must(t, f.server.Close())
-	expectEnd(t, f.dial(t), syscall.ECONNRESET)
+	f.expectReset(t)
 }
 
 // Whatever happens to a link short of a reset, all bytes arrive once it is
@@ -288,35 +301,36 @@ func TestNoByteIsLostOrReordered(t *testing.T) {
 	}
 }
 
+// On a busy machine anything may take longer than it should. So these tests
+// never accept what is too fast, and measure again when it is too slow.
+
 func TestDelay(t *testing.T) {
 	const rounds = 40
 	f := newFixture(t)
 	client, server := f.pair(t)
 	f.set(f.there, cluster.Condition{Delay: 8 * time.Millisecond, Jitter: 4 * time.Millisecond})
 	f.set(f.back, cluster.Condition{Delay: 5 * time.Millisecond})
-	var least, most, sum time.Duration
-	for i := range rounds {
-		began := time.Now()
-		transfer(t, client, server)
-		took := time.Since(began)
-		transfer(t, server, client)
-		sum += took
-		if i == 0 || took < least {
-			least = took
+	eventually(t, "the mean is near 8 ms", func() bool {
+		took := make([]time.Duration, rounds)
+		var sum time.Duration
+		for i := range took {
+			began := time.Now()
+			transfer(t, client, server)
+			took[i] = time.Since(began)
+			sum += took[i]
+			began = time.Now()
+			transfer(t, server, client)
+			if back := time.Since(began); back < 5*time.Millisecond {
+				t.Errorf("a delay of 5 ms took %v", back)
+			}
 		}
-		most = max(most, took)
-	}
-	mean := sum / rounds
-	t.Logf("8 ms ± 4 ms: mean %v, from %v to %v", mean, least, most)
-	if least < 4*time.Millisecond {
-		t.Errorf("the least delay is %v", least)
-	}
-	if mean < 7*time.Millisecond || mean > 16*time.Millisecond {
-		t.Errorf("the mean delay is %v", mean)
-	}
-	if most-least < 4*time.Millisecond {
-		t.Errorf("there is no jitter from %v to %v", least, most)
-	}
+		mean, least, most := sum/rounds, slices.Min(took), slices.Max(took)
+		t.Logf("8 ms ± 4 ms: mean %v, from %v to %v", mean, least, most)
+		if least < 4*time.Millisecond || mean < 6*time.Millisecond || most-least < 4*time.Millisecond {
+			t.Errorf("8 ms ± 4 ms: mean %v, from %v to %v", mean, least, most)
+		}
+		return mean < 10*time.Millisecond
+	})
 }
 
 // A delay postpones the flow, and does not thin it.
@@ -325,46 +339,51 @@ func TestDelayDoesNotLimitThroughput(t *testing.T) {
 	f := newFixture(t)
 	client, server := f.pair(t)
 	f.set(f.there, cluster.Condition{Delay: delay})
-	began := time.Now()
 	ticker := time.NewTicker(time.Millisecond) // so that each is a chunk
 	defer ticker.Stop()
-	go func() {
-		for range messages {
-			<-ticker.C
-			client.Write([]byte("message"))
+	eventually(t, "messages overlap on the way", func() bool {
+		began := time.Now()
+		go func() {
+			for range messages {
+				<-ticker.C
+				client.Write([]byte("message"))
+			}
+		}()
+		expect(t, server, string(bytes.Repeat([]byte("message"), messages)))
+		took := time.Since(began)
+		if took < delay {
+			t.Errorf("a delay of %v took %v", delay, took)
 		}
-	}()
-	expect(t, server, string(bytes.Repeat([]byte("message"), messages)))
-	if took := time.Since(began); took < delay || took > messages*delay/4 {
-		t.Errorf("%d messages at a delay of %v took %v", messages, delay, took)
-	}
+		return took < messages*delay/10
+	})
 }
 
 func TestThrottle(t *testing.T) {
 	const rate, each, connections = 1 << 20, 100 << 10, 3
+	want := time.Duration(float64(connections*each) / rate * float64(time.Second))
 	f := newFixture(t)
 	f.set(f.there, cluster.Condition{BytesPerSecond: rate})
-	began := time.Now()
-	done := make(chan bool)
-	for range connections {
-		client, server := f.dial(t), f.accept(t)
-		go client.Write(make([]byte, each))
-		go func() {
-			_, err := io.ReadFull(server, make([]byte, each))
-			done <- err == nil
-		}()
-	}
-	for range connections {
-		if !<-done {
-			t.Error("not all bytes have arrived")
+	eventually(t, "the rate is reached", func() bool {
+		began := time.Now()
+		done := make(chan error)
+		for range connections {
+			client, server := f.dial(t), f.accept(t)
+			go client.Write(make([]byte, each))
+			go func() {
+				_, err := io.ReadFull(server, make([]byte, each))
+				done <- err
+			}()
 		}
-	}
-	took := time.Since(began)
-	want := time.Duration(float64(connections*each) / rate * float64(time.Second))
-	t.Logf("%v, ideally %v", took, want)
-	if took < want-2*burst || took > want*3/2 {
-		t.Errorf("%d bytes at %d a second took %v, want %v", connections*each, rate, took, want)
-	}
+		for range connections {
+			must(t, <-done)
+		}
+		took := time.Since(began)
+		t.Logf("took %v, ideally %v", took, want)
+		if took < want-2*burst {
+			t.Errorf("%d bytes at %d a second took only %v", connections*each, rate, took)
+		}
+		return took < want*5/4
+	})
 }
 
 // A rate so low that the next byte is an hour away does not survive its end.

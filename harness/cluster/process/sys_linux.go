@@ -28,36 +28,42 @@ func awaitExit(pid int) {
 // stopped reports whether every thread of the process is stopped.
 func stopped(pid int) bool {
 	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
-	return len(threads) > 0 && !slices.ContainsFunc(threads, func(thread string) bool {
-		state, _ := readStat(thread)
-		return !strings.ContainsRune("Tt"+dead, state)
+	return len(threads) > 0 && !slices.ContainsFunc(threads, func(path string) bool {
+		return !strings.Contains("T t Z X", readStat(path).state)
 	})
 }
 
 // groupRuns reports whether a process of the group is left. A zombie does not
-// count: in a container, there is often nobody who would reap it.
+// count: in a container, there is often nobody who would reap it. But one with
+// threads is only its main thread's, while the others still hold its sockets.
 func groupRuns(group int) bool {
 	if unix.Kill(-group, 0) != nil {
 		return false
 	}
 	processes, _ := filepath.Glob("/proc/[0-9]*/stat")
-	return slices.ContainsFunc(processes, func(process string) bool {
-		state, of := readStat(process)
-		return of == group && !strings.ContainsRune(dead, state)
+	return slices.ContainsFunc(processes, func(path string) bool {
+		s := readStat(path)
+		return s.group == group && (s.threads > 1 || !strings.Contains("Z X", s.state))
 	})
 }
 
-const dead = "ZX" // the states of what does not run any more
+// A stat is what /proc tells of a process or thread.
+type stat struct {
+	state          string // a letter
+	group, threads int
+}
 
-// readStat returns the state of a process or thread, and its group (proc(5)).
-// One that has gone meanwhile is dead.
-func readStat(path string) (state rune, group int) {
-	state = 'X'
-	if stat, err := os.ReadFile(path); err == nil {
-		// "pid (name) state parent group …", where the name may hold anything.
-		fmt.Sscanf(string(stat[bytes.LastIndexByte(stat, ')')+1:]), " %c %d %d", &state, new(int), &group)
+// readStat returns a stat (proc(5)). One that has gone meanwhile is dead.
+func readStat(path string) stat {
+	text, err := os.ReadFile(path)
+	// "pid (name) state …", where the name may hold anything.
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	if err != nil || len(fields) < 18 {
+		return stat{state: "X"}
 	}
-	return state, group
+	group, _ := strconv.Atoi(fields[2])
+	threads, _ := strconv.Atoi(fields[17])
+	return stat{fields[0], group, threads}
 }
 
 // reserve holds a TCP port by a socket that is bound and never listens. Bound
