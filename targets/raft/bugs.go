@@ -1,18 +1,22 @@
 package raft
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	hraft "github.com/hashicorp/raft"
+
+	"github.com/rashomon-io/rashomon/workloads"
 )
 
-// A Bug is planted on purpose: Rashomon's own tests must catch each. All of
-// them are in this file, but for the one line each where they are called.
-// For each it is said which faults make it visible to linearizable reads.
+// A Bug is planted on purpose: Rashomon's own tests must catch each. What they
+// do is in this file, but for the few lines that call it. For each it is said
+// which faults make it visible to linearizable reads.
 type Bug string
 
 const (
@@ -20,7 +24,8 @@ const (
 	// taken them, before any other node has them.
 	//
 	// Visible when a leader is killed, paused or cut off under load: what it
-	// acknowledged alone is lost when another takes over.
+	// acknowledged alone is lost when another takes over. Even without faults,
+	// a read right after the acknowledgement can come before the commit.
 	AckBeforeCommit Bug = "ack-before-commit"
 
 	// NoFsync keeps the log's last seconds in memory, and loses them when the
@@ -58,54 +63,51 @@ const (
 	// commit proposes the command again, and answers what the last attempt
 	// answers. Nothing recognises the copy, so both are applied.
 	//
-	// Visible whenever commits take long, as after a pause of a majority, under
-	// delay, or just under load: a compare-and-set that has swapped finds its
-	// own new value on the second attempt, and says that it failed; a write
-	// comes back over the one that followed it. Adds do not show it.
+	// Visible whenever commits take long, as under delay, pauses, partitions, or
+	// just load: a compare-and-set that has swapped finds its own new value on
+	// the second attempt, and says that it failed. (Writes hardly show it: all
+	// copies are proposed while the write goes on, so whatever comes between
+	// them is concurrent with it. Adds do not show it at all.)
 	DoubleApply Bug = "double-apply"
 )
 
 // Bugs lists them all.
 var Bugs = []Bug{AckBeforeCommit, NoFsync, StaleFollower, BlindCAS, ShortSnapshot, DoubleApply}
 
-func (n *node) ackBeforeCommit(command request) answer {
-	future := n.raft.Apply([]byte(command.String()), enqueueTimeout)
-	if command.verb == "cas" {
+func (s *server) ackBeforeCommit(command []byte) string {
+	future := s.raft.Apply(command, enqueueTimeout)
+	if strings.HasPrefix(string(command), "cas") {
 		return await(future) // whether it swaps is not known before
 	}
-	return ok()
+	return "ok"
 }
 
 const (
-	retryCommit = 30 * time.Millisecond
+	retryCommit = 10 * time.Millisecond
 	maxAttempts = 5
 )
 
-func (n *node) doubleApply(command request) answer {
+func (s *server) doubleApply(command []byte) string {
 	for attempt := 1; ; attempt++ {
-		future := n.raft.Apply([]byte(command.String()), enqueueTimeout)
-		done := make(chan answer, 1)
-		n.wg.Go(func() { done <- await(future) })
+		future := s.raft.Apply(command, enqueueTimeout)
+		done := make(chan string, 1)
+		go func() { done <- await(future) }()
 		if attempt == maxAttempts {
 			return <-done
 		}
 		select {
-		case result := <-done:
-			return result
+		case reply := <-done:
+			return reply
 		case <-time.After(retryCommit):
 		}
 	}
 }
 
-// beforeApply is where BlindCAS and ShortSnapshot meddle; s is locked.
-func (b Bug) beforeApply(s *store, command request) request {
-	switch b {
-	case BlindCAS:
-		command.old = s.state.values[command.key]
-	case ShortSnapshot:
-		s.previous = s.state.clone()
-	}
-	return command
+// A blindState is a state with BlindCAS.
+type blindState struct{ state }
+
+func (s blindState) CompareAndSet(key string, _, new int64) (*workloads.Mismatch, error) {
+	return nil, s.Set(key, new)
 }
 
 // A lossyLog is a log whose last entries are in memory alone. It implements
@@ -117,20 +119,16 @@ type lossyLog struct {
 	tail []*hraft.Log // not yet on disk; by index, all above those on disk
 }
 
-// newLossyLog returns a log that goes to disk each one to three seconds.
-func (n *node) newLossyLog(disk hraft.LogStore) *lossyLog {
-	l := &lossyLog{disk: disk}
-	n.wg.Go(func() {
-		for {
-			select {
-			case <-n.stopped.Done():
-				return
-			case <-time.After(time.Second + rand.N(2*time.Second)):
-				l.flush()
-			}
+// run brings the log to disk each one to three seconds, until ctx ends.
+func (l *lossyLog) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Second + rand.N(2*time.Second)):
+			l.flush()
 		}
-	})
-	return l
+	}
 }
 
 func (l *lossyLog) flush() {

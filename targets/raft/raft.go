@@ -3,30 +3,28 @@
 //
 // # How a node is built
 //
-//	connection ─ first byte ─┬─ < ' ' ─▶ listener ─▶ transport ─▶ hashicorp/raft ─▶ store
-//	                         └─ letter ▶ server (one line, one answer) ─▶ propose or read
+//	connection ─ first byte ─┬─ < ' ' ─▶ door ─▶ transport ─▶ hashicorp/raft ─▶ store
+//	                         └─ letter ▶ door ─▶ server: one line in, one line out
 //
-// One grammar serves four purposes (protocol.go): the line that a client sends
-// is the command in the log, the log's commands applied in order are the state,
-// and a snapshot is the shortest list of commands that makes the same state.
+// One grammar, package line's, serves three purposes: what a client sends is
+// the command in the log, the log's commands carried out in order are the
+// state, and a snapshot is a list of commands that makes that state.
 //
-// A follower redirects to the leader. A write is acknowledged when it is
+// A follower sends clients on to the leader. A write is acknowledged when it is
 // committed and applied. How a leader may answer a read without writing to the
 // log, and why that is linearizable, is argued in read.go; what transport.go
 // changes about hashicorp/raft is part of that argument.
 //
 // # Times
 //
-// They suit trials of seconds: a cluster of five has its first leader within
-// about a second, and a new one about as long after it lost the old.
+// They suit trials of seconds: see tune. A cluster of five has its first leader
+// within about half a second, and a new one about as long after it lost the old.
 package raft
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,6 +34,8 @@ import (
 	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/history"
+	"github.com/rashomon-io/rashomon/targets/internal/line"
+	"github.com/rashomon-io/rashomon/targets/internal/node"
 )
 
 // Options are what a user can choose. The zero Options is a correct system.
@@ -102,59 +102,40 @@ func Target(options Options) harness.Target {
 	claim := history.Claim{CAP: "CP"}
 	if options.Reads == Local || options.Reads == Any {
 		// Writes and compare-and-sets go through the log whatever reads do, and
-		// each state that a node can have is a committed prefix of that log. So
-		// a read can be old, and nothing else: what it returns has been
-		// committed, and nothing committed goes away.
-		claim.Expect = []string{string(checker.StaleRead)}
+		// each state that a node can have is a committed prefix of the log. So
+		// what a read returns has been committed, nothing committed goes away,
+		// and a read can be old but no worse. To who reads the new, the old and
+		// the new again, this can look as if the old came back.
+		claim.Expect = []string{string(checker.StaleRead), string(checker.Resurrection)}
 	}
 	return harness.Target{
 		Name:    "raft",
 		Options: options.String(),
 		Claim:   claim,
 		Program: func(place cluster.Place) cluster.Program {
-			return cluster.Program{Args: nodeArguments(place, options)}
+			return cluster.Program{Args: slices.Insert(node.Args("raft", place), 2, options.String())}
 		},
-		Ready: ready,
-		Open: func(_ context.Context, c cluster.Cluster, node cluster.Node) (harness.Client, error) {
-			return newClient(c, node), nil
-		},
+		Ready:  ready,
+		Open:   line.Open,
 		Leader: leader,
-	}
-}
-
-func nodeArguments(place cluster.Place, options Options) []string {
-	var peers []string
-	for _, node := range slices.Sorted(maps.Keys(place.Peers)) {
-		peers = append(peers, node+"="+place.Peers[node])
-	}
-	return []string{
-		"node", "raft",
-		"--id=" + place.Node,
-		"--listen=" + place.Listen,
-		"--data=" + place.Data,
-		"--peers=" + strings.Join(peers, ","),
-		"--reads=" + string(cmp.Or(options.Reads, Linearizable)),
-		"--bug=" + string(options.Bug),
 	}
 }
 
 // ready is Target.Ready: all nodes name the same leader, and it can commit.
 func ready(ctx context.Context, c cluster.Cluster) error {
 	var leader cluster.Node
-	for _, node := range c.Nodes() {
-		named, _, err := askLeader(ctx, c, node)
-		if err != nil {
-			return fmt.Errorf("ask %s for the leader: %w", node, err)
-		}
-		if leader != "" && named != leader {
-			return fmt.Errorf("%s names %s as the leader, others %s", node, named, leader)
+	for _, name := range c.Nodes() {
+		named, _, err := askLeader(ctx, c, name)
+		switch {
+		case err != nil:
+			return fmt.Errorf("ask %s who leads: %w", name, err)
+		case leader != "" && named != leader:
+			return fmt.Errorf("%s names %s as the leader, others %s", name, named, leader)
 		}
 		leader = named
 	}
-	client := newClient(c, leader)
-	defer client.Close()
-	if _, err := client.call(ctx, request{verb: "barrier"}, "ok"); err != nil {
-		return fmt.Errorf("leader %s: %w", leader, err)
+	if reply, err := ask(ctx, c, leader, "barrier"); err != nil || reply[0] != "ok" {
+		return fmt.Errorf("leader %s commits nothing: %v %w", leader, reply, err)
 	}
 	return nil
 }
@@ -167,17 +148,17 @@ func leader(ctx context.Context, c cluster.Cluster) (cluster.Node, error) {
 
 	type claim struct {
 		node cluster.Node
-		term uint64
+		term int64
 	}
 	nodes := c.Nodes()
 	claims := make(chan claim)
-	for _, node := range nodes {
+	for _, name := range nodes {
 		go func() {
-			named, term, err := askLeader(ctx, c, node)
-			if err != nil || named != node {
+			named, term, err := askLeader(ctx, c, name)
+			if err != nil || named != name {
 				term = 0
 			}
-			claims <- claim{node, term}
+			claims <- claim{name, term}
 		}()
 	}
 	var best claim
@@ -192,18 +173,24 @@ func leader(ctx context.Context, c cluster.Cluster) (cluster.Node, error) {
 	return best.node, nil
 }
 
-// askLeader returns whom node believes to be the leader, in which term.
-func askLeader(ctx context.Context, c cluster.Cluster, node cluster.Node) (cluster.Node, uint64, error) {
-	client := newClient(c, node)
-	defer client.Close()
-	answer, err := client.call(ctx, request{verb: "leader"}, "leader")
+// askLeader returns whom a node believes to be the leader, in which term.
+func askLeader(ctx context.Context, c cluster.Cluster, name cluster.Node) (cluster.Node, int64, error) {
+	reply, err := ask(ctx, c, name, "leader")
 	if err != nil {
 		return "", 0, err
 	}
-	named, number, _ := strings.Cut(answer.rest, " ")
-	term, err := strconv.ParseUint(number, 10, 64)
-	if err != nil || !slices.Contains(c.Nodes(), named) {
-		return "", 0, fmt.Errorf("%s answers %q, which names no leader and term", node, answer.rest)
+	if len(reply) != 3 || reply[0] != "leader" || !slices.Contains(c.Nodes(), reply[1]) {
+		return "", 0, fmt.Errorf("reply %.100q names no leader", strings.Join(reply, " "))
 	}
-	return named, term, nil
+	term, err := strconv.ParseInt(reply[2], 10, 64)
+	return reply[1], term, err
+}
+
+func ask(ctx context.Context, c cluster.Cluster, name cluster.Node, request string) ([]string, error) {
+	conn, err := line.Dial(ctx, c.Address(name))
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	return conn.Call(ctx, request)
 }

@@ -5,6 +5,10 @@ import (
 	"sync/atomic"
 
 	hraft "github.com/hashicorp/raft"
+
+	"github.com/rashomon-io/rashomon/harness/cluster"
+	"github.com/rashomon-io/rashomon/targets/internal/line"
+	"github.com/rashomon-io/rashomon/targets/internal/node"
 )
 
 // A leader may answer reads from its own state, without the log, if it makes
@@ -42,48 +46,46 @@ type reader struct {
 	barrier   atomic.Uint64 // the last term whose barrier has been applied here
 }
 
-func newReader(raft *hraft.Raft, trans *transport, self string, peers addresses) *reader {
-	r := &reader{raft: raft, majority: len(peers)/2 + 1}
-	for name := range peers {
-		if name != self {
-			r.followers = append(r.followers, &follower{
-				name:      hraft.ServerID(name),
-				self:      self,
-				transport: trans,
-				questions: make(chan question, maxQuestions),
-			})
-		}
+func newReader(raft *hraft.Raft, trans *transport, place cluster.Place) *reader {
+	r := &reader{raft: raft, majority: len(place.Peers)/2 + 1}
+	for _, name := range node.Others(place) {
+		r.followers = append(r.followers, &follower{
+			name:      hraft.ServerID(name),
+			self:      place.Node,
+			transport: trans,
+			questions: make(chan question, maxQuestions),
+		})
 	}
 	return r
 }
 
 // read returns what query returns, or why it may not.
-func (r *reader) read(ctx context.Context, query func() answer) answer {
+func (r *reader) read(ctx context.Context, query func() string) string {
 	term := r.raft.CurrentTerm()
 	if !leads(r.raft, term) {
-		return fail("leadership lost")
+		return line.Refused("leadership lost")
 	}
 	if r.barrier.Load() != term {
 		if err := r.raft.Barrier(enqueueTimeout).Error(); err != nil {
-			return fail("barrier: %v", err)
+			return line.Refused("barrier: " + err.Error())
 		}
 		if !leads(r.raft, term) {
-			return fail("leadership lost")
+			return line.Refused("leadership lost")
 		}
 		r.barrier.Store(term)
 	}
 	if !r.confirm(ctx, term) {
-		return fail("leadership not confirmed by a majority")
+		return line.Refused("leadership not confirmed by a majority")
 	}
 	result := query()
 	if !leads(r.raft, term) {
-		return fail("leadership lost")
+		return line.Refused("leadership lost")
 	}
 	return result
 }
 
-// confirm is step 3. It takes as long as the second-slowest of five nodes'
-// fastest three, and some rpcTimeout if there is no majority.
+// confirm is step 3. It takes as long as the majority's slowest answer, and if
+// there is no majority, about rpcTimeout.
 func (r *reader) confirm(ctx context.Context, term uint64) bool {
 	answers := make(chan bool, len(r.followers))
 	for _, f := range r.followers {

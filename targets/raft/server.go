@@ -3,9 +3,7 @@ package raft
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"io"
 	"maps"
 	"net"
 	"os"
@@ -19,14 +17,18 @@ import (
 	hraft "github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
+
+	"github.com/rashomon-io/rashomon/harness/cluster"
+	"github.com/rashomon-io/rashomon/targets/internal/line"
+	"github.com/rashomon-io/rashomon/targets/internal/node"
 )
 
 // enqueueTimeout bounds how long raft's main loop may be too busy to take a
 // command.
 const enqueueTimeout = 500 * time.Millisecond
 
-// tune sets raft's times and sizes: see the package comment, and snapshots
-// about once a second at a hundred writes a second.
+// tune makes elections take some hundred milliseconds, and snapshots come about
+// once a second at a hundred writes a second.
 func tune(config *hraft.Config) {
 	config.HeartbeatTimeout = 250 * time.Millisecond
 	config.ElectionTimeout = 250 * time.Millisecond
@@ -37,235 +39,211 @@ func tune(config *hraft.Config) {
 	config.TrailingLogs = 50
 }
 
-// Node runs one node, as nodeArguments says, without its leading "node raft".
-// It returns when standard input ends: whoever started it is gone.
+// Node runs one node until standard input ends. Its arguments are the options
+// and what node.Parse takes.
 func Node(args []string) error {
-	flags := flag.NewFlagSet("node raft", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	var (
-		id      = flags.String("id", "", "this node's name")
-		address = flags.String("listen", "", "TCP address to serve")
-		data    = flags.String("data", "", "directory of log and snapshots")
-		peers   = flags.String("peers", "", "NAME=ADDRESS,… of all nodes")
-		reads   = flags.String("reads", string(Linearizable), "how reads are answered")
-		bug     = flags.String("bug", "", "planted bug")
-	)
-	if err := flags.Parse(args); err != nil {
-		return fmt.Errorf("node raft: %w", err)
+	if len(args) == 0 {
+		return errors.New("node raft: want the options, which may be empty, and the place")
 	}
-	options := Options{Reads: Reads(*reads), Bug: Bug(*bug)}
-	if _, err := ParseOptions(options.String()); err != nil {
+	options, err := ParseOptions(args[0])
+	if err != nil {
 		return err
 	}
-	known, err := parsePeers(*peers)
+	place, err := node.Parse("raft", args[1:])
 	if err != nil {
-		return fmt.Errorf("node raft: --peers: %w", err)
+		return err
 	}
-	if _, found := known[*id]; !found {
-		return fmt.Errorf("node raft: --id=%s is not among --peers=%s", *id, *peers)
+	ctx, listener, err := node.Listen(place)
+	if err != nil {
+		return err
 	}
-	known[*id] = *id
+	if err := run(ctx, listener, place, options); err != nil {
+		return fmt.Errorf("node %s: %w", place.Node, err)
+	}
+	return nil
+}
 
-	n, err := startNode(*id, *address, *data, known, options)
+// A server is one member of the cluster, as clients see it.
+type server struct {
+	name    string
+	options Options
+	store   *store
+	raft    *hraft.Raft
+	reader  *reader
+}
+
+// run serves until ctx ends.
+func run(ctx context.Context, listener net.Listener, place cluster.Place, options Options) (err error) {
+	defer listener.Close()
+	logger := hclog.New(&hclog.LoggerOptions{Name: place.Node, Level: hclog.Info, Output: os.Stderr})
+	disk, snapshots, err := open(place.Data, logger)
 	if err != nil {
-		return fmt.Errorf("node %s: %w", *id, err)
+		return err
 	}
-	orphaned, served := make(chan struct{}), make(chan error, 1)
-	go func() {
-		io.Copy(io.Discard, os.Stdin)
-		close(orphaned)
+	defer func() { err = errors.Join(err, disk.Close()) }()
+
+	var background sync.WaitGroup
+	ctx, cancel := context.WithCancel(ctx)
+	defer func() {
+		cancel()
+		listener.Close()
+		background.Wait()
 	}()
-	go func() { served <- n.listener.serve(n.serve) }()
-	select {
-	case <-orphaned:
-		err = n.close()
-		return errors.Join(err, <-served)
-	case err := <-served:
-		return errors.Join(err, n.close())
-	}
-}
-
-func parsePeers(text string) (addresses, error) {
-	peers := addresses{}
-	for part := range strings.SplitSeq(text, ",") {
-		name, address, found := strings.Cut(part, "=")
-		if !found || name == "" || address == "" {
-			return nil, fmt.Errorf("%q is not NAME=ADDRESS", part)
-		}
-		peers[name] = address
-	}
-	return peers, nil
-}
-
-// A node is one member of the cluster.
-type node struct {
-	id       string
-	options  Options
-	listener *listener
-	store    *store
-	raft     *hraft.Raft
-	reader   *reader
-
-	stopped context.Context // ends with close
-	stop    context.CancelFunc
-	wg      sync.WaitGroup
-	disk    io.Closer
-}
-
-func startNode(id, address, data string, peers addresses, options Options) (_ *node, err error) {
-	n := &node{id: id, options: options, store: newStore(options.Bug)}
-	n.stopped, n.stop = context.WithCancel(context.Background())
-	logger := hclog.New(&hclog.LoggerOptions{Name: id, Level: hclog.Info, Output: os.Stderr})
-
-	if err := os.MkdirAll(data, 0o700); err != nil {
-		return nil, err
-	}
-	disk, err := raftboltdb.New(raftboltdb.Options{
-		Path: filepath.Join(data, "raft.db"),
-		// A log that another process holds open is an error, not a reason to wait.
-		BoltOptions: &bbolt.Options{Timeout: time.Second},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("open log in %s: %w", data, err)
-	}
-	n.disk = disk
-	snapshots, err := hraft.NewFileSnapshotStoreWithLogger(data, 2, logger.Named("snapshots"))
-	if err != nil {
-		return nil, fmt.Errorf("open snapshots in %s: %w", data, err)
-	}
-	if n.listener, err = listen(id, address); err != nil {
-		return nil, err
-	}
-	trans := newTransport(n.listener, peers, logger)
 
 	config := hraft.DefaultConfig()
-	config.LocalID = hraft.ServerID(id)
+	config.LocalID = hraft.ServerID(place.Node)
 	config.Logger = logger
 	tune(config)
 
-	existing, err := hraft.HasExistingState(disk, disk, snapshots)
-	if err != nil {
-		return nil, err
-	}
-	if !existing {
-		// Every node begins with the same first entry, so it does not matter
-		// which of them begin.
-		var members hraft.Configuration
-		for _, name := range slices.Sorted(maps.Keys(peers)) {
-			members.Servers = append(members.Servers, hraft.Server{ID: hraft.ServerID(name), Address: hraft.ServerAddress(name)})
-		}
-		if err := hraft.BootstrapCluster(config, disk, disk, snapshots, trans, members); err != nil {
-			return nil, fmt.Errorf("bootstrap: %w", err)
-		}
+	peers, clients := newDoor(listener), newDoor(listener)
+	trans := newTransport(peers, place, logger)
+	defer trans.Close()
+	if err := bootstrap(config, disk, snapshots, trans, place); err != nil {
+		return err
 	}
 	var log hraft.LogStore = disk
 	if options.Bug == NoFsync {
-		log = n.newLossyLog(disk)
+		lossy := &lossyLog{disk: disk}
+		background.Go(func() { lossy.run(ctx) })
+		log = lossy
 	}
-	if n.raft, err = hraft.NewRaft(config, n.store, log, disk, snapshots, trans); err != nil {
-		return nil, fmt.Errorf("start raft: %w", err)
+	s := &server{name: place.Node, options: options, store: newStore(options.Bug)}
+	if s.raft, err = hraft.NewRaft(config, s.store, log, disk, snapshots, trans); err != nil {
+		return fmt.Errorf("start raft: %w", err)
 	}
-	trans.raft.Store(n.raft)
-	n.reader = newReader(n.raft, trans, id, peers)
-	for _, f := range n.reader.followers {
-		n.wg.Go(func() { f.run(n.stopped) })
+	defer func() { err = errors.Join(err, s.raft.Shutdown().Error()) }()
+	trans.raft.Store(s.raft)
+	s.reader = newReader(s.raft, trans, place)
+	for _, f := range s.reader.followers {
+		background.Go(func() { f.run(ctx) })
 	}
-	return n, nil
+	background.Go(func() { sort(ctx, listener, peers, clients) })
+	return line.Serve(ctx, clients, s.serve)
 }
 
-// close stops the node, clients first. Raft goes on until they are answered,
-// or until it steps down.
-func (n *node) close() error {
-	n.stop()
-	err := n.listener.Close()
-	n.wg.Wait()
-	return errors.Join(err, n.raft.Shutdown().Error(), n.disk.Close())
+func open(directory string, logger hclog.Logger) (*raftboltdb.BoltStore, hraft.SnapshotStore, error) {
+	if err := os.MkdirAll(directory, 0o700); err != nil {
+		return nil, nil, err
+	}
+	snapshots, err := hraft.NewFileSnapshotStoreWithLogger(directory, 2, logger.Named("snapshots"))
+	if err != nil {
+		return nil, nil, fmt.Errorf("open snapshots in %s: %w", directory, err)
+	}
+	disk, err := raftboltdb.New(raftboltdb.Options{
+		Path: filepath.Join(directory, "raft.db"),
+		// A log that another process holds open is an error, no reason to wait.
+		BoltOptions: &bbolt.Options{Timeout: time.Second},
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("open log in %s: %w", directory, err)
+	}
+	return disk, snapshots, nil
+}
+
+// bootstrap writes the log's first entry, which names the members, if there is
+// nothing yet. It is the same on every node, so it does not matter which of
+// them begin.
+func bootstrap(config *hraft.Config, disk *raftboltdb.BoltStore, snapshots hraft.SnapshotStore, trans *transport, place cluster.Place) error {
+	existing, err := hraft.HasExistingState(disk, disk, snapshots)
+	if err != nil || existing {
+		return err
+	}
+	var members hraft.Configuration
+	for _, name := range slices.Sorted(maps.Keys(place.Peers)) {
+		members.Servers = append(members.Servers, hraft.Server{ID: hraft.ServerID(name), Address: hraft.ServerAddress(name)})
+	}
+	if err := hraft.BootstrapCluster(config, disk, disk, snapshots, trans, members); err != nil {
+		return fmt.Errorf("bootstrap: %w", err)
+	}
+	return nil
 }
 
 // serve answers one client until it leaves.
-func (n *node) serve(conn net.Conn) {
-	scanner := lines(conn, maxRequest)
-	for scanner.Scan() {
-		r, err := parseRequest(scanner.Text())
+func (s *server) serve(ctx context.Context, conn *line.Conn) {
+	for {
+		request, err := conn.Receive()
 		if err != nil {
-			fmt.Fprintln(conn, answer{"error", err.Error()})
 			return
 		}
-		if _, err := fmt.Fprintln(conn, n.answer(r)); err != nil {
+		if err := conn.Send(s.answer(ctx, request)); err != nil {
 			return
 		}
-	}
-	if err := scanner.Err(); err != nil {
-		fmt.Fprintln(conn, answer{"error", err.Error()})
 	}
 }
 
-// answer carries out a request.
-func (n *node) answer(r request) answer {
-	local := func() answer { return n.store.read(r) }
-	isRead := r.verb == "read" || r.verb == "elements"
+// answer carries out a request: those of package line, and
+//
+//	barrier            ok, once the leader has applied all that was before
+//	leader             leader NODE TERM
+func (s *server) answer(ctx context.Context, request []string) string {
+	verb := request[0]
+	local := func() string { return s.store.read(request) }
+	isRead := verb == "get" || verb == "elements"
 
-	if isRead && n.options.Reads == Any {
-		return local()
-	}
-	leads := n.raft.State() == hraft.Leader
-	_, leader := n.raft.LeaderWithID()
+	leads := s.raft.State() == hraft.Leader
+	_, leader := s.raft.LeaderWithID()
 	switch {
-	case leads && r.verb == "leader":
-		return answer{"leader", fmt.Sprint(n.id, " ", n.raft.CurrentTerm())}
-	case leads && isRead && n.options.Reads == Local:
+	case isRead && s.options.Reads == Any:
 		return local()
-	case leads && isRead:
-		return n.reader.read(n.stopped, local)
-	case leads && r.verb == "barrier":
-		return outcome(n.raft.Barrier(enqueueTimeout).Error())
-	case leads:
-		return n.propose(r)
+	case isRead && s.options.Reads == Local && leads:
+		return local()
+	case isRead && s.options.Bug == StaleFollower && !leads && leader == "":
+		return local()
 
-	case isRead && leader == "" && n.options.Bug == StaleFollower:
-		return local()
-	case leader == "" || string(leader) == n.id:
-		return fail("no leader known")
-	case r.verb == "leader":
-		return answer{"leader", fmt.Sprint(leader, " ", n.raft.CurrentTerm())}
+	case !leads && (leader == "" || string(leader) == s.name):
+		return line.Refused("no leader known")
+	case verb == "leader":
+		return fmt.Sprint("leader ", leader, " ", s.raft.CurrentTerm())
+	case !leads:
+		return line.Moved(string(leader))
+
+	case isRead:
+		return s.reader.read(ctx, local)
+	case verb == "barrier":
+		return outcome(s.raft.Barrier(enqueueTimeout).Error())
 	default:
-		return answer{"redirect", string(leader)}
+		return s.propose(request)
 	}
 }
 
 // propose appends a command to the log, and answers when this node has applied
 // it.
-func (n *node) propose(command request) answer {
-	switch n.options.Bug {
-	case AckBeforeCommit:
-		return n.ackBeforeCommit(command)
-	case DoubleApply:
-		return n.doubleApply(command)
+func (s *server) propose(request []string) string {
+	// A dry run on nothing tells whether it is a command.
+	if reply := line.Answer(newState(), request); strings.HasPrefix(reply, "refused") {
+		return reply
 	}
-	return await(n.raft.Apply([]byte(command.String()), enqueueTimeout))
+	command := []byte(strings.Join(request, " "))
+	switch s.options.Bug {
+	case AckBeforeCommit:
+		return s.ackBeforeCommit(command)
+	case DoubleApply:
+		return s.doubleApply(command)
+	}
+	return await(s.raft.Apply(command, enqueueTimeout))
 }
 
-// await returns the answer of the state machine.
-func await(future hraft.ApplyFuture) answer {
+// await returns the reply of the state machine.
+func await(future hraft.ApplyFuture) string {
 	if err := future.Error(); err != nil {
 		return outcome(err)
 	}
-	return future.Response().(answer)
+	return future.Response().(string)
 }
 
 // outcome tells errors that promise that nothing was or will be appended from
 // all others. hashicorp/raft returns these three before an entry gets an index,
 // and only then; in particular a leader that loses leadership with the entry in
 // its log says ErrLeadershipLost.
-func outcome(err error) answer {
+func outcome(err error) string {
 	switch {
 	case err == nil:
-		return ok()
+		return "ok"
 	case errors.Is(err, hraft.ErrNotLeader),
 		errors.Is(err, hraft.ErrEnqueueTimeout),
 		errors.Is(err, hraft.ErrLeadershipTransferInProgress):
-		return fail("%v", err)
+		return line.Refused(err.Error())
 	default:
-		return answer{"unknown", err.Error()}
+		return "failed " + strings.Join(strings.Fields(err.Error()), " ")
 	}
 }

@@ -6,12 +6,17 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	hraft "github.com/hashicorp/raft"
+
+	"github.com/rashomon-io/rashomon/targets/internal/line"
+	"github.com/rashomon-io/rashomon/workloads"
 )
 
-// A state is what the commands of the log have made, up to some index.
+// A state is what the commands of the log have made, up to some index. It
+// implements line.Store.
 type state struct {
 	values   map[string]int64
 	elements map[int64]struct{}
@@ -25,36 +30,30 @@ func (s state) clone() state {
 	return state{maps.Clone(s.values), maps.Clone(s.elements)}
 }
 
-// apply carries out write, cas and add.
-func (s state) apply(command request) answer {
-	switch command.verb {
-	case "write":
-		s.values[command.key] = command.value
-	case "cas":
-		value, found := s.values[command.key]
-		switch {
-		case !found:
-			return answer{verb: "mismatch"}
-		case value != command.old:
-			return answer{"mismatch", fmt.Sprint(value)}
-		}
-		s.values[command.key] = command.value
-	case "add":
-		s.elements[command.value] = struct{}{}
-	}
-	return ok()
+func (s state) Get(key string) (int64, bool) {
+	value, found := s.values[key]
+	return value, found
 }
 
-// read carries out read and elements.
-func (s state) read(query request) answer {
-	if query.verb == "elements" {
-		return ok(slices.Sorted(maps.Keys(s.elements))...)
+func (s state) Set(key string, value int64) error {
+	s.values[key] = value
+	return nil
+}
+
+func (s state) CompareAndSet(key string, old, new int64) (*workloads.Mismatch, error) {
+	if value, found := s.values[key]; !found || value != old {
+		return &workloads.Mismatch{Value: value, Found: found}, nil
 	}
-	value, found := s.values[query.key]
-	if !found {
-		return answer{verb: "none"}
-	}
-	return ok(value)
+	return nil, s.Set(key, new)
+}
+
+func (s state) Add(element int64) error {
+	s.elements[element] = struct{}{}
+	return nil
+}
+
+func (s state) Elements() []int64 {
+	return slices.Sorted(maps.Keys(s.elements))
 }
 
 // A store is the replicated state machine. It implements hraft.FSM.
@@ -70,24 +69,25 @@ func newStore(bug Bug) *store {
 	return &store{bug: bug, state: newState(), previous: newState()}
 }
 
-func (s *store) read(query request) answer {
+// read returns the reply to a request that changes nothing.
+func (s *store) read(request []string) string {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.state.read(query)
+	return line.Answer(s.state, request)
 }
 
-// Apply returns an answer. A command that cannot be read did not come from
-// this program; to ignore it on one node and not on another would be worse than
-// to stop.
+// Apply returns the reply, a string.
 func (s *store) Apply(entry *hraft.Log) any {
-	command, err := parseRequest(string(entry.Data))
-	if err != nil {
-		panic(fmt.Sprintf("log entry %d is no command: %v", entry.Index, err))
-	}
+	command := strings.Fields(string(entry.Data))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	command = s.bug.beforeApply(s, command)
-	return s.state.apply(command)
+	switch s.bug {
+	case BlindCAS:
+		return line.Answer(blindState{s.state}, command)
+	case ShortSnapshot:
+		s.previous = s.state.clone()
+	}
+	return line.Answer(s.state, command)
 }
 
 // Snapshot copies the state, so that it can be written down while the store
@@ -104,13 +104,11 @@ func (s *store) Snapshot() (hraft.FSMSnapshot, error) {
 // Restore replaces the state by a snapshot's.
 func (s *store) Restore(from io.ReadCloser) error {
 	restored := newState()
-	scanner := lines(from, maxRequest)
+	scanner := bufio.NewScanner(from)
 	for scanner.Scan() {
-		command, err := parseRequest(scanner.Text())
-		if err != nil {
-			return fmt.Errorf("snapshot: %w", err)
+		if reply := line.Answer(restored, strings.Split(scanner.Text(), " ")); reply != "ok" {
+			return fmt.Errorf("snapshot: %.100q: %s", scanner.Text(), reply)
 		}
-		restored.apply(command)
 	}
 	if err := scanner.Err(); err != nil {
 		return fmt.Errorf("snapshot: %w", err)
@@ -121,16 +119,16 @@ func (s *store) Restore(from io.ReadCloser) error {
 	return nil
 }
 
-// A snapshot is a state on its way to disk, as the commands that make it.
+// A snapshot is a state on its way to disk, as commands that make it.
 type snapshot state
 
 func (s snapshot) Persist(sink hraft.SnapshotSink) error {
 	buffer := bufio.NewWriter(sink)
 	for key, value := range s.values {
-		fmt.Fprintln(buffer, request{verb: "write", key: key, value: value})
+		fmt.Fprintln(buffer, "set", key, value)
 	}
 	for element := range s.elements {
-		fmt.Fprintln(buffer, request{verb: "add", value: element})
+		fmt.Fprintln(buffer, "add", element)
 	}
 	if err := buffer.Flush(); err != nil {
 		return fmt.Errorf("write snapshot: %w", err)
