@@ -45,9 +45,9 @@ func (s Schedule) plan(nodes []cluster.Node, duration time.Duration, rng *rand.R
 		rng.Shuffle(len(nodes), func(i, j int) { f.order[i], f.order[j] = f.order[j], f.order[i] })
 		faults = append(faults, f)
 
-		shares[i] = uniform(rng, 0.5, 1.5)
+		shares[i] = uniform(rng, 0.4, 1.2)
 		if f.shape.leader {
-			shares[i] = uniform(rng, 0.9, 1.6)
+			shares[i] = uniform(rng, 1.2, 1.7)
 		}
 		sum += shares[i]
 	}
@@ -56,7 +56,7 @@ func (s Schedule) plan(nodes []cluster.Node, duration time.Duration, rng *rand.R
 	for i := range faults {
 		shortest, longest := 0.35, 0.85 // of the slot
 		if faults[i].shape.leader {
-			shortest = 0.6
+			shortest = 0.7 // an election, and time for what comes after it
 		}
 		if s.Overlap {
 			shortest, longest = 2*shortest, 2*longest

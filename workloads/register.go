@@ -58,7 +58,7 @@ type Register struct {
 
 // The register workload's limits.
 const (
-	oldReadPercent = 25 // reads of the last generations' keys
+	oldReadPercent = 15 // reads of the last generations' keys
 	oldGenerations = 4
 	finalReaders   = 5 // workers, and so nodes, through which each key is read finally
 )

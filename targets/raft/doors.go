@@ -3,29 +3,36 @@ package raft
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"net"
 	"sync"
 	"time"
+
+	"github.com/rashomon-io/rashomon/targets/internal/line"
 )
 
 // firstByteTimeout bounds how long a connection may say nothing at first.
 const firstByteTimeout = 10 * time.Second
 
-// sort accepts connections until accepting fails, as it does when the listener
-// is closed, and passes each on to one of two doors. A connection whose first
-// byte is a control character comes from a peer, since raft's messages begin
-// with their type, a small number; all others are clients'.
-func sort(ctx context.Context, listener net.Listener, peers, clients *door) {
+// sort accepts connections until ctx ends or accepting fails, and returns when
+// it has served the last client. A connection whose first byte is a control
+// character comes from a peer, since raft's messages begin with their type, a
+// small number, and is passed through its door; all others are clients', and
+// are served at once. The end of ctx is not an error.
+func sort(ctx context.Context, listener net.Listener, peers *door, serve func(context.Context, *line.Conn)) error {
 	var sorters sync.WaitGroup
 	defer sorters.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer context.AfterFunc(ctx, func() { listener.Close() })()
 	for {
 		conn, err := listener.Accept()
 		if err != nil {
 			peers.fail(err)
-			clients.fail(err)
-			return
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("serving %s: %w", listener.Addr(), err)
 		}
 		sorters.Go(func() {
 			defer context.AfterFunc(ctx, func() { conn.Close() })()
@@ -39,9 +46,10 @@ func sort(ctx context.Context, listener net.Listener, peers, clients *door) {
 			conn.SetReadDeadline(time.Time{})
 			if first[0] < ' ' {
 				peers.pass(peekedConn{conn, reader})
-			} else {
-				clients.pass(peekedConn{conn, reader})
+				return
 			}
+			defer conn.Close()
+			serve(ctx, line.New(peekedConn{conn, reader}))
 		})
 	}
 }
@@ -54,7 +62,8 @@ type peekedConn struct {
 
 func (c peekedConn) Read(p []byte) (int, error) { return c.reader.Read(p) }
 
-// A door is a net.Listener for some of the connections to another.
+// A door is a net.Listener for those connections to another that come from
+// peers.
 type door struct {
 	outer net.Listener
 	conns chan net.Conn

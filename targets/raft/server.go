@@ -95,7 +95,7 @@ func run(ctx context.Context, listener net.Listener, place cluster.Place, option
 	config.Logger = logger
 	tune(config)
 
-	peers, clients := newDoor(listener), newDoor(listener)
+	peers := newDoor(listener)
 	trans := newTransport(peers, place, logger)
 	defer trans.Close()
 	if err := bootstrap(config, disk, snapshots, trans, place); err != nil {
@@ -117,8 +117,7 @@ func run(ctx context.Context, listener net.Listener, place cluster.Place, option
 	for _, f := range s.reader.followers {
 		background.Go(func() { f.run(ctx) })
 	}
-	background.Go(func() { sort(ctx, listener, peers, clients) })
-	return line.Serve(ctx, clients, s.serve)
+	return sort(ctx, listener, peers, s.serve)
 }
 
 func open(directory string, logger hclog.Logger) (*raftboltdb.BoltStore, hraft.SnapshotStore, error) {
