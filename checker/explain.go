@@ -51,7 +51,7 @@ func (s story) sentence(run *history.Run) string {
 	switch s.anomaly {
 	case StaleRead:
 		newer := s.told[1]
-		text = fmt.Sprintf("%s at %s, %s after %s", s.did(o), seconds(o.Invoke), seconds(o.Invoke-newer.Complete), s.had(newer))
+		text = fmt.Sprintf("%s at %s, %s after %s", s.did(o), seconds(o.Invoke), gap(o.Invoke-newer.Complete), s.had(newer))
 	case LostCommit:
 		newer := s.told[1]
 		when = newer.Complete
@@ -163,7 +163,7 @@ func (s story) contents(o *history.Operation) string {
 // late, or else it failed or was never invoked.
 func (s story) nowhere(run *history.Run, o, late *history.Operation) string {
 	if late != nil {
-		return fmt.Sprintf("%s before %s was invoked", seconds(late.Invoke-o.Complete), s.intent(late))
+		return fmt.Sprintf("%s before %s was invoked", gap(late.Invoke-o.Complete), s.intent(late))
 	}
 	var observed int64
 	switch {
@@ -242,6 +242,14 @@ func describeFault(run *history.Run, e history.Event) string {
 	}
 	others := slices.DeleteFunc(slices.Clone(run.Manifest.Nodes), func(n string) bool { return slices.Contains(e.Nodes, n) })
 	return fmt.Sprintf("%s (%s | %s)", e.Family, strings.Join(e.Nodes, " "), strings.Join(others, " "))
+}
+
+// gap is the time between two operations.
+func gap(d time.Duration) string {
+	if d < 100*time.Millisecond {
+		return fmt.Sprintf("%.3g ms", float64(d)/float64(time.Millisecond))
+	}
+	return seconds(d)
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.3f s", d.Seconds()) }

@@ -82,7 +82,7 @@ func (f *trialFlags) trial(command *cobra.Command, name string) (harness.Trial, 
 		Nodes: f.nodes, Concurrency: f.concurrency, Rate: f.rate, Operations: f.operations,
 		Quiet: f.quiet, Duration: f.duration, Recovery: f.recovery, Timeout: f.timeout, Seed: f.seed,
 		Budget:   checker.Budget{Time: f.checkTime, MemoryBytes: f.checkMemoryMB << 20},
-		Progress: command.ErrOrStderr(), Command: f.repeat(command, name), Report: reports.Write,
+		Progress: command.ErrOrStderr(), Command: f.repeat(command, "run", name), Report: reports.Write,
 	}, nil
 }
 
@@ -114,12 +114,12 @@ func worldByName(name string) (cluster.World, error) {
 }
 
 // repeat is the command that repeats the run, with the seed spelled out.
-func (f *trialFlags) repeat(command *cobra.Command, target string) string {
-	words := []string{"rashomon", "run", target}
+func (f *trialFlags) repeat(command *cobra.Command, verb string, names ...string) string {
+	words := append([]string{"rashomon", verb}, names...)
 	for _, name := range []string{"workload", "nemesis", "replay", "interval", "world", "nodes", "concurrency", "rate",
 		"operations", "quiet", "duration", "recovery", "timeout"} {
 		flag := command.Flags().Lookup(name)
-		if flag.Changed || name == "duration" {
+		if flag.Changed || name == "duration" && verb != command.Name() {
 			words = append(words, "--"+name, flag.Value.String())
 		}
 	}
@@ -211,12 +211,18 @@ func (f *trialFlags) compare(command *cobra.Command, names []string) error {
 	}
 	var entries []reports.Entry
 	var results []checker.Result
+	untried := 0
 	for i, trial := range trials {
-		trial.Seed, trial.Command = f.seed, f.repeat(command, names[i])
+		trial.Seed, trial.Command = f.seed, f.repeat(command, "run", names[i])
 		trial.Dir = filepath.Join(f.dir, fmt.Sprintf("%d-%s", i+1, strings.NewReplacer(":", "-", "=", "-", ",", "-").Replace(names[i])))
 		run, result, err := harness.Run(command.Context(), trial)
-		if err != nil {
+		if err != nil && command.Context().Err() != nil {
 			return failureError{err}
+		}
+		if err != nil { // the others count all the same
+			untried++
+			fmt.Fprintf(command.ErrOrStderr(), "%s: not tried: %v\n", trial.Target, err)
+			continue
 		}
 		entries = append(entries, reports.Entry{Run: run, Result: result})
 		results = append(results, result)
@@ -226,6 +232,9 @@ func (f *trialFlags) compare(command *cobra.Command, names []string) error {
 		return failureError{err}
 	}
 	reports.Compare(command.OutOrStdout(), entries)
-	fmt.Fprintf(command.OutOrStdout(), "\nreport: %s\nrepeat: rashomon compare %s --seed %d\n", page, strings.Join(names, " "), f.seed)
+	fmt.Fprintf(command.OutOrStdout(), "\nreport         %s\nrepeat with    %s\n", page, f.repeat(command, "compare", names...))
+	if untried > 0 {
+		return failureError{fmt.Errorf("%d of %d systems could not be tried", untried, len(trials))}
+	}
 	return conclude(results...)
 }
