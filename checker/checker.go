@@ -56,6 +56,12 @@
 // such w suffices. That is: r cannot be ordered together with the acknowledged
 // writes alone. Each read is judged by itself.
 //
+// Several reads may be at odds although none is stale by itself: one saw the
+// newer of two concurrent writes, a later one the older. If the writes and
+// compare-and-sets of a witness can be ordered without its reads, then one of
+// the reads was stale, whichever the order was; the violation is a stale read,
+// and if none of them is stale by itself it counts as one.
+//
 // # Lost commits
 //
 // An acknowledged write or compare-and-set w is lost if what was seen of its key

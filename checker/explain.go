@@ -19,17 +19,26 @@ type story struct {
 	witness []history.Operation
 	// elements are those that matter of a set.
 	elements []int64
+	// reads is a contradiction's: only reads are at odds, so one was stale.
+	reads bool
 }
 
 // maxTold bounds the operations that a sentence tells of.
 const maxTold = 4
 
 func (s story) violation(run *history.Run) Violation {
-	return Violation{Anomaly: s.anomaly, Key: s.key, Witness: s.witness, Sentence: s.sentence(run)}
+	anomaly := s.anomaly
+	switch {
+	case s.reads:
+		anomaly = StaleRead
+	case anomaly == cameBack:
+		anomaly = Disorder
+	}
+	return Violation{Anomaly: anomaly, Key: s.key, Witness: s.witness, Sentence: s.sentence(run)}
 }
 
 func (c contradiction) story(key string) story {
-	s := story{anomaly: c.anomaly, key: key}
+	s := story{anomaly: c.anomaly, key: key, reads: c.reads}
 	for _, step := range c.told {
 		if step == nil {
 			s.told = append(s.told, nil)
@@ -60,7 +69,7 @@ func (s story) sentence(run *history.Run) string {
 		text = fmt.Sprintf("%s at %s, %s", s.did(o), seconds(o.Complete), s.nowhere(run, o, s.told[1]))
 	case DoubleSwap:
 		text = fmt.Sprintf("%s and %s: both replaced the one %d", s.dated(o), s.dated(s.told[1]), o.Input[0])
-	case Resurrection:
+	case cameBack:
 		text = fmt.Sprintf("%s, after %s", s.dated(o), s.dated(s.told[1]))
 		if early := s.told[2]; early != nil {
 			text += fmt.Sprintf(", and before that %s", s.dated(early))
@@ -74,6 +83,9 @@ func (s story) sentence(run *history.Run) string {
 		text = "no order explains that " + strings.Join(all, ", that ")
 		if more := len(s.told) - maxTold; more > 0 {
 			text += fmt.Sprintf(", and %d more", more)
+		}
+		if s.reads {
+			text += ": whatever the order, a read was stale"
 		}
 	}
 	return text + faults(run, when) + "."

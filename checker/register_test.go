@@ -198,13 +198,13 @@ func TestCheckRegister(t *testing.T) {
 			witness: []string{"write 1", "cas 1 2", "cas 1 3", "read -> 2"},
 		},
 		{
-			name: "resurrection",
+			name: "two writes, and a reader who sees the old again",
 			history: `p1 n1 write x 1 [0,20] ok
 			          p2 n2 write x 2 [0,20] ok
 			          p3 n3 read x -> 1 [1,2] ok
 			          p3 n3 read x -> 2 [3,4] ok
 			          p3 n3 read x -> 1 [5,6] ok`,
-			verdict: Invalid, anomaly: Resurrection,
+			verdict: Invalid, anomaly: StaleRead, stale: 1,
 			witness: []string{"write 1", "write 2", "read -> 1", "read -> 2", "read -> 1"},
 			says:    "p3 read x = 1 from n3 at 6.000 s, after p3 read x = 2 from n3 at 4.000 s, and before that p3 read x = 1 from n3 at 2.000 s: an overwritten value came back.",
 		},
@@ -213,19 +213,19 @@ func TestCheckRegister(t *testing.T) {
 			history: `p1 n1 write x 1 [0,1] info
 			          p3 n3 read x -> 1 [2,3] ok
 			          p3 n3 read x [4,5] ok`,
-			verdict: Invalid, anomaly: Resurrection,
+			verdict: Invalid, anomaly: StaleRead, stale: 1,
 			witness: []string{"write 1", "read -> 1", "read"},
 			says:    "p3 found no x on n3 at 5.000 s, after p3 read x = 1 from n3 at 3.000 s: an overwritten value came back.",
 		},
 		{
-			name: "disorder: two readers disagree",
+			name: "two readers disagree",
 			history: `p1 n1 write x 1 [0,20] ok
 			          p2 n2 write x 2 [0,20] ok
 			          p3 n3 read x -> 1 [1,3] ok
 			          p4 n3 read x -> 2 [1,2] ok
 			          p3 n3 read x -> 1 [4,6] ok
 			          p4 n3 read x -> 2 [4,7] ok`,
-			verdict: Invalid, anomaly: Disorder,
+			verdict: Invalid, anomaly: StaleRead, stale: 1,
 			witness: []string{"write 1", "write 2", "read -> 2", "read -> 1", "read -> 1", "read -> 2"},
 		},
 		{
@@ -260,7 +260,7 @@ func TestCheckRegister(t *testing.T) {
 			          p3 n1 write x 1 [2,3] ok
 			          p1 n1 read x -> 2 [4,5] ok
 			          p2 n2 read x -> 1 [6,7] ok`,
-			verdict: Invalid, anomaly: Disorder,
+			verdict: Invalid, anomaly: StaleRead, stale: 1,
 			witness: []string{"write 1", "write 2", "write 1", "read -> 2", "read -> 1"},
 		},
 	} {

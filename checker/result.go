@@ -21,12 +21,11 @@ const (
 type Anomaly string
 
 const (
-	StaleRead    Anomaly = "stale read"   // a value was read after a newer one had been acknowledged (package comment)
-	LostCommit   Anomaly = "lost commit"  // an acknowledged write has gone (package comment)
-	PhantomRead  Anomaly = "phantom read" // a value was observed that was never written, or whose write failed, or before it was written
-	DoubleSwap   Anomaly = "double swap"  // two compare-and-sets from one value both succeeded
-	Resurrection Anomaly = "resurrection" // a value was there, then another was, then the first again, and it is no stale read
-	Disorder     Anomaly = "disorder"     // no order explains the witness, and no narrower name fits
+	StaleRead   Anomaly = "stale read"   // a read returned what was no longer, or not yet, there (package comment)
+	LostCommit  Anomaly = "lost commit"  // an acknowledged write has gone (package comment)
+	PhantomRead Anomaly = "phantom read" // a value was observed that was never written, or whose write failed, or before it was written
+	DoubleSwap  Anomaly = "double swap"  // two compare-and-sets from one value both succeeded
+	Disorder    Anomaly = "disorder"     // no order explains the writes of the witness, and no narrower name fits
 )
 
 // Budget bounds a check. The zero Budget means DefaultBudget.

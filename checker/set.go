@@ -422,7 +422,7 @@ func (s *growingSet) disorder() []story {
 
 // muddle is the story of operations that disagree about two elements.
 func (s *growingSet) muddle(told []*history.Operation, a, b *element) story {
-	return story{anomaly: Disorder, key: s.key, told: told, elements: []int64{a.number, b.number}}
+	return story{anomaly: Disorder, key: s.key, told: told, elements: []int64{a.number, b.number}, reads: true}
 }
 
 // confirm asks Porcupine whether the story's operations are explained, and makes

@@ -113,9 +113,9 @@ func TestCheckSet(t *testing.T) {
 			          p4 n3 read-all s -> 2 [1,8] ok`,
 			verdict: Invalid,
 			set:     SetResult{Attempted: 2, Acknowledged: 2, OK: 2},
-			anomaly: Disorder,
+			anomaly: StaleRead,
 			witness: []string{"add 1", "add 2", "read-all -> 1", "read-all -> 2"},
-			says:    "no order explains that p1 added 1 on n1 at 9.000 s, that p2 added 2 on n2 at 9.000 s, that p3 read a set with 1 without 2 from n3 at 8.000 s, that p4 read a set with 2 without 1 from n3 at 8.000 s.",
+			says:    "no order explains that p1 added 1 on n1 at 9.000 s, that p2 added 2 on n2 at 9.000 s, that p3 read a set with 1 without 2 from n3 at 8.000 s, that p4 read a set with 2 without 1 from n3 at 8.000 s: whatever the order, a read was stale.",
 		},
 		{
 			name: "each element is fine, but the adds disagree",
@@ -124,7 +124,7 @@ func TestCheckSet(t *testing.T) {
 			          p3 n3 read-all s -> 2 [0,5] ok`,
 			verdict: Invalid,
 			set:     SetResult{Attempted: 2, Acknowledged: 2, OK: 1, NeverRead: 1},
-			anomaly: Disorder,
+			anomaly: StaleRead,
 			witness: []string{"read-all -> 2", "add 1", "add 2"},
 		},
 	} {

@@ -29,6 +29,7 @@ func (r *register) judge(ctx context.Context, memory *memory) judgement {
 		j.first = min(j.first, c.at())
 	}
 	if j.found = r.convict(ctx, memory, suspects, lost); len(j.found) > 0 {
+		j.stale += r.staleTogether(j.found)
 		return j
 	}
 	explained, err := linearizable[value](ctx, memory, r.steps)
@@ -36,10 +37,27 @@ func (r *register) judge(ctx context.Context, memory *memory) judgement {
 	case err != nil:
 		j.err = err
 	case !explained:
-		c := r.tell(r.minimise(ctx, memory, r.steps), Disorder, lost)
+		c := r.tell(ctx, memory, r.minimise(ctx, memory, r.steps), Disorder, lost)
 		j.found, j.first = []contradiction{c}, c.at()
 	}
+	j.stale += r.staleTogether(j.found)
 	return j
+}
+
+// staleTogether counts the contradictions between reads of which none is stale
+// by itself: one of them was.
+func (r *register) staleTogether(found []contradiction) int {
+	outdated := map[*step]bool{}
+	for _, o := range r.outdated() {
+		outdated[o.observer] = true
+	}
+	count := 0
+	for _, c := range found {
+		if c.reads && !slices.ContainsFunc(c.witness, func(s *step) bool { return outdated[s] }) {
+			count++
+		}
+	}
+	return count
 }
 
 // convict puts suspects before Porcupine and returns those that are confirmed,
@@ -76,7 +94,7 @@ func (r *register) convict(ctx context.Context, memory *memory, suspects []contr
 		if explained, err := linearizable[value](ctx, memory, witness); err != nil || explained {
 			continue
 		}
-		confirmed := r.tell(r.minimise(ctx, memory, witness), c.anomaly, lost)
+		confirmed := r.tell(ctx, memory, r.minimise(ctx, memory, witness), c.anomaly, lost)
 		if !isNew(confirmed) {
 			continue
 		}
@@ -90,7 +108,7 @@ func (r *register) convict(ctx context.Context, memory *memory, suspects []contr
 }
 
 // tell names the contradiction that a witness is, preferably as suspected.
-func (r *register) tell(witness []*step, suspected Anomaly, lost map[*step]bool) contradiction {
+func (r *register) tell(ctx context.Context, memory *memory, witness []*step, suspected Anomaly, lost map[*step]bool) contradiction {
 	told := newRegister(r.key, r.final, witness).contradictions(lost)
 	c := contradiction{anomaly: Disorder, told: witness}
 	if i := slices.IndexFunc(told, func(c contradiction) bool { return c.anomaly == suspected }); i >= 0 {
@@ -99,6 +117,11 @@ func (r *register) tell(witness []*step, suspected Anomaly, lost map[*step]bool)
 		c = told[0]
 	}
 	c.witness = witness
+	if c.anomaly == cameBack || c.anomaly == Disorder {
+		updates := slices.DeleteFunc(slices.Clone(witness), func(s *step) bool { return !s.writes })
+		explained, err := linearizable[value](ctx, memory, updates)
+		c.reads = err == nil && explained
+	}
 	return c
 }
 

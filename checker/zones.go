@@ -15,12 +15,19 @@ type contradiction struct {
 	//	stale read, lost commit: the observer, the newer write, the older write or nil
 	//	phantom read:            the observer, the write that came too late or nil
 	//	double swap:             both swaps
-	//	resurrection:            the late step, what came between, the early step or nil
+	//	came back:               the late step, what came between, the early step or nil
 	//	disorder:                any, by call
 	told []*step
 	// witness is set once it is confirmed; ordered by call.
 	witness []*step
+	// reads is set if the writes and swaps of the witness can be ordered
+	// without its reads.
+	reads bool
 }
+
+// cameBack is how some stale reads and disorders are told: a value was there,
+// then another, then the first again.
+const cameBack Anomaly = "came back"
 
 // at is when the contradiction was complete.
 func (c contradiction) at() time.Duration {
@@ -188,7 +195,7 @@ func inversion(early, s *step) contradiction {
 	if early.writes {
 		return contradiction{anomaly: PhantomRead, told: []*step{s, early}}
 	}
-	return contradiction{anomaly: Resurrection, told: []*step{early, s, nil}}
+	return contradiction{anomaly: cameBack, told: []*step{early, s, nil}}
 }
 
 // cycles returns the swaps that no write began: a to b, b to a.
@@ -243,7 +250,7 @@ func overlap(x, y block) contradiction {
 		outer, inner := pair[0], pair[1]
 		for _, between := range []*step{inner.first, inner.last} {
 			if between != nil && outer.f() < between.call && between.ret < outer.s() {
-				return contradiction{anomaly: Resurrection, told: []*step{outer.last, between, outer.first}}
+				return contradiction{anomaly: cameBack, told: []*step{outer.last, between, outer.first}}
 			}
 		}
 	}

@@ -86,7 +86,7 @@ func (t *Trial) complete() error {
 	if t.Concurrency < 1 || t.Concurrency > 10_000 {
 		return fmt.Errorf("trial: %d clients (want 1 to 10,000)", t.Concurrency)
 	}
-	t.Rate = cmp.Or(t.Rate, 300)
+	t.Rate = cmp.Or(t.Rate, 600)
 	t.Quiet = cmp.Or(t.Quiet, 2*time.Second)
 	t.Duration = cmp.Or(t.Duration, 20*time.Second)
 	t.Recovery = cmp.Or(t.Recovery, 3*time.Second)

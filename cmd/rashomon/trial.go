@@ -46,7 +46,7 @@ func (f *trialFlags) register(command *cobra.Command, duration time.Duration) {
 	flags.StringVar(&f.world, "world", "process", "where nodes run")
 	flags.IntVar(&f.nodes, "nodes", 5, "nodes of the cluster")
 	flags.IntVar(&f.concurrency, "concurrency", 0, "clients, spread over the nodes (default 4 a node)")
-	flags.Float64Var(&f.rate, "rate", 300, "operations per second of all clients together; negative: as fast as they can")
+	flags.Float64Var(&f.rate, "rate", 600, "operations per second of all clients together; negative: as fast as they can")
 	flags.IntVar(&f.operations, "operations", 0, "end the load after so many operations, if positive")
 	flags.DurationVar(&f.quiet, "quiet", 2*time.Second, "load before the faults")
 	flags.DurationVar(&f.duration, "duration", duration, "length of the faults phase")

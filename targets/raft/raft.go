@@ -104,9 +104,8 @@ func Target(options Options) harness.Target {
 		// Writes and compare-and-sets go through the log whatever reads do, and
 		// each state that a node can have is a committed prefix of the log. So
 		// what a read returns has been committed, nothing committed goes away,
-		// and a read can be old but no worse. To who reads the new, the old and
-		// the new again, this can look as if the old came back.
-		claim.Expect = []string{string(checker.StaleRead), string(checker.Resurrection)}
+		// and a read can be old but no worse.
+		claim.Expect = []string{string(checker.StaleRead)}
 	}
 	return harness.Target{
 		Name:    "raft",

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) { nodetest.Main(m, Node) }
 const patience = 10 * time.Second
 
 func TestOptions(t *testing.T) {
-	weak := []string{string(checker.StaleRead), string(checker.Resurrection)}
+	weak := []string{string(checker.StaleRead)}
 	tests := []struct {
 		text   string
 		want   Options
