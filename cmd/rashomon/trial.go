@@ -164,7 +164,7 @@ func runCommand() *cobra.Command {
 			if err := flags.prepare(trial.Target.String() + "-" + flags.workload); err != nil {
 				return err
 			}
-			trial.Seed, trial.Dir, trial.Command = flags.seed, flags.dir, flags.repeat(command, args[0])
+			trial.Seed, trial.Dir, trial.Command = flags.seed, flags.dir, flags.repeat(command, "run", args[0])
 			run, result, err := harness.Run(command.Context(), trial)
 			if err != nil {
 				return failureError{err}
