@@ -224,7 +224,11 @@ func faults(run *history.Run, at time.Duration) string {
 		switch {
 		case e.Time > at:
 		case e.Type == history.Inject:
-			inForce[e.Fault] = fmt.Sprintf("%s in force since %s", describeFault(run, e), seconds(e.Time))
+			text := describeFault(run, e)
+			if e.Detail != "" {
+				text += ", " + e.Detail + ","
+			}
+			inForce[e.Fault] = fmt.Sprintf("%s in force since %s", text, seconds(e.Time))
 		case e.Type == history.Heal:
 			delete(inForce, e.Fault)
 		}

@@ -247,10 +247,12 @@ func parting(nodes []string, inForce map[int]history.Event) map[string]side {
 	cut := map[string]bool{}
 	away := map[string]bool{} // killed or paused
 	for _, e := range inForce {
-		for _, link := range e.Links {
-			cut[link] = true
-		}
-		if len(e.Links) == 0 {
+		switch e.Family {
+		case "partition":
+			for _, link := range e.Links {
+				cut[link] = true
+			}
+		case "kill", "pause":
 			for _, node := range e.Nodes {
 				away[node] = true
 			}

@@ -106,3 +106,36 @@ func TestMeasureLittle(t *testing.T) {
 		t.Errorf("%d slices", len(got.Series))
 	}
 }
+
+// A delayed link is no cut one, and a node with a wrong clock is where it was.
+func TestOnlyPartitionsPart(t *testing.T) {
+	nodes := []string{"n1", "n2", "n3"}
+	inForce := map[int]history.Event{
+		1: {Family: "latency", Nodes: []string{"n2"}, Links: []string{"n2>n1", "n2>n3"}, Detail: "50ms"},
+		2: {Family: "clock", Nodes: []string{"n3"}},
+	}
+	if got := parting(nodes, inForce); got != nil {
+		t.Errorf("parted into %v without a partition", got)
+	}
+	inForce[3] = history.Event{Family: "partition", Nodes: []string{"n1"}, Links: []string{"n1>n2", "n1>n3"}}
+	want := map[string]side{"n1": minoritySide, "n2": majoritySide, "n3": majoritySide}
+	if diff := cmp.Diff(want, parting(nodes, inForce)); diff != "" {
+		t.Error(diff)
+	}
+	inForce[4] = history.Event{Family: "pause", Nodes: []string{"n3"}}
+	want = map[string]side{"n1": minoritySide, "n2": minoritySide}
+	if diff := cmp.Diff(want, parting(nodes, inForce)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestFaultsInWords(t *testing.T) {
+	run := &history.Run{Manifest: history.Manifest{Nodes: []string{"n1", "n2", "n3"}}, Events: []history.Event{
+		{Time: time.Second, Type: history.Inject, Fault: 1, Family: "clock", Shape: "leader", Mode: "jump", Nodes: []string{"n1"}, Detail: "3.2s ahead"},
+		{Time: 2 * time.Second, Type: history.Inject, Fault: 2, Family: "latency", Shape: "all", Links: []string{"n1>n2"}, Detail: "50ms by nfqueue"},
+	}}
+	const want = "; clock of n1, 3.2s ahead, in force since 1.000 s, latency (all), 50ms by nfqueue, in force since 2.000 s"
+	if got := faults(run, 3*time.Second); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -182,6 +182,9 @@ type Turn struct {
 type Nemesis interface {
 	// Name is the one that --nemesis takes.
 	Name() string
+	// Needs returns the faults that Play may inject, so that the world can
+	// prepare for them.
+	Needs() []cluster.Fault
 	// Play injects faults until ctx ends or its schedule does. It returns with
 	// everything healed, also if ctx has ended or a fault failed; what could
 	// not be healed is its error.

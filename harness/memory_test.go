@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/rashomon-io/rashomon/harness"
@@ -104,3 +105,9 @@ func (c *storeClient) CompareAndSet(ctx context.Context, key string, old, new in
 func (c *storeClient) Close() error { return nil }
 
 var errReset = errors.New("connection reset by peer")
+
+func (memoryCluster) SetClock(context.Context, cluster.Node, cluster.Clock) error { return nil }
+func (memoryCluster) Means(cluster.Fault) string                                  { return "" }
+func (memoryCluster) Signal(context.Context, cluster.Node, string, syscall.Signal) error {
+	return nil
+}

@@ -108,6 +108,13 @@ func (t *Trial) nemesisName() string {
 	return t.Nemesis.Name()
 }
 
+func (t *Trial) needs() []cluster.Fault {
+	if t.Nemesis == nil {
+		return nil
+	}
+	return t.Nemesis.Needs()
+}
+
 func (t *Trial) tell(format string, arguments ...any) {
 	fmt.Fprintf(t.Progress, "%s: %s\n", t.Target, fmt.Sprintf(format, arguments...))
 }
@@ -124,7 +131,9 @@ func (t *Trial) record(ctx context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
-	cl, err := t.World.Build(ctx, cluster.Spec{Nodes: nodes, Program: t.Target.Program, Logs: filepath.Join(t.Dir, history.LogsDir)})
+	cl, err := t.World.Build(ctx, cluster.Spec{
+		Nodes: nodes, Program: t.Target.Program, Faults: t.needs(), Logs: filepath.Join(t.Dir, history.LogsDir),
+	})
 	if err != nil {
 		return fmt.Errorf("build a cluster of %d × %s: %w", t.Nodes, t.Target, err)
 	}

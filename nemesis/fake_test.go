@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -29,8 +30,12 @@ type fake struct {
 
 	mu     sync.Mutex
 	state  map[cluster.Node]cluster.State
-	cuts   map[cluster.Link]cluster.Cut
+	links  map[cluster.Link]cluster.Condition // that are not healthy
+	clocks map[cluster.Node]cluster.Clock     // that are wrong
+	means  map[cluster.Fault]string
 	events []history.Event
+
+	signals []string
 }
 
 func newFake(count int) *fake {
@@ -41,7 +46,8 @@ func newFake(count int) *fake {
 		fails:  func(string) error { return nil },
 		after:  func(history.Event) {},
 		state:  map[cluster.Node]cluster.State{},
-		cuts:   map[cluster.Link]cluster.Cut{},
+		links:  map[cluster.Link]cluster.Condition{},
+		clocks: map[cluster.Node]cluster.Clock{},
 		events: []history.Event{{Type: history.PhaseBegins, Phase: history.Faults}},
 	}
 	for _, node := range f.nodes {
@@ -73,8 +79,11 @@ func (f *fake) unhealed() (left []string) {
 			left = append(left, fmt.Sprintf("%s is %s", node, f.state[node]))
 		}
 	}
-	for link := range f.cuts {
+	for link := range f.links {
 		left = append(left, link.String())
+	}
+	for node := range f.clocks {
+		left = append(left, "clock of "+node)
 	}
 	return left
 }
@@ -86,7 +95,7 @@ func (f *fake) told() (lines []string) {
 			continue
 		}
 		line := fmt.Sprintf("%v %s", e.Time.Round(10*time.Millisecond), e.Type)
-		for _, part := range []string{e.Family, e.Shape, e.Mode, fmt.Sprint(e.Nodes), e.Reason} {
+		for _, part := range []string{e.Family, e.Shape, e.Mode, e.Processes, fmt.Sprint(e.Nodes), e.Detail, e.Reason} {
 			if part != "" && part != "[]" {
 				line += " " + part
 			}
@@ -152,9 +161,9 @@ func (f *fake) SetLinks(ctx context.Context, links []cluster.Link, condition clu
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, link := range links {
-		f.cuts[link] = condition.Cut
+		f.links[link] = condition
 	}
-	maps.DeleteFunc(f.cuts, func(_ cluster.Link, cut cluster.Cut) bool { return cut == cluster.Whole })
+	maps.DeleteFunc(f.links, func(_ cluster.Link, c cluster.Condition) bool { return c == cluster.Condition{} })
 	return cmp.Or(ctx.Err(), f.fails("cut "+string(condition.Cut))) // half-way
 }
 
@@ -180,4 +189,24 @@ func parse(t testing.TB, text string, interval time.Duration) Schedule {
 		t.Fatal(err)
 	}
 	return n.(Schedule)
+}
+
+// SetClock fails half-way: the clock is set, and the answer lost.
+func (f *fake) SetClock(ctx context.Context, node cluster.Node, c cluster.Clock) error {
+	time.Sleep(time.Millisecond)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.clocks[node] = c
+	maps.DeleteFunc(f.clocks, func(_ cluster.Node, c cluster.Clock) bool { return c == cluster.Clock{} })
+	return cmp.Or(ctx.Err(), f.fails("clock "+node))
+}
+
+func (f *fake) Means(fault cluster.Fault) string { return f.means[fault] }
+
+// Signal keeps the signals in the order of their coming.
+func (f *fake) Signal(ctx context.Context, node cluster.Node, process string, signal syscall.Signal) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.signals = append(f.signals, fmt.Sprint(node, " ", process, " ", signal))
+	return cmp.Or(ctx.Err(), f.fails(fmt.Sprint(signal, " ", node)))
 }

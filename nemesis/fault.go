@@ -3,6 +3,7 @@ package nemesis
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -13,15 +14,42 @@ import (
 // A family is one kind of fault.
 type family struct {
 	name, says string
-	needs      cluster.Fault // what the world must be able to inject
+	on         surface
+	needs      []cluster.Fault // what the world must be able to inject
 	shapes     []shape
+	// modes are the ways to do it, one of which is drawn for each fault. None
+	// means that there is nothing to draw.
+	modes []mode
 	// inject and heal act on the victims. Either may be called again after it
 	// has failed half-way.
 	inject, heal func(context.Context, *player, fault) error
 }
 
+// A surface is what a family acts on.
+type surface string
+
+const (
+	onLinks  surface = "links"
+	onClocks surface = "clocks"
+	onNodes  surface = "nodes" // that run; and of these, perhaps some processes alone
+)
+
 // families are all that there are, in the order of reports.
-var families = []*family{&partition, &kill, &pause}
+var families = []*family{&partition, &kill, &pause, &latency, &loss, &flaky, &slow, &clock}
+
+// A mode is one way to inject a family's faults, and how bad they are. Its name
+// is empty if it is the only one.
+type mode struct {
+	name string
+	draw func(*rand.Rand) effect
+}
+
+// An effect is what a fault does to each of its links, or to the clock of each
+// of its nodes. Kills and pauses have none.
+type effect struct {
+	condition cluster.Condition
+	clock     cluster.Clock
+}
 
 // A shape chooses the victims of a fault.
 type shape struct {
@@ -33,8 +61,8 @@ type shape struct {
 	choose     func(order []cluster.Node) victims
 }
 
-// victims are the nodes that a kill or a pause hits; or the links that a
-// partition cuts, and then the nodes on its smaller side, if it has one.
+// victims are the nodes that are hit; or the links, and then the nodes on their
+// smaller side, if it has one.
 type victims struct {
 	nodes []cluster.Node
 	links []cluster.Link
@@ -58,22 +86,26 @@ type fault struct {
 	number     int // from 1
 	family     *family
 	shape      shape
-	mode       cluster.Cut    // of a partition
+	mode       string         // of its family
+	processes  string         // hit alone, by name; empty means the whole node
 	begin, end time.Duration  // since the faults phase began
 	order      []cluster.Node // what shape.choose gets, but for the leader
 	hit        victims        // known once the time has come
+	effect
 }
 
 // event describes the fault, and what of it happened.
 func (f fault) event(what history.EventType) history.Event {
 	event := history.Event{
-		Type:    what,
-		Fault:   f.number,
-		Family:  f.family.name,
-		Shape:   f.shape.name,
-		Mode:    string(f.mode),
-		Nodes:   f.hit.nodes,
-		Planned: f.begin,
+		Type:      what,
+		Fault:     f.number,
+		Family:    f.family.name,
+		Shape:     f.shape.name,
+		Mode:      f.mode,
+		Nodes:     f.hit.nodes,
+		Processes: f.processes,
+		Planned:   f.begin,
+		Detail:    f.effect.String(),
 	}
 	if what == history.Heal {
 		event.Planned = f.end
@@ -81,6 +113,7 @@ func (f fault) event(what history.EventType) history.Event {
 	for _, link := range f.hit.links {
 		event.Links = append(event.Links, link.String())
 	}
+	f.effect.record(&event)
 	return event
 }
 

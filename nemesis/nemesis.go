@@ -3,18 +3,21 @@
 //
 // # Faults
 //
-// A family is a kind of fault: partition, kill, pause. A shape is how the
+// A family is a kind of fault: partition, kill, latency. A shape is how the
 // victims of one fault are chosen: the leader, a minority, a ring. Every shape
 // is a pure function of the cluster's nodes in some order; whom it hits is
 // decided by the order alone. The schedule draws a random order for each fault,
 // and when the time has come, the shapes that aim at the leader get it with the
 // leader in front. So one schedule fits every system, although each has another
-// leader by then.
+// leader by then. A mode is a way to do it to them: cut silently, jump, drift.
+// It draws how bad the fault is, and is planned with it, since what happened is
+// to be compared between systems and repeated.
 //
 // # Schedule
 //
-// A plan is made before the first fault, as a pure function of seed, nodes and
-// duration, and several systems can be tried under the very same one. Three
+// A plan is made before the first fault, as a pure function of seed, nodes,
+// duration and what the world can inject, and several systems can be tried under
+// the very same one. Three
 // decisions make that plan find bugs in a short time:
 //
 //   - Families take turns, in rounds of random order, instead of being drawn
@@ -29,10 +32,14 @@
 // # Healing
 //
 // Whatever happens (the context ends, an action fails, something panics), Play
-// undoes its faults, then makes every link whole and every node run. What it
-// cannot heal is its error. Faults may overlap: a link is cut as long as one
-// partition in force cuts it, silently if one of them does so silently; kills
-// and pauses take only nodes that run.
+// undoes its faults, then makes every link healthy, every clock right and every
+// node run. What it cannot heal is its error.
+//
+// Faults may overlap. What a link has is computed from all faults in force on
+// it: cut while one of them cuts it, silently if one does so silently, and with
+// the delays and losses of all together. So healing one takes its own part away
+// and no other's. A node's clock is the last fault's in force; kills and pauses
+// take only nodes that run.
 package nemesis
 
 import (
@@ -50,8 +57,8 @@ import (
 const DefaultInterval = 1500 * time.Millisecond
 
 // A Schedule is the nemesis that injects faults in seeded random order. Its
-// zero value injects none. Make one with Parse, or with Partitions, Kills,
-// Pauses and Combine.
+// zero value injects none. Make one with Parse, or with Partitions, Kills and
+// the other families' functions, and Combine.
 type Schedule struct {
 	// Interval is the mean time from the beginning of one fault to that of the
 	// next; zero means DefaultInterval. Faults last between a sixth and one and
@@ -65,10 +72,11 @@ type Schedule struct {
 
 // A pick is one word of the schedule's text: shapes of one family to draw from.
 type pick struct {
-	word   string
-	family *family
-	shapes []shape
-	mode   cluster.Cut // of partitions; Whole: drawn for each fault
+	word      string
+	family    *family
+	shapes    []shape
+	modes     []mode // to draw from
+	processes string // hit alone, by name; empty means whole nodes
 }
 
 // None injects nothing.
@@ -80,11 +88,31 @@ func None() Schedule { return Schedule{} }
 func Partitions(shapes ...string) Schedule { return must("partition", shapes) }
 
 // Kills draws from kills with restart of nodes in these roles, or in all if
-// there are none: "leader", "majority". It panics if there is no such role.
+// there are none: "leader", "majority", "leader@redis-server". It panics if
+// there is no such role.
 func Kills(roles ...string) Schedule { return must("kill", roles) }
 
 // Pauses is as Kills, with pauses.
 func Pauses(roles ...string) Schedule { return must("pause", roles) }
+
+// Latency draws from delays of links in these shapes, or in all if there are
+// none: "leader", "minority". It panics if there is no such shape.
+func Latency(shapes ...string) Schedule { return must("latency", shapes) }
+
+// Loss is as Latency, with packets lost.
+func Loss(shapes ...string) Schedule { return must("loss", shapes) }
+
+// Flaky is as Latency, with packets delayed, lost, reordered, duplicated and
+// corrupted.
+func Flaky(shapes ...string) Schedule { return must("flaky", shapes) }
+
+// Slow is as Latency, with throughput bounded.
+func Slow(shapes ...string) Schedule { return must("slow", shapes) }
+
+// Clocks draws from wrong wall clocks of nodes in these roles, going wrong in
+// these ways, or in all if there are none: "leader", "jump", "leader:strobe".
+// It panics if there is no such role or way.
+func Clocks(roles ...string) Schedule { return must("clock", roles) }
 
 func must(family string, shapes []string) Schedule {
 	if len(shapes) == 0 {
@@ -93,6 +121,9 @@ func must(family string, shapes []string) Schedule {
 	var s Schedule
 	for _, name := range shapes {
 		word := strings.TrimSuffix(family+":"+name, ":")
+		if strings.HasPrefix(name, "@") {
+			word = family + name
+		}
 		if strings.HasPrefix(name, roomsPrefix) && family == partition.name {
 			word = name
 		}
@@ -145,6 +176,7 @@ func (s Schedule) Name() string {
 
 // Play implements harness.Nemesis. It lasts for stage.Duration.
 func (s Schedule) Play(ctx context.Context, stage harness.Stage) error {
+	s.picks = supported(stage, s.picks, pick.of)
 	faults, skipped, err := s.plan(stage.Cluster.Nodes(), stage.Duration, stage.Rand)
 	if err != nil {
 		return err
@@ -154,3 +186,8 @@ func (s Schedule) Play(ctx context.Context, stage harness.Stage) error {
 	}
 	return play(ctx, stage, faults)
 }
+
+// Needs implements harness.Nemesis.
+func (s Schedule) Needs() []cluster.Fault { return needs(s.picks, pick.of) }
+
+func (p pick) of() *family { return p.family }

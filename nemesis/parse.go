@@ -25,14 +25,24 @@ func List() []Entry {
 		for _, s := range f.shapes {
 			list = append(list, Entry{f.name + ":" + s.name, s.says})
 		}
-		if f == &partition {
+		switch f {
+		case &partition:
 			list = append(list,
 				Entry{roomsPrefix + "n1,n2,n3/n4,n5", "groups of nodes see each other no more, such as data centres"},
 				Entry{partition.name + ":leader:" + string(cluster.Reset), "reset or silent, instead of either at random; after any partition"})
+		case &kill, &pause:
+			list = append(list, Entry{f.name + ":leader@redis-server", "processes of that name alone; after any " + f.name})
+		case &clock:
+			list = append(list,
+				Entry{"clock:jump", "by half a second to ten years, ahead or behind, mostly seconds"},
+				Entry{"clock:drift", "1 to 20 % fast or slow"},
+				Entry{"clock:strobe", "to and fro, each for 10 to 500 ms"},
+				Entry{"clock:mixed", "a jump and a drift"},
+				Entry{"clock:leader:jump", "one way, instead of any at random; after any clock"})
 		}
 	}
 	return append(list,
-		Entry{"all", "partition, kill and pause"},
+		Entry{"all", "every family; those that the world cannot inject are skipped"},
 		Entry{"overlap", "together with others: faults may begin before the previous one is healed"},
 		Entry{"none", "no faults"})
 }
@@ -55,7 +65,7 @@ func Parse(text string, interval time.Duration) (harness.Nemesis, error) {
 			s.Overlap = true
 		case "all":
 			for _, f := range families {
-				s.add(pick{word: f.name, family: f, shapes: f.shapes})
+				s.add(pick{word: f.name, family: f, shapes: f.shapes, modes: f.modes})
 			}
 		default:
 			p, err := parseWord(word)
@@ -90,39 +100,46 @@ func split(text string) []string {
 var (
 	looksLikeNode = regexp.MustCompile(`^n[0-9]`)
 	isNode        = regexp.MustCompile(`^n[1-9][0-9]{0,3}$`)
+	isProcess     = regexp.MustCompile(`^[A-Za-z0-9_.+-]{1,15}$`) // as long as the kernel's names
 )
 
-// parseWord reads FAMILY[:SHAPE][:MODE] or rooms:NODE,…/NODE,…[:MODE].
+// parseWord reads FAMILY[:SHAPE][:MODE][@PROCESS] or rooms:NODE,…/NODE,…[:MODE].
 func parseWord(word string) (pick, error) {
 	p := pick{word: word}
-	rest := word
-	for _, mode := range []cluster.Cut{cluster.Silent, cluster.Reset} {
-		if without, found := strings.CutSuffix(rest, ":"+string(mode)); found {
-			rest, p.mode = without, mode
-			break
-		}
-	}
-	if strings.HasPrefix(rest, roomsPrefix) {
-		separate, err := parseRooms(rest)
-		p.family, p.shapes = &partition, []shape{separate}
-		return p, err
-	}
-	name, shapeName, chosen := strings.Cut(rest, ":")
+	rest, process, single := strings.Cut(word, "@")
+	name, rest, chosen := strings.Cut(rest, ":")
 	for _, f := range families {
-		if f.name == name {
-			p.family, p.shapes = f, f.shapes
+		if f.name == name || f == &partition && name+":" == roomsPrefix {
+			p.family, p.shapes, p.modes = f, f.shapes, f.modes
 		}
 	}
 	if p.family == nil {
 		return p, fmt.Errorf("there is no fault %q; possible are %s, joined by commas", word, vocabulary())
 	}
-	if p.mode != cluster.Whole && p.family != &partition {
-		return p, fmt.Errorf("%q: only partitions are silent or reset", word)
+	if single && (p.family.on != onNodes || !isProcess.MatchString(process)) {
+		return p, fmt.Errorf("%q: after @, kill and pause take the name of a process, of at most 15 characters", word)
+	}
+	p.processes = process
+	for _, m := range p.family.modes {
+		if m.name == "" {
+			continue
+		}
+		if without, found := strings.CutSuffix(":"+rest, ":"+m.name); found {
+			p.modes = []mode{m}
+			rest = strings.TrimPrefix(without, ":")
+			chosen = without != ""
+			break
+		}
+	}
+	if name+":" == roomsPrefix {
+		separate, err := parseRooms(roomsPrefix + rest)
+		p.shapes = []shape{separate}
+		return p, err
 	}
 	if chosen {
-		p.shapes = slices.DeleteFunc(slices.Clone(p.family.shapes), func(s shape) bool { return s.name != shapeName })
+		p.shapes = slices.DeleteFunc(slices.Clone(p.family.shapes), func(s shape) bool { return s.name != rest })
 		if len(p.shapes) == 0 {
-			return p, fmt.Errorf("%q: there is no such %s; possible are %s", word, p.family.name, names(p.family.shapes))
+			return p, fmt.Errorf("%q: there is no such %s; possible are %s", word, p.family.name, names(p.family))
 		}
 	}
 	return p, nil
@@ -162,10 +179,16 @@ func vocabulary() string {
 	return strings.Join(append(words, roomsPrefix+"n1,n2/n3,…"), ", ")
 }
 
-func names(shapes []shape) string {
+// names are of all shapes and modes.
+func names(f *family) string {
 	var names []string
-	for _, s := range shapes {
+	for _, s := range f.shapes {
 		names = append(names, s.name)
+	}
+	for _, m := range f.modes {
+		if m.name != "" {
+			names = append(names, m.name)
+		}
 	}
 	return strings.Join(names, ", ")
 }

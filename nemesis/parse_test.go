@@ -11,9 +11,14 @@ import (
 func TestParse(t *testing.T) {
 	for text, name := range map[string]string{
 		"none":                       "none",
-		"all":                        "partition,kill,pause",
+		"all":                        "partition,kill,pause,latency,loss,flaky,slow,clock",
 		"partition, kill ,pause":     "partition,kill,pause",
-		"all,kill":                   "partition,kill,pause",
+		"kill,all":                   "kill,partition,pause,latency,loss,flaky,slow,clock",
+		"latency,latency:leader":     "latency,latency:leader",
+		"clock:leader:strobe":        "clock:leader:strobe",
+		"clock:jump,overlap":         "clock:jump,overlap",
+		"pause:leader@redis-server":  "pause:leader@redis-server",
+		"kill@java":                  "kill@java",
 		"kill,overlap,pause:all":     "kill,pause:all,overlap",
 		"partition:leader":           "partition:leader",
 		"partition:leader:reset":     "partition:leader:reset",
@@ -30,20 +35,27 @@ func TestParse(t *testing.T) {
 
 func TestParseErrors(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                   `there is no fault ""; possible are none, all, overlap, partition, partition:SHAPE, kill,`,
-		"parttion":           `there is no fault "parttion"; possible are none, all`,
-		"kill,":              `there is no fault ""`,
-		"kill:boss":          `"kill:boss": there is no such kill; possible are one, leader, minority`,
-		"partition:":         `"partition:": there is no such partition; possible are leader, `,
-		"kill:leader:reset":  `"kill:leader:reset": only partitions are silent or reset`,
-		"none,kill":          `"none" goes with no other word`,
-		"overlap":            `"overlap" needs faults`,
-		"rooms:":             `"" is not a node; write rooms as rooms:n1,n2,n3/n4,n5`,
-		"rooms:n1,n2":        `it takes two rooms`,
-		"rooms:n1,n2/n2":     `n2 is in two rooms`,
-		"rooms:n1/x2":        `"x2" is not a node`,
-		"rooms:n1/n2,n3:x":   `"n3:x" is not a node`,
-		"partition:rooms:n1": `there is no such partition`,
+		"":                      `there is no fault ""; possible are none, all, overlap, partition, partition:SHAPE, kill,`,
+		"parttion":              `there is no fault "parttion"; possible are none, all`,
+		"kill,":                 `there is no fault ""`,
+		"kill:boss":             `"kill:boss": there is no such kill; possible are one, leader, minority`,
+		"partition:":            `"partition:": there is no such partition; possible are leader, `,
+		"kill:leader:reset":     `"kill:leader:reset": there is no such kill; possible are one, leader, `,
+		"clock:leader:later":    `"clock:leader:later": there is no such clock; possible are one, leader, minority, leader-minority, majority, all, jump, drift, strobe, mixed`,
+		"partition::silent":     `there is no such partition`,
+		"latency:silent":        `there is no such latency; possible are all, leader, leader-out, leader-in, one, minority`,
+		"kill@":                 `after @, kill and pause take the name of a process`,
+		"pause:one@a/b":         `after @, kill and pause take`,
+		"clock:one@java":        `after @, kill and pause take`,
+		"kill@longer-than-15-c": `of at most 15 characters`,
+		"none,kill":             `"none" goes with no other word`,
+		"overlap":               `"overlap" needs faults`,
+		"rooms:":                `"" is not a node; write rooms as rooms:n1,n2,n3/n4,n5`,
+		"rooms:n1,n2":           `it takes two rooms`,
+		"rooms:n1,n2/n2":        `n2 is in two rooms`,
+		"rooms:n1/x2":           `"x2" is not a node`,
+		"rooms:n1/n2,n3:x":      `"n3:x" is not a node`,
+		"partition:rooms:n1":    `there is no such partition`,
 	} {
 		_, err := Parse(text, 0)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
@@ -77,11 +89,15 @@ func TestConstructors(t *testing.T) {
 	overlapping.Interval = time.Second
 	shared := Partitions("bridge:reset", "rooms:n1/n2")
 	for want, s := range map[string]Schedule{
-		"none":                         None(),
-		"partition":                    Partitions(),
-		"kill":                         Kills(),
-		"pause:leader":                 Pauses("leader"),
-		"kill:leader,kill:all,overlap": overlapping,
+		"none":              None(),
+		"partition":         Partitions(),
+		"kill":              Kills(),
+		"pause:leader":      Pauses("leader"),
+		"pause@java":        Pauses("@java"),
+		"pause:leader@java": Pauses("leader@java"),
+		"latency,loss:one,flaky,slow:leader-out,clock:jump,clock:leader:drift": Combine(
+			Latency(), Loss("one"), Flaky(), Slow("leader-out"), Clocks("jump", "leader:drift")),
+		"kill:leader,kill:all,overlap":                                          overlapping,
 		"partition:bridge:reset,rooms:n1/n2,pause,kill:leader,kill:all,overlap": Combine(shared, Pauses(), overlapping, Pauses()),
 		"partition:bridge:reset,rooms:n1/n2,kill":                               Combine(shared, Kills()),
 	} {

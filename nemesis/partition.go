@@ -1,7 +1,7 @@
 package nemesis
 
 import (
-	"context"
+	"math/rand/v2"
 	"slices"
 
 	"github.com/rashomon-io/rashomon/harness/cluster"
@@ -11,7 +11,8 @@ import (
 var partition = family{
 	name:  "partition",
 	says:  "links between nodes are cut, silently or with reset",
-	needs: cluster.CutFault,
+	on:    onLinks,
+	needs: []cluster.Fault{cluster.CutFault},
 	shapes: []shape{
 		{name: "leader", says: "the leader alone", leader: true, weight: 3, atLeast: 2, choose: alone},
 		{name: "leader-minority", says: "the leader with a minority", leader: true, weight: 2, atLeast: 3, choose: majorityMinority},
@@ -25,9 +26,15 @@ var partition = family{
 		{name: "one-way", says: "packets from a minority to the rest vanish, and not back", weight: 1, atLeast: 3, choose: oneWay},
 		{name: "isolated", says: "every node alone", weight: 1, atLeast: 2, choose: isolated},
 	},
-	inject: func(ctx context.Context, p *player, f fault) error { return p.cut(ctx, 0) },
-	heal:   func(ctx context.Context, p *player, f fault) error { return p.cut(ctx, f.number) },
+	modes: []mode{
+		{string(cluster.Silent), func(*rand.Rand) effect { return severed(cluster.Silent) }},
+		{string(cluster.Reset), func(*rand.Rand) effect { return severed(cluster.Reset) }},
+	},
+	inject: spoil,
+	heal:   mend,
 }
+
+func severed(how cluster.Cut) effect { return effect{condition: cluster.Condition{Cut: how}} }
 
 func alone(order []cluster.Node) victims {
 	return victims{order[:1], between(order[:1], order[1:])}
@@ -125,45 +132,6 @@ func from(a, b []cluster.Node) []cluster.Link {
 		}
 	}
 	return links
-}
-
-// unsure is what is known of a link after SetLinks has failed on it.
-const unsure cluster.Cut = "unsure"
-
-// cut gives the links what all partitions in force ask for together, but for
-// the one of that number. A link cut both ways is cut silently: a reset would
-// not come through.
-func (p *player) cut(ctx context.Context, without int) error {
-	want := map[cluster.Link]cluster.Cut{}
-	for number, f := range p.inForce {
-		for _, link := range f.hit.links {
-			if number != without && want[link] != cluster.Silent {
-				want[link] = f.mode
-			}
-		}
-	}
-	changed := map[cluster.Cut][]cluster.Link{}
-	for _, link := range allLinks(p.stage.Cluster.Nodes()) {
-		if want[link] != p.cuts[link] {
-			changed[want[link]] = append(changed[want[link]], link)
-		}
-	}
-	for _, to := range []cluster.Cut{cluster.Silent, cluster.Reset, cluster.Whole} {
-		links := changed[to]
-		if len(links) == 0 {
-			continue
-		}
-		for _, link := range links {
-			p.cuts[link] = unsure
-		}
-		if err := p.stage.Cluster.SetLinks(ctx, links, cluster.Condition{Cut: to}); err != nil {
-			return err
-		}
-		for _, link := range links {
-			p.cuts[link] = to
-		}
-	}
-	return nil
 }
 
 func allLinks(nodes []cluster.Node) []cluster.Link {

@@ -34,9 +34,10 @@ const (
 type player struct {
 	stage   harness.Stage
 	began   time.Time
-	inForce map[int]fault                // by number
-	cuts    map[cluster.Link]cluster.Cut // what the links have; absent means whole
-	exited  map[cluster.Node]bool        // reported
+	inForce map[int]fault                      // by number
+	links   map[cluster.Link]cluster.Condition // what they have; absent means healthy
+	clocks  map[cluster.Node]cluster.Clock     // what they have; absent means right
+	exited  map[cluster.Node]bool              // reported
 }
 
 // A step injects or heals one fault.
@@ -53,7 +54,8 @@ func play(ctx context.Context, stage harness.Stage, faults []fault) (err error) 
 		stage:   stage,
 		began:   time.Now(),
 		inForce: map[int]fault{},
-		cuts:    map[cluster.Link]cluster.Cut{},
+		links:   map[cluster.Link]cluster.Condition{},
+		clocks:  map[cluster.Node]cluster.Clock{},
 		exited:  map[cluster.Node]bool{},
 	}
 	// Two deferred calls, so that a panic in the first leaves the second.
@@ -64,7 +66,7 @@ func play(ctx context.Context, stage harness.Stage, faults []fault) (err error) 
 	}()
 	defer p.healAll(ctx)
 
-	for _, s := range steps(p.supported(faults)) {
+	for _, s := range steps(faults) {
 		if !p.wait(ctx, s.at) {
 			return nil
 		}
@@ -78,22 +80,38 @@ func play(ctx context.Context, stage harness.Stage, faults []fault) (err error) 
 	return nil
 }
 
-// supported leaves out the families that the world cannot inject, and reports
-// each of them once.
-func (p *player) supported(faults []fault) []fault {
+// supported leaves out what is of families that the world cannot inject, and
+// reports each of them once.
+func supported[T any](stage harness.Stage, all []T, of func(T) *family) []T {
 	lacking := map[*family]bool{}
-	return slices.DeleteFunc(slices.Clone(faults), func(f fault) bool {
-		lacks, asked := lacking[f.family]
-		if !asked {
-			err := p.stage.World.Supports(f.family.needs)
-			lacks = err != nil
-			lacking[f.family] = lacks
-			if lacks {
-				p.stage.Record(history.Event{Type: history.Skip, Family: f.family.name, Reason: err.Error()})
+	return slices.DeleteFunc(slices.Clone(all), func(one T) bool {
+		f := of(one)
+		lacks, asked := lacking[f]
+		if asked {
+			return lacks
+		}
+		for _, need := range f.needs {
+			if err := stage.World.Supports(need); err != nil {
+				stage.Record(history.Event{Type: history.Skip, Family: f.name, Reason: oneLine(err)})
+				lacks = true
+				break
 			}
 		}
+		lacking[f] = lacks
 		return lacks
 	})
+}
+
+// needs are what the world must prepare for.
+func needs[T any](all []T, of func(T) *family) (needs []cluster.Fault) {
+	for _, one := range all {
+		for _, need := range of(one).needs {
+			if !slices.Contains(needs, need) {
+				needs = append(needs, need)
+			}
+		}
+	}
+	return needs
 }
 
 // steps orders what is to be done; at the same time, healing goes first.
@@ -133,11 +151,12 @@ func (p *player) wait(ctx context.Context, at time.Duration) bool {
 	}
 }
 
-// watch reports each exit once.
+// watch reports each exit once, but for nodes that ended with a process that
+// was killed.
 func (p *player) watch() {
 	for _, node := range p.stage.Cluster.Nodes() {
 		state := p.stage.Cluster.State(node)
-		if state == cluster.Exited && !p.exited[node] {
+		if state == cluster.Exited && !p.exited[node] && p.single(node) == "" {
 			p.stage.Record(history.Event{
 				Type: history.Trouble, Nodes: []string{node},
 				Reason: node + " exited by itself: see its logs",
@@ -159,7 +178,7 @@ func (p *player) inject(ctx context.Context, f fault) {
 		}
 	}
 	f.hit = f.shape.choose(order)
-	if len(f.hit.links) == 0 {
+	if f.family.on == onNodes {
 		running, err := p.running(f.hit.nodes)
 		if err != nil {
 			p.skip(f, err)
@@ -170,8 +189,16 @@ func (p *player) inject(ctx context.Context, f fault) {
 
 	p.inForce[f.number] = f // before, so that whatever happens is undone
 	took, err := p.act(ctx, f, f.family.inject)
+	if errors.Is(err, errors.ErrUnsupported) {
+		delete(p.inForce, f.number) // refused, so nothing was done
+		p.skip(f, err)
+		return
+	}
 	event := f.event(history.Inject)
 	event.Took, event.Reason = took, note
+	if means := p.means(f.family); means != "" {
+		event.Detail = strings.TrimSpace(event.Detail + " by " + means)
+	}
 	if err != nil {
 		event.Type, event.Reason = history.Trouble, oneLine(err)
 	}
@@ -244,15 +271,42 @@ func (p *player) leaderFirst(ctx context.Context, f fault) (order []cluster.Node
 	}
 }
 
+// means says how the world injects a family of faults, if there is something to
+// say.
+func (p *player) means(f *family) string {
+	var all []string
+	for _, need := range f.needs {
+		if means := p.stage.Cluster.Means(need); means != "" && !slices.Contains(all, means) {
+			all = append(all, means)
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
+// single returns the processes of the node that a fault in force has hit alone;
+// empty if none has.
+func (p *player) single(node cluster.Node) string {
+	for _, f := range p.inForce {
+		if f.processes != "" && slices.Contains(f.hit.nodes, node) {
+			return f.processes
+		}
+	}
+	return ""
+}
+
 // running returns those of the nodes that run, or an error if none does. The
-// others are down or paused by another fault, or have exited.
+// others are down or paused by another fault, wholly or in part, or have exited.
 func (p *player) running(nodes []cluster.Node) (running []cluster.Node, err error) {
 	var states []string
 	for _, node := range nodes {
-		if state := p.stage.Cluster.State(node); state == cluster.Running {
-			running = append(running, node)
-		} else {
+		state, single := p.stage.Cluster.State(node), p.single(node)
+		switch {
+		case state != cluster.Running:
 			states = append(states, fmt.Sprintf("%s is %s", node, state))
+		case single != "":
+			states = append(states, fmt.Sprintf("%s lacks its %s", node, single))
+		default:
+			running = append(running, node)
 		}
 	}
 	if len(running) == 0 {
@@ -280,14 +334,20 @@ func (p *player) healAll(ctx context.Context) {
 	}
 }
 
-// sweep makes every link whole and every node run, without trusting what this
-// player knows, and returns what could not be had.
+// sweep makes every link healthy, every clock right if one was wrong, and every
+// node run, without trusting what this player knows, and returns what could not
+// be had.
 func (p *player) sweep(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), actionBound)
 	defer cancel()
 	nodes := p.stage.Cluster.Nodes()
 	err := p.stage.Cluster.SetLinks(ctx, allLinks(nodes), cluster.Condition{})
-	return join(err, each(ctx, nodes, func(ctx context.Context, node cluster.Node) error {
+	if len(p.clocks) > 0 {
+		err = join(err, each(ctx, nodes, func(ctx context.Context, node cluster.Node) error {
+			return p.stage.Cluster.SetClock(ctx, node, cluster.Clock{})
+		}))
+	}
+	err = join(err, each(ctx, nodes, func(ctx context.Context, node cluster.Node) error {
 		before := p.stage.Cluster.State(node)
 		if before == cluster.Running {
 			return nil
@@ -304,6 +364,12 @@ func (p *player) sweep(ctx context.Context) error {
 		})
 		return nil
 	}))
+	for _, f := range p.others(0) { // what healing failed on
+		if f.processes != "" { // which no node's state shows
+			err = join(err, f.family.heal(ctx, p, f))
+		}
+	}
+	return err
 }
 
 // each acts on all nodes at once and returns when all have answered.

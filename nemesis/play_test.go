@@ -22,7 +22,7 @@ func a(number int, f *family, s shape, begin, end float64, order ...cluster.Node
 		begin: time.Duration(begin * float64(time.Second)), end: time.Duration(end * float64(time.Second)),
 	}
 	if f == &partition {
-		planned.mode = cluster.Silent
+		planned.mode, planned.effect = "silent", severed(cluster.Silent)
 	}
 	return planned
 }
@@ -58,8 +58,8 @@ func TestPlay(t *testing.T) {
 			if e.Type == history.Inject && e.Family == "kill" && f.State("n2") != cluster.Down {
 				t.Error("n2 is not down during its kill")
 			}
-			if e.Type == history.Inject && e.Family == "partition" && len(f.cuts) != 4 {
-				t.Errorf("cut are %v", f.cuts)
+			if e.Type == history.Inject && e.Family == "partition" && len(f.links) != 4 {
+				t.Errorf("cut are %v", f.links)
 			}
 		}
 		return []fault{
@@ -99,9 +99,9 @@ func TestOverlappingPartitions(t *testing.T) {
 func overlapPartitions(t *testing.T) {
 	var seen []cluster.Cut
 	run(t, 3, func(f *fake) []fault {
-		f.after = func(history.Event) { seen = append(seen, f.cuts[cluster.Link{From: "n1", To: "n2"}]) }
+		f.after = func(history.Event) { seen = append(seen, f.links[cluster.Link{From: "n1", To: "n2"}].Cut) }
 		reset := a(1, &partition, find(t, &partition, "isolated"), 1, 4, "n1", "n2", "n3")
-		reset.mode = cluster.Reset
+		reset.mode, reset.effect = "reset", severed(cluster.Reset)
 		return []fault{reset, a(2, &partition, find(t, &partition, "one"), 2, 3, "n1", "n2", "n3")}
 	}, func(t *testing.T, f *fake, err error) {
 		wantHealed(t, f, err)
@@ -198,7 +198,7 @@ func TestUnsupportedFamilyIsSkippedOnce(t *testing.T) {
 		if f.count(history.Skip) != 1 || f.told()[0] != "0s skip pause no pause here" {
 			t.Errorf("skipped %d times:\n%s", f.count(history.Skip), strings.Join(f.told(), "\n"))
 		}
-		if f.count(history.Inject) != 7 {
+		if f.count(history.Inject) != 13 {
 			t.Errorf("%d kills", f.count(history.Inject))
 		}
 	})

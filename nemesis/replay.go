@@ -16,8 +16,8 @@ import (
 type replay []fault
 
 // Replay returns the nemesis that does again what the events say was done: the
-// same faults to the same nodes and links, at the same times since the faults
-// phase began. A fault whose healing was not recorded lasts to the end of the
+// same faults, as bad, to the same nodes and links, at the same times since the
+// faults phase began. A fault whose healing was not recorded lasts to the end of the
 // phase; one that was skipped or failed is not repeated.
 func Replay(events []history.Event) (harness.Nemesis, error) {
 	start := slices.IndexFunc(events, func(e history.Event) bool {
@@ -61,12 +61,19 @@ const forever = time.Duration(1<<63 - 1)
 // recorded returns the fault that was injected, with a shape that chooses the
 // same victims again.
 func recorded(e history.Event) (fault, error) {
-	f := fault{number: e.Fault, mode: cluster.Cut(e.Mode), shape: shape{name: e.Shape, members: e.Nodes}}
+	f := fault{number: e.Fault, mode: e.Mode, processes: e.Processes, shape: shape{name: e.Shape, members: e.Nodes}}
 	i := slices.IndexFunc(families, func(f *family) bool { return f.name == e.Family })
 	if e.Fault < 1 || i < 0 {
 		return f, fmt.Errorf("unknown family %q, or no number", e.Family)
 	}
 	f.family = families[i]
+	if f.processes != "" && (f.family.on != onNodes || !isProcess.MatchString(f.processes)) {
+		return f, fmt.Errorf("a %s of the processes %q alone", e.Family, e.Processes)
+	}
+	var err error
+	if f.effect, err = recordedEffect(e); err != nil {
+		return f, err
+	}
 	hit := victims{nodes: e.Nodes}
 	for _, text := range e.Links {
 		link, err := cluster.ParseLink(text)
@@ -77,11 +84,17 @@ func recorded(e history.Event) (fault, error) {
 		f.shape.members = append(slices.Clip(f.shape.members), link.From, link.To)
 	}
 	if f.family == &partition {
-		if len(hit.links) == 0 || f.mode != cluster.Silent && f.mode != cluster.Reset {
-			return f, fmt.Errorf("a partition of %d links with mode %q", len(hit.links), e.Mode)
-		}
-	} else if len(hit.nodes) == 0 || len(hit.links) > 0 {
+		f.condition.Cut = cluster.Cut(e.Mode)
+	}
+	worsened := f.family.on == onLinks && f.family != &partition
+	switch {
+	case f.family.on == onLinks && len(hit.links) == 0,
+		f.family == &partition && f.condition.Cut != cluster.Silent && f.condition.Cut != cluster.Reset:
+		return f, fmt.Errorf("a %s of %d links with mode %q", e.Family, len(hit.links), e.Mode)
+	case f.family.on != onLinks && (len(hit.nodes) == 0 || len(hit.links) > 0):
 		return f, fmt.Errorf("a %s of %d nodes and %d links", e.Family, len(hit.nodes), len(hit.links))
+	case worsened != (e.Condition != nil), (f.family.on == onClocks) != (e.Clock != nil):
+		return f, fmt.Errorf("a %s that has no condition or clock, or one that it must not have", e.Family)
 	}
 	f.shape.choose = func([]cluster.Node) victims { return hit }
 	return f, nil
@@ -93,7 +106,7 @@ func (r replay) Name() string { return "replay" }
 // Play implements harness.Nemesis.
 func (r replay) Play(ctx context.Context, stage harness.Stage) error {
 	var faults []fault
-	for _, f := range r {
+	for _, f := range supported(stage, r, fault.of) {
 		err := f.shape.possible(stage.Cluster.Nodes())
 		if err == nil && f.begin >= stage.Duration {
 			err = fmt.Errorf("it began after %v, and this faults phase is over then", f.begin)
@@ -109,3 +122,8 @@ func (r replay) Play(ctx context.Context, stage harness.Stage) error {
 	}
 	return play(ctx, stage, faults)
 }
+
+// Needs implements harness.Nemesis.
+func (r replay) Needs() []cluster.Fault { return needs(r, fault.of) }
+
+func (f fault) of() *family { return f.family }

@@ -17,16 +17,25 @@ import (
 func did(events []history.Event) (lines []string) {
 	for _, e := range events {
 		if e.Type == history.Inject || e.Type == history.Heal {
-			lines = append(lines, fmt.Sprintf("%v %s #%d %s %s %v %v %s", e.Time-e.Took, e.Type, e.Fault, e.Family, e.Shape, e.Nodes, e.Links, e.Mode))
+			lines = append(lines, fmt.Sprintf("%v %s #%d %s %s %v %v %s %s %s", e.Time-e.Took, e.Type, e.Fault, e.Family, e.Shape, e.Nodes, e.Links, e.Mode, e.Processes, e.Detail)+spelled(e))
 		}
 	}
 	return lines
 }
 
+// spelled is what was done to links and clocks, to the last digit.
+func spelled(e history.Event) string {
+	text, err := json.Marshal([]any{e.Condition, e.Clock})
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}
+
 // What is recorded is replayed, although the leader is another then, and a
 // replay's record replays the same again.
 func TestReplayRoundTrip(t *testing.T) {
-	for _, text := range []string{"all", "all,overlap", "rooms:n1,n2,n3/n4,n5"} {
+	for _, text := range []string{"all", "all,overlap", "rooms:n1,n2,n3/n4,n5", "kill@java,pause:leader@java"} {
 		for seed := range uint64(10) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFake(5)
@@ -83,7 +92,32 @@ func TestReplayErrors(t *testing.T) {
 	cut := func(mode string, links ...string) history.Event {
 		return history.Event{Type: history.Inject, Fault: 1, Family: "partition", Links: links, Mode: mode}
 	}
+	one := func(e history.Event) []history.Event {
+		e.Type, e.Fault = history.Inject, 1
+		return []history.Event{begins, e}
+	}
+	late := func(c history.Condition) []history.Event {
+		return one(history.Event{Family: "latency", Links: []string{"n1>n2"}, Condition: &c})
+	}
+	skewed := func(c history.Clock) []history.Event {
+		return one(history.Event{Family: "clock", Nodes: []string{"n1"}, Clock: &c})
+	}
 	for want, events := range map[string][]history.Event{
+		"a delay of -1ns ± 0s":                       late(history.Condition{Delay: -1}),
+		"a delay of 0s ± 2h0m0s":                     late(history.Condition{Jitter: 2 * time.Hour}),
+		"-1 bytes per second":                        late(history.Condition{BytesPerSecond: -1}),
+		"a share of 1.5 packets":                     late(history.Condition{Loss: 1.5}),
+		"a share of -1 packets":                      late(history.Condition{Corrupt: -1}),
+		"a clock with strobe -1ns":                   skewed(history.Clock{Strobe: -1}),
+		"strobe 0s and drift -1 ":                    skewed(history.Clock{Drift: -1}),
+		"a latency that has no condition":            one(history.Event{Family: "latency", Links: []string{"n1>n2"}}),
+		"a partition that has no condition":          one(history.Event{Family: "partition", Links: []string{"n1>n2"}, Mode: "reset", Condition: &history.Condition{Delay: 1}}),
+		"a clock that has no condition":              one(history.Event{Family: "clock", Nodes: []string{"n1"}}),
+		"a kill that has no condition or":            one(history.Event{Family: "kill", Nodes: []string{"n1"}, Clock: &history.Clock{Offset: 1}}),
+		"a loss of 0 links":                          one(history.Event{Family: "loss", Nodes: []string{"n1"}}),
+		"a clock of 1 nodes and 1 links":             one(history.Event{Family: "clock", Nodes: []string{"n1"}, Links: []string{"n1>n2"}}),
+		`of the processes "a b" alone`:               one(history.Event{Family: "kill", Nodes: []string{"n1"}, Processes: "a b"}),
+		`of the processes "java" alone`:              one(history.Event{Family: "clock", Nodes: []string{"n1"}, Processes: "java"}),
 		"never begin the faults phase":               {injected(1, time.Second, "n1")},
 		"no fault was injected":                      {begins},
 		"fault 1 is injected twice":                  {begins, injected(1, 3*time.Second, "n1"), injected(1, 4*time.Second, "n1")},
@@ -106,6 +140,9 @@ func FuzzReplay(f *testing.F) {
 	for _, events := range [][]history.Event{
 		{begins, injected(1, 3*time.Second, "n1"), {Time: 4 * time.Second, Type: history.Heal, Fault: 1}},
 		{begins, {Type: history.Inject, Fault: 2, Family: "partition", Links: []string{"n1>n2"}, Mode: "reset", Took: -5}},
+		{begins, {Type: history.Inject, Fault: 3, Family: "flaky", Links: []string{"n1>n2", "n1>n2"}, Condition: &history.Condition{Loss: 0.5, Delay: 7}}},
+		{begins, {Type: history.Inject, Fault: 4, Family: "clock", Nodes: []string{"n1"}, Clock: &history.Clock{Offset: -1 << 62, Drift: 0.1}}},
+		{begins, {Type: history.Inject, Fault: 5, Family: "pause", Nodes: []string{"n1"}, Processes: "java"}},
 	} {
 		text, err := json.Marshal(events)
 		if err != nil {

@@ -86,8 +86,9 @@ type deck struct {
 }
 
 type card struct {
-	shape shape
-	mode  cluster.Cut
+	shape     shape
+	modes     []mode
+	processes string
 }
 
 // decks returns one deck a family, without the shapes that these nodes do not
@@ -110,7 +111,7 @@ func (s Schedule) decks(nodes []cluster.Node) (decks []*deck, skipped []history.
 				if shape.leader {
 					pile = &d.piles[0]
 				}
-				*pile = append(*pile, slices.Repeat([]card{{shape, p.mode}}, shape.weight)...)
+				*pile = append(*pile, slices.Repeat([]card{{shape, p.modes, p.processes}}, shape.weight)...)
 			}
 		}
 		if len(d.piles[0])+len(d.piles[1]) > 0 {
@@ -132,8 +133,13 @@ func (d *deck) deal(rng *rand.Rand) fault {
 	}
 	top := d.left[i][0]
 	d.left[i] = d.left[i][1:]
-	if top.mode == cluster.Whole && d.family == &partition {
-		top.mode = []cluster.Cut{cluster.Silent, cluster.Reset}[rng.IntN(2)]
+	f := fault{family: d.family, shape: top.shape, processes: top.processes}
+	if len(top.modes) > 0 {
+		mode := top.modes[0]
+		if len(top.modes) > 1 {
+			mode = top.modes[rng.IntN(len(top.modes))]
+		}
+		f.mode, f.effect = mode.name, mode.draw(rng)
 	}
-	return fault{family: d.family, shape: top.shape, mode: top.mode}
+	return f
 }

@@ -24,10 +24,13 @@ import (
 // colour that stands for it, and replaced in the SVG by its CSS variable.
 type paint string
 
-var paints = []paint{
-	"ink", "rule", "ok", "failed", "unknown", "p50", "p99", "max",
-	"partition", "kill", "pause", "other", "partition-shade", "kill-shade", "pause-shade", "other-shade",
-}
+var paints = func() []paint {
+	all := []paint{"ink", "rule", "ok", "failed", "unknown", "p50", "p99", "max"}
+	for _, family := range families {
+		all = append(all, paint(family), paint(family+"-shade"))
+	}
+	return all
+}()
 
 func (p paint) color() color.Color {
 	return color.RGBA{0xDE, 0xC0, byte(slices.Index(paints, p)), 0xFF}

@@ -18,7 +18,7 @@ type fault struct {
 }
 
 // families are the faults with a colour of their own; the rest is "other".
-var families = []string{"partition", "kill", "pause", "other"}
+var families = []string{"partition", "kill", "pause", "latency", "loss", "flaky", "slow", "clock", "other"}
 
 func family(name string) string {
 	if slices.Contains(families, name) {
@@ -61,8 +61,13 @@ func describe(event history.Event) string {
 		}
 		words = append(words, clean(node, 20))
 	}
-	if event.Mode != "" {
-		words = append(words, "("+clean(event.Mode, 20)+")")
+	if event.Processes != "" {
+		words = append(words, "@"+clean(event.Processes, 20))
+	}
+	how := []string{clean(event.Mode, 20), clean(event.Detail, 120)}
+	how = slices.DeleteFunc(how, func(part string) bool { return part == "" })
+	if len(how) > 0 {
+		words = append(words, "("+strings.Join(how, ", ")+")")
 	}
 	return strings.Join(slices.DeleteFunc(words, func(word string) bool { return word == "" }), " ")
 }

@@ -449,3 +449,32 @@ func FuzzReport(f *testing.F) {
 		}
 	})
 }
+
+func TestDescribe(t *testing.T) {
+	for want, event := range map[string]history.Event{
+		"partition one n1 (reset)":             {Family: "partition", Shape: "one", Nodes: []string{"n1"}, Mode: "reset"},
+		"partition one n1 (reset, by nft)":     {Family: "partition", Shape: "one", Nodes: []string{"n1"}, Mode: "reset", Detail: "by nft"},
+		"latency all (50ms ± 20ms by nfqueue)": {Family: "latency", Shape: "all", Detail: "50ms ± 20ms by nfqueue"},
+		"clock leader n1 (jump, 3.2s behind)":  {Family: "clock", Shape: "leader", Nodes: []string{"n1"}, Mode: "jump", Detail: "3.2s behind"},
+		"pause leader n1 @redis-server":        {Family: "pause", Shape: "leader", Nodes: []string{"n1"}, Processes: "redis-server"},
+	} {
+		if got := describe(event); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+// Each family has its colours, in the light and in the dark.
+func TestFamiliesHaveColours(t *testing.T) {
+	page, err := os.ReadFile("page.css")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		for _, variable := range []string{"--" + family + ": #", "--" + family + "-shade: #"} {
+			if found := strings.Count(string(page), variable); found != 2 {
+				t.Errorf("%q is defined %d times", variable, found)
+			}
+		}
+	}
+}

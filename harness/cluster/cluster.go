@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -55,8 +56,32 @@ type Condition struct {
 	// Jitter widens Delay to a uniform draw from Delay±Jitter; bytes of one
 	// connection stay in order.
 	Jitter time.Duration
+	// Normal draws from a normal distribution instead, with Jitter as its
+	// standard deviation, cut off at zero.
+	Normal bool
 	// BytesPerSecond bounds the link's throughput; 0 means unbounded.
 	BytesPerSecond int
+	// Loss, Reorder, Duplicate and Corrupt are the shares of packets, in
+	// [0, 1], that vanish, that arrive after later ones, that arrive twice, and
+	// of which a bit is flipped.
+	Loss, Reorder, Duplicate, Corrupt float64
+	// Repair makes the checksums of corrupt packets right, so that they reach
+	// the application; otherwise its kernel drops them.
+	Repair bool
+}
+
+// A Clock is how a node's processes see the time. The zero Clock is right.
+type Clock struct {
+	// Offset is added to the time, of either sign, up to years.
+	Offset time.Duration
+	// Drift is added per second that passes since the clock was set: 0.1 makes
+	// the clock run 10 % fast.
+	Drift float64
+	// Strobe, if positive, applies Offset and takes it back in turns, each for
+	// so long.
+	Strobe time.Duration
+	// Monotonic skews the monotonic clock as well as the wall clock.
+	Monotonic bool
 }
 
 // A Fault names an ability that a world has or lacks.
@@ -96,8 +121,15 @@ type Program struct {
 	// binary, which then must hand its hidden "node" arguments to targets.Main.
 	Path string
 	Args []string
-	// Env is added to the harness's own environment, as KEY=value.
+	// Env is added to the harness's own environment, as KEY=value; in a
+	// container, to the image's.
 	Env []string
+	// Image is the container image, with Path and Args as its command: if both
+	// are empty, the image's own. Worlds without containers ignore it. Empty
+	// means the image of this very binary.
+	Image string
+	// Files are put into the container before it starts, by absolute path.
+	Files map[string][]byte
 }
 
 // A Spec is what a world needs to build a cluster.
@@ -106,6 +138,9 @@ type Spec struct {
 	// Program returns how to run the node that lives at a place. It is asked
 	// at each start.
 	Program func(Place) Program
+	// Faults are those that the trial may inject. A world prepares for these
+	// and grants no capability beyond them.
+	Faults []Fault
 	// Logs is a directory that receives <node>/stdout.log and
 	// <node>/stderr.log, appended to over restarts. It must exist.
 	Logs string
@@ -145,6 +180,15 @@ type Cluster interface {
 	// byte read from now on obeys it. Bytes that a Silent cut holds back are
 	// delivered when it is lifted, as a retransmission would.
 	SetLinks(ctx context.Context, links []Link, condition Condition) error
+	// SetClock gives the node's processes that clock, also those that it starts
+	// later, and after Kill and Start.
+	SetClock(context.Context, Node, Clock) error
+	// Signal sends SIGKILL, SIGSTOP or SIGCONT to those of the node's processes
+	// that have this name, as Linux' /proc/PID/comm tells it, and to no other.
+	Signal(ctx context.Context, node Node, process string, signal syscall.Signal) error
+	// Means says how the cluster injects a fault, for reports: "nft", "netem",
+	// "nfqueue"; empty if there is nothing to say.
+	Means(Fault) string
 	// State returns what the world itself observes of a node.
 	State(Node) State
 	// Close kills every node and removes everything but the logs. It may be

@@ -165,20 +165,64 @@ type Event struct {
 	Phase Phase `json:"phase,omitempty"`
 	// Fault numbers the faults of a run from 1 and pairs Inject with Heal.
 	Fault int `json:"fault,omitempty"`
-	// Family is "partition", "kill", "pause".
+	// Family is "partition", "kill", "pause", "latency", "loss", "flaky",
+	// "slow" or "clock".
 	Family string `json:"family,omitempty"`
 	// Shape is how the victims were chosen: "majority-minority", "leader", ….
 	Shape string `json:"shape,omitempty"`
-	// Nodes are the victims of a kill or a pause; for a partition, the nodes
-	// on its smaller side, where it has one.
+	// Nodes are the victims of a kill, a pause or a wrong clock; for faults of
+	// links, the nodes on the smaller side, where there is one.
 	Nodes []string `json:"nodes,omitempty"`
-	// Links are the directed links that the fault cut, as "n1>n2".
+	// Processes is the name of those of the nodes' processes that a kill or a
+	// pause hit; empty means all.
+	Processes string `json:"processes,omitempty"`
+	// Links are the directed links that the fault cut or made worse, as "n1>n2".
 	Links []string `json:"links,omitempty"`
-	// Mode is how the links were cut: "silent" or "reset".
+	// Mode is how: a partition's links are cut "silent" or "reset"; a clock
+	// goes wrong by "jump", "drift", "strobe" or "mixed".
 	Mode string `json:"mode,omitempty"`
+	// Condition is what the fault did to its links, besides cutting them; where
+	// faults overlap, links had more than this.
+	Condition *Condition `json:"condition,omitempty"`
+	// Clock is what the fault did to its nodes' clocks.
+	Clock *Clock `json:"clock,omitempty"`
+	// Detail is Condition or Clock in words, and what the world did it with:
+	// "50ms ± 20ms by nfqueue".
+	Detail string `json:"detail,omitempty"`
 	// Took is how long the action needed, ending at Time.
 	Took time.Duration `json:"took_ns,omitempty"`
 	// Planned is when the schedule wanted it, since the faults phase began.
 	Planned time.Duration `json:"planned_ns,omitempty"`
 	Reason  string        `json:"reason,omitempty"`
+}
+
+// A Condition is how a link was made worse. A zero field changed nothing.
+type Condition struct {
+	// Delay is of every packet, one way, and drawn from Delay±Jitter: evenly,
+	// or if Normal, with Jitter as the standard deviation, cut off at zero.
+	Delay  time.Duration `json:"delay_ns,omitempty"`
+	Jitter time.Duration `json:"jitter_ns,omitempty"`
+	Normal bool          `json:"normal,omitempty"`
+	// BytesPerSecond bounds the throughput.
+	BytesPerSecond int `json:"bytes_per_second,omitempty"`
+	// Loss, Reorder, Duplicate and Corrupt are shares of packets, in [0, 1].
+	Loss      float64 `json:"loss,omitempty"`
+	Reorder   float64 `json:"reorder,omitempty"`
+	Duplicate float64 `json:"duplicate,omitempty"`
+	Corrupt   float64 `json:"corrupt,omitempty"`
+	// Repair means that corrupt packets had right checksums.
+	Repair bool `json:"repair,omitempty"`
+}
+
+// A Clock is how a node's clock was wrong.
+type Clock struct {
+	// Offset was added to the time.
+	Offset time.Duration `json:"offset_ns,omitempty"`
+	// Drift was added per second that passed: 0.1 is 10 % fast.
+	Drift float64 `json:"drift,omitempty"`
+	// Strobe, if positive, is for how long Offset was applied and then taken
+	// back, in turns.
+	Strobe time.Duration `json:"strobe_ns,omitempty"`
+	// Monotonic means that the monotonic clock was wrong as well.
+	Monotonic bool `json:"monotonic,omitempty"`
 }

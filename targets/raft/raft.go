@@ -12,8 +12,9 @@
 //
 // A follower sends clients on to the leader. A write is acknowledged when it is
 // committed and applied. How a leader may answer a read without writing to the
-// log, and why that is linearizable, is argued in read.go; what transport.go
-// changes about hashicorp/raft is part of that argument.
+// log, and why that is linearizable, is argued in read.go and, for leases, in
+// lease.go; what transport.go changes about hashicorp/raft is part of that
+// argument.
 //
 // # Times
 //
@@ -52,11 +53,18 @@ type Reads string
 const (
 	// Linearizable reads confirm with a majority that the leader still leads.
 	Linearizable Reads = "linearizable"
+	// Lease reads confirm it once for many reads, and trust the wall clock to
+	// say for how long.
+	Lease Reads = "lease"
 	// Local reads are of the leader's own state, whether it still leads or not.
 	Local Reads = "local"
 	// Any lets each node answer from its own state.
 	Any Reads = "any"
 )
+
+var allReads = []Reads{Linearizable, Lease, Local, Any}
+
+const readsOptions = "reads=linearizable, reads=lease, reads=local or reads=any"
 
 // ParseOptions reads "key=value,key=value", such as "reads=local"; empty means
 // the defaults.
@@ -70,8 +78,8 @@ func ParseOptions(text string) (Options, error) {
 		switch key {
 		case "reads":
 			options.Reads = Reads(value)
-			if !slices.Contains([]Reads{Linearizable, Local, Any}, options.Reads) {
-				return Options{}, fmt.Errorf("raft: reads=%q is not possible (want reads=linearizable, reads=local or reads=any)", value)
+			if !slices.Contains(allReads, options.Reads) {
+				return Options{}, fmt.Errorf("raft: reads=%q is not possible (want %s)", value, readsOptions)
 			}
 		case "bug":
 			options.Bug = Bug(value)
@@ -79,7 +87,7 @@ func ParseOptions(text string) (Options, error) {
 				return Options{}, fmt.Errorf("raft: no bug %q is planted (want one of %q)", value, Bugs)
 			}
 		default:
-			return Options{}, fmt.Errorf("raft: unknown option %q (want reads=linearizable, reads=local or reads=any)", part)
+			return Options{}, fmt.Errorf("raft: unknown option %q (want %s)", part, readsOptions)
 		}
 	}
 	return options, nil

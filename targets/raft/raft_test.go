@@ -43,11 +43,12 @@ func TestOptions(t *testing.T) {
 	}{
 		{text: "", name: "raft"},
 		{text: "reads=linearizable", want: Options{Reads: Linearizable}, name: "raft"},
+		{text: "reads=lease", want: Options{Reads: Lease}, name: "raft reads=lease"},
 		{text: "reads=local", want: Options{Reads: Local}, name: "raft reads=local", expect: weak},
 		{text: "reads=any", want: Options{Reads: Any}, name: "raft reads=any", expect: weak},
 		{text: "bug=blind-cas", want: Options{Bug: BlindCAS}, name: "raft bug=blind-cas"},
 		{text: "reads=local,bug=no-fsync", want: Options{Reads: Local, Bug: NoFsync}, name: "raft reads=local,bug=no-fsync", expect: weak},
-		{text: "reads=some", err: `reads="some" is not possible (want reads=linearizable, reads=local or reads=any)`},
+		{text: "reads=some", err: `reads="some" is not possible (want reads=linearizable, reads=lease, reads=local or reads=any)`},
 		{text: "bug=", err: `no bug "" is planted`},
 		{text: "read=any", err: `unknown option "read=any"`},
 		{text: "reads=any,", err: `unknown option ""`},
@@ -257,7 +258,7 @@ func allThere(t *testing.T, c *nodetest.Cluster, want []int64) {
 // test can tell.
 func TestPausedLeader(t *testing.T) {
 	t.Parallel()
-	for options, rounds := range map[Options]int64{{}: 3, {Reads: Local}: 20} {
+	for options, rounds := range map[Options]int64{{}: 3, {Reads: Lease}: 3, {Reads: Local}: 20} {
 		t.Run(options.String(), func(t *testing.T) {
 			t.Parallel()
 			c := nodetest.Start(t, Target(options), 3)
@@ -271,9 +272,7 @@ func TestPausedLeader(t *testing.T) {
 				var pinned []*line.Client
 				for range 8 {
 					client := c.Client(old)
-					if err := client.Write(ctx, "k", 2*round); err != nil {
-						t.Fatal(err)
-					}
+					c.Eventually(patience, func(ctx context.Context) error { return client.Write(ctx, "k", 2*round) })
 					pinned = append(pinned, client)
 				}
 				if err := c.Pause(ctx, old); err != nil {

@@ -43,11 +43,12 @@ type reader struct {
 	raft      *hraft.Raft
 	followers []*follower
 	majority  int
+	lease     *lease        // from what was confirmed last; used with reads=lease
 	barrier   atomic.Uint64 // the last term whose barrier has been applied here
 }
 
 func newReader(raft *hraft.Raft, trans *transport, place cluster.Place) *reader {
-	r := &reader{raft: raft, majority: len(place.Peers)/2 + 1}
+	r := &reader{raft: raft, lease: newLease(), majority: len(place.Peers)/2 + 1}
 	for _, name := range node.Others(place) {
 		r.followers = append(r.followers, &follower{
 			name:      hraft.ServerID(name),
@@ -74,9 +75,11 @@ func (r *reader) read(ctx context.Context, query func() string) string {
 		}
 		r.barrier.Store(term)
 	}
+	asked := r.lease.now()
 	if !r.confirm(ctx, term) {
 		return line.Refused("leadership not confirmed by a majority")
 	}
+	r.lease.extend(term, asked)
 	result := query()
 	if !leads(r.raft, term) {
 		return line.Refused("leadership lost")

@@ -27,10 +27,14 @@ import (
 // command.
 const enqueueTimeout = 500 * time.Millisecond
 
+// heartbeatTimeout is how long a follower that does not hear from its leader
+// stays true to it.
+const heartbeatTimeout = 250 * time.Millisecond
+
 // tune makes elections take some hundred milliseconds, and snapshots come about
 // once a second at a hundred writes a second.
 func tune(config *hraft.Config) {
-	config.HeartbeatTimeout = 250 * time.Millisecond
+	config.HeartbeatTimeout = heartbeatTimeout
 	config.ElectionTimeout = 250 * time.Millisecond
 	config.LeaderLeaseTimeout = 200 * time.Millisecond
 	config.CommitTimeout = 5 * time.Millisecond
@@ -100,6 +104,14 @@ func run(ctx context.Context, listener net.Listener, place cluster.Place, option
 	defer trans.Close()
 	if err := bootstrap(config, disk, snapshots, trans, place); err != nil {
 		return err
+	}
+	if options.Reads == Lease {
+		// Whatever this node promised before it was killed, it keeps.
+		select {
+		case <-time.After(heartbeatTimeout):
+		case <-ctx.Done():
+			return nil
+		}
 	}
 	var log hraft.LogStore = disk
 	if options.Bug == NoFsync {
@@ -179,6 +191,11 @@ func (s *server) answer(ctx context.Context, request []string) string {
 	local := func() string { return s.store.read(request) }
 	isRead := verb == "get" || verb == "elements"
 
+	if isRead && s.options.Reads == Lease {
+		if result, ok := s.reader.lease.read(s.raft.CurrentTerm, local); ok {
+			return result
+		}
+	}
 	leads := s.raft.State() == hraft.Leader
 	_, leader := s.raft.LeaderWithID()
 	switch {

@@ -48,6 +48,8 @@ func validateCondition(c cluster.Condition) error {
 		return fmt.Errorf("delay %v ± %v is negative", c.Delay, c.Jitter)
 	case c.BytesPerSecond < 0:
 		return fmt.Errorf("rate of %d bytes per second is negative (0 means unbounded)", c.BytesPerSecond)
+	case c.Loss != 0 || c.Reorder != 0 || c.Duplicate != 0 || c.Corrupt != 0:
+		return world{}.Supports(cluster.LossFault)
 	}
 	return nil
 }
@@ -56,7 +58,10 @@ func validateCondition(c cluster.Condition) error {
 func (l *link) due() time.Time {
 	c, now := l.current.Load(), time.Now()
 	delay := c.Delay
-	if c.Jitter > 0 {
+	switch {
+	case c.Jitter > 0 && c.Normal:
+		delay += time.Duration(rand.NormFloat64() * float64(c.Jitter))
+	case c.Jitter > 0:
 		delay += time.Duration((2*rand.Float64() - 1) * float64(c.Jitter))
 	}
 	return now.Add(max(0, delay))

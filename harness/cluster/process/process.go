@@ -61,6 +61,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/rashomon-io/rashomon/harness/cluster"
@@ -73,8 +74,7 @@ const maxNodes = 64
 // a process stuck in the kernel takes longer than milliseconds.
 const closeTimeout = 30 * time.Second
 
-// World returns the world of processes. It injects every fault of package
-// cluster.
+// World returns the world of processes. Supports tells which faults it injects.
 func World() cluster.World { return world{} }
 
 type world struct{}
@@ -298,3 +298,13 @@ func (l *loopback) close() error {
 	}
 	return errors.Join(errs...)
 }
+
+func (l *loopback) SetClock(context.Context, cluster.Node, cluster.Clock) error {
+	return World().Supports(cluster.ClockFault)
+}
+
+func (l *loopback) Signal(_ context.Context, node cluster.Node, process string, _ syscall.Signal) error {
+	return fmt.Errorf("%s: cannot signal %s alone: the node is one process, which kill and pause reach: %w", node, process, errors.ErrUnsupported)
+}
+
+func (l *loopback) Means(cluster.Fault) string { return "" }

@@ -150,6 +150,10 @@ func TestSetLinksRefusesWholly(t *testing.T) {
 		"delay":        {[]cluster.Link{good}, cluster.Condition{Delay: -1}},
 		"jitter":       {[]cluster.Link{good}, cluster.Condition{Jitter: -1}},
 		"rate":         {[]cluster.Link{good}, cluster.Condition{BytesPerSecond: -1}},
+		"loss":         {[]cluster.Link{good}, cluster.Condition{Loss: 0.1}},
+		"reorder":      {[]cluster.Link{good}, cluster.Condition{Delay: 1, Reorder: 0.1}},
+		"duplicate":    {[]cluster.Link{good}, cluster.Condition{Duplicate: 0.1}},
+		"corrupt":      {[]cluster.Link{good}, cluster.Condition{Corrupt: 0.1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if c.SetLinks(t.Context(), test.links, test.condition) == nil {
