@@ -1,0 +1,283 @@
+package docker
+
+import (
+	"archive/tar"
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/client"
+	"github.com/testcontainers/testcontainers-go"
+
+	"github.com/rashomon-io/rashomon/harness/cluster"
+	"github.com/rashomon-io/rashomon/nemesis/agent"
+)
+
+const (
+	// port is what every node serves, at an address of its own.
+	port = 7000
+	// data is where a node's own volume is mounted.
+	data = "/data"
+)
+
+var portSpec = network.MustParsePort(strconv.Itoa(port) + "/tcp")
+
+// capabilities are all that an agent needs for the faults.
+func capabilities(faults []cluster.Fault) []string {
+	needs := map[cluster.Fault][]string{
+		cluster.CutFault:   {"NET_ADMIN"},
+		cluster.DelayFault: {"NET_ADMIN"},
+		cluster.RateFault:  {"NET_ADMIN"},
+		cluster.LossFault:  {"NET_ADMIN"},
+		// To write a process's memory, also another user's.
+		cluster.ClockFault: {"SYS_PTRACE", "DAC_OVERRIDE"},
+		// To signal another user's process.
+		cluster.KillFault:  {"KILL"},
+		cluster.PauseFault: {"KILL"},
+	}
+	granted := map[string]bool{}
+	for _, fault := range faults {
+		for _, capability := range needs[fault] {
+			granted[capability] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(granted))
+}
+
+// create creates a container of the session, which starts later.
+func (c *containers) create(ctx context.Context, name string, request testcontainers.ContainerRequest) (id string, err error) {
+	request.Name, request.Labels = c.session.name(name), c.session.labels()
+	created, err := c.engine.tc.CreateContainer(ctx, request)
+	if err != nil {
+		return "", fmt.Errorf("create container %s: %w", request.Name, err)
+	}
+	return created.GetContainerID(), nil
+}
+
+// createHolder creates and starts the holder, learns the node's addresses, and
+// gives it an agent if there are faults.
+func (n *node) createHolder(ctx context.Context) error {
+	if err := os.MkdirAll(n.logs, 0o777); err != nil {
+		return err
+	}
+	var err error
+	n.holder, err = n.create(ctx, n.name+"-holder", testcontainers.ContainerRequest{
+		Image:          n.image,
+		Cmd:            []string{"holder"},
+		ExposedPorts:   []string{portSpec.String()},
+		Networks:       []string{n.network},
+		NetworkAliases: map[string][]string{n.network: {n.name}},
+		ConfigModifier: func(config *container.Config) { config.Hostname = n.name },
+		HostConfigModifier: func(host *container.HostConfig) {
+			host.NetworkMode = container.NetworkMode(n.network)
+			host.PortBindings = network.PortMap{portSpec: {{HostIP: n.engine.bind}}}
+			host.CapDrop = []string{"ALL"}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	if n.holderLog, err = openLog(n.logs, "holder.log", n.name, "holder"); err != nil {
+		return err
+	}
+	if n.holderEnds, err = n.engine.attach(ctx, n.holder, false, n.holderLog, n.holderLog); err != nil {
+		return err
+	}
+	if _, err := n.engine.api.ContainerStart(ctx, n.holder, client.ContainerStartOptions{}); err != nil {
+		return fmt.Errorf("start the holder: %w", err)
+	}
+	inspected, err := n.engine.api.ContainerInspect(ctx, n.holder, client.ContainerInspectOptions{})
+	if err != nil {
+		return err
+	}
+	settings := inspected.Container.NetworkSettings
+	if settings == nil || settings.Networks[n.network] == nil || len(settings.Ports[portSpec]) == 0 {
+		return fmt.Errorf("the holder has no address or published port; see %s", n.holderLog.Name())
+	}
+	if len(settings.Networks) > 1 {
+		return fmt.Errorf("the holder is in networks %q, and nodes that can meet in two are never cut off", slices.Sorted(maps.Keys(settings.Networks)))
+	}
+	n.ip = settings.Networks[n.network].IPAddress
+	n.address = n.engine.address(settings.Ports[portSpec][0].HostPort)
+	if len(n.spec.Faults) == 0 {
+		return nil
+	}
+	return n.createAgent(ctx)
+}
+
+// join puts a container into the holder's namespaces.
+func (n *node) join(host *container.HostConfig) {
+	host.NetworkMode = container.NetworkMode("container:" + n.holder)
+	host.PidMode = container.PidMode("container:" + n.holder)
+}
+
+// createAgent creates and starts the agent, and asks what it can do.
+func (n *node) createAgent(ctx context.Context) error {
+	id, err := n.create(ctx, n.name+"-agent", testcontainers.ContainerRequest{
+		Image: n.image,
+		Cmd:   []string{"agent"},
+		ConfigModifier: func(config *container.Config) {
+			// Its input ends when we detach, for whatever reason.
+			config.OpenStdin, config.StdinOnce, config.AttachStdin = true, true, true
+		},
+		HostConfigModifier: func(host *container.HostConfig) {
+			n.join(host)
+			host.CapDrop = []string{"ALL"}
+			host.CapAdd = capabilities(n.spec.Faults)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	if n.agentLog, err = openLog(n.logs, "agent.log", n.name, "agent"); err != nil {
+		return err
+	}
+	conn, err := n.engine.talkTo(ctx, id, n.agentLog)
+	if err != nil {
+		n.agentLog.Close()
+		return err
+	}
+	n.agent = agent.NewClient(conn)
+	if _, err := n.engine.api.ContainerStart(ctx, id, client.ContainerStartOptions{}); err != nil {
+		return fmt.Errorf("start the agent: %w", err)
+	}
+	n.hello, err = n.ask(ctx, agent.Request{Hello: &agent.HelloRequest{}})
+	return err
+}
+
+// createTarget creates the target, which start starts.
+func (n *node) createTarget(ctx context.Context, program cluster.Program) error {
+	if program.Image == "" && program.Path != "" {
+		return fmt.Errorf("%s is a program of this machine, which no container has; name an image that has it", program.Path)
+	}
+	image := cmp.Or(program.Image, n.image)
+	if err := n.engine.pull(ctx, image); err != nil {
+		return err
+	}
+	command := slices.Clone(program.Args)
+	if program.Path != "" {
+		command = slices.Insert(command, 0, program.Path)
+	}
+	var entrypoint []string // empty means the image's
+	if n.gated {
+		whole, err := n.engine.commandLine(ctx, image, command)
+		if err != nil {
+			return err
+		}
+		entrypoint, command = []string{binary, "gate", "--"}, whole
+	}
+	id, err := n.create(ctx, n.name, testcontainers.ContainerRequest{
+		Image:      image,
+		Entrypoint: entrypoint,
+		Cmd:        command,
+		ConfigModifier: func(config *container.Config) {
+			config.Env = program.Env
+			config.OpenStdin = true // and nobody ever writes there
+			if program.Image == "" {
+				config.WorkingDir = data
+			}
+		},
+		HostConfigModifier: func(host *container.HostConfig) {
+			n.join(host)
+			host.Mounts = []mount.Mount{n.volume(n.name+"-data", data)}
+			if n.gated && program.Image != "" {
+				host.Mounts = append(host.Mounts, n.gateMount(true))
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	n.target, n.program = id, program
+	if program.Image == "" && len(program.Files) == 0 {
+		return nil
+	}
+	// Any user can write to the volume, whoever the image's is.
+	files := map[string][]byte{data + "/": nil}
+	maps.Copy(files, program.Files)
+	content, err := archive(files)
+	if err != nil {
+		return err
+	}
+	_, err = n.engine.api.CopyToContainer(ctx, id, client.CopyToContainerOptions{DestinationPath: "/", Content: content})
+	if err != nil {
+		return fmt.Errorf("put files into the container: %w", err)
+	}
+	return nil
+}
+
+// volume mounts a volume of the session, which it makes.
+func (c *containers) volume(name, target string) mount.Mount {
+	return mount.Mount{
+		Type: mount.TypeVolume, Source: c.session.name(name), Target: target,
+		VolumeOptions: &mount.VolumeOptions{Labels: c.session.labels()},
+	}
+}
+
+// gateMount mounts the volume that holds the gate.
+func (c *containers) gateMount(readOnly bool) mount.Mount {
+	gate := c.volume("gate", path.Dir(binary))
+	gate.ReadOnly = readOnly
+	return gate
+}
+
+// fillGate makes the volume of the gate. An empty volume is filled from the
+// image when a container that mounts it is created; this one never starts.
+func (c *containers) fillGate(ctx context.Context) error {
+	_, err := c.create(ctx, "gate", testcontainers.ContainerRequest{
+		Image:              c.image,
+		HostConfigModifier: func(host *container.HostConfig) { host.Mounts = []mount.Mount{c.gateMount(false)} },
+	})
+	return err
+}
+
+// commandLine is what an image runs, given a command or none.
+func (e *engine) commandLine(ctx context.Context, image string, command []string) ([]string, error) {
+	inspected, err := e.api.ImageInspect(ctx, image)
+	if err != nil {
+		return nil, err
+	}
+	if config := inspected.Config; config != nil {
+		if len(command) == 0 {
+			command = config.Cmd
+		}
+		command = slices.Concat(config.Entrypoint, command)
+	}
+	if len(command) == 0 {
+		return nil, fmt.Errorf("image %s has no command of its own, and none is given", image)
+	}
+	return command, nil
+}
+
+// archive is a tar of files, by name, from the root. A name that ends in a slash
+// is a directory's.
+func archive(files map[string][]byte) (*bytes.Buffer, error) {
+	var buffer bytes.Buffer
+	writer := tar.NewWriter(&buffer)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if !path.IsAbs(name) {
+			return nil, fmt.Errorf("file %q: want an absolute path", name)
+		}
+		header := &tar.Header{Name: name[1:], Mode: 0o755, Size: int64(len(files[name]))}
+		if strings.HasSuffix(name, "/") {
+			header.Typeflag, header.Mode = tar.TypeDir, 0o777
+		}
+		if err := writer.WriteHeader(header); err != nil {
+			return nil, err
+		}
+		if _, err := writer.Write(files[name]); err != nil {
+			return nil, err
+		}
+	}
+	return &buffer, writer.Close()
+}

@@ -1,0 +1,332 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rashomon-io/rashomon/harness/cluster"
+	"github.com/rashomon-io/rashomon/targets/raft"
+)
+
+func TestKillAndStartKeepAddressAndData(t *testing.T) {
+	logs := t.TempDir()
+	c := started(t, cluster.Spec{Nodes: cluster.Names(2), Program: echo, Logs: logs})
+	address, ip := c.Address("n1"), c.nodes["n1"].ip
+	expect(t, c, "n1", "put 42", "<nil>")
+	for range 3 {
+		must(t, c.Kill(t.Context(), "n1"))
+		if got := c.State("n1"); got != cluster.Down {
+			t.Errorf("killed, and it is %s", got)
+		}
+		if answer, err := request(address, "ping", 5*time.Second); err == nil {
+			t.Errorf("a dead node answers %q", answer)
+		}
+		must(t, c.Kill(t.Context(), "n1")) // does nothing
+		must(t, c.Start(t.Context(), "n1"))
+		if c.Start(t.Context(), "n1") == nil {
+			t.Error("a running node was started")
+		}
+		awaitServing(t, c, "n1")
+		expect(t, c, "n1", "cat /data/value", "42")
+		expect(t, c, "n2", "ask n1", "pong from n1")
+		if c.Address("n1") != address || c.nodes["n1"].ip != ip {
+			t.Error("it has moved")
+		}
+	}
+	must(t, c.Close())
+	for name, want := range map[string]string{"stdout.log": "n1 serves\n", "stderr.log": " was killed, "} {
+		text, err := os.ReadFile(filepath.Join(logs, "n1", name))
+		if err != nil || strings.Count(string(text), want) != 4 {
+			t.Errorf("%s, %v, does not have four times %q:\n%s", name, err, want, text)
+		}
+	}
+}
+
+func TestPause(t *testing.T) {
+	c := built(t, cluster.Spec{Nodes: cluster.Names(1), Program: echo})
+	if c.Pause(t.Context(), "n1") == nil || c.Resume(t.Context(), "n1") == nil {
+		t.Error("a node that never ran was paused or resumed")
+	}
+	must(t, c.Start(t.Context(), "n1"))
+	awaitServing(t, c, "n1")
+	must(t, c.Resume(t.Context(), "n1")) // does nothing
+	for range 3 {
+		must(t, c.Pause(t.Context(), "n1"))
+		must(t, c.Pause(t.Context(), "n1")) // does nothing
+		if got := c.State("n1"); got != cluster.Paused {
+			t.Errorf("paused, and it is %s", got)
+		}
+		if got, err := request(c.Address("n1"), "ping", 50*time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("a paused node answered %q, %v", got, err)
+		}
+		must(t, c.Resume(t.Context(), "n1"))
+		expect(t, c, "n1", "ping", "pong from n1")
+		if got := c.State("n1"); got != cluster.Running {
+			t.Errorf("resumed, and it is %s", got)
+		}
+	}
+	must(t, c.Pause(t.Context(), "n1"))
+	must(t, c.Kill(t.Context(), "n1"))
+	if got := c.State("n1"); got != cluster.Down {
+		t.Errorf("paused and killed, and it is %s", got)
+	}
+	must(t, c.Start(t.Context(), "n1"))
+	awaitServing(t, c, "n1")
+}
+
+func TestNodeThatEndsByItself(t *testing.T) {
+	logs := t.TempDir()
+	c := started(t, cluster.Spec{Nodes: cluster.Names(1), Program: echo, Logs: logs})
+	for range 2 { // it can be started again
+		if _, err := request(c.Address("n1"), "exit 7", 10*time.Second); err == nil {
+			t.Error("it answered")
+		}
+		eventually(t, "exited", func() bool { return c.State("n1") == cluster.Exited })
+		path := filepath.Join(logs, "n1", "stderr.log")
+		if text, err := os.ReadFile(path); !strings.Contains(string(text), "out of luck\n") {
+			t.Errorf("its last words are not in %s: %v %s", path, err, text)
+		}
+		err := c.Pause(t.Context(), "n1")
+		for _, want := range []string{"exited with status 7", " s after start", path} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("error %q does not say %q", err, want)
+			}
+		}
+		must(t, c.Kill(t.Context(), "n1")) // does nothing
+		must(t, c.Start(t.Context(), "n1"))
+		awaitServing(t, c, "n1")
+	}
+}
+
+// A node has its own name, its target is not PID 1, and there is one address at
+// which n1 is found: a second one would be a way around partitions.
+func TestNodesAreApart(t *testing.T) {
+	c := started(t, cluster.Spec{Nodes: cluster.Names(2), Program: echo})
+	for _, name := range c.Nodes() {
+		got, err := request(c.Address(name), "host n1", 10*time.Second)
+		want := fmt.Sprintf("%s [%s] ", name, c.nodes["n1"].ip)
+		if !strings.HasPrefix(got, want) || strings.HasSuffix(got, " 1") || err != nil {
+			t.Errorf("%s is %q, %v; want %q and not PID 1", name, got, err, want)
+		}
+	}
+	expect(t, c, "n1", "ask n2", "pong from n2")
+	expect(t, c, "n2", "ask n2", "pong from n2")
+}
+
+// A killed target takes its children along, and the holder reaps them.
+func TestKillReachesChildren(t *testing.T) {
+	c := started(t, cluster.Spec{Nodes: cluster.Names(1), Program: echo})
+	for range 3 {
+		awaitProcesses(t, c, "holder echo")
+		expect(t, c, "n1", "child", "<nil>")
+		awaitProcesses(t, c, "holder echo echo")
+		must(t, c.Kill(t.Context(), "n1"))
+		must(t, c.Start(t.Context(), "n1"))
+		awaitServing(t, c, "n1")
+	}
+	awaitProcesses(t, c, "holder echo")
+}
+
+// awaitProcesses waits until n1 sees exactly these roles, of the living and of
+// zombies, in its PID namespace.
+func awaitProcesses(t *testing.T, c cluster.Cluster, want string) {
+	t.Helper()
+	eventually(t, "n1 sees the processes "+want, func() bool {
+		got, err := request(c.Address("n1"), "processes", time.Second)
+		return err == nil && got == want
+	})
+}
+
+func TestFilesAndEnvironment(t *testing.T) {
+	text := "one"
+	c := started(t, cluster.Spec{Nodes: cluster.Names(1), Program: func(place cluster.Place) cluster.Program {
+		program := echo(place)
+		program.Env = []string{"STORY=" + text}
+		program.Files = map[string][]byte{"/etc/deep/story": []byte(text)}
+		return program
+	}})
+	for _, want := range []string{"one", "two"} { // the program may change between lives
+		expect(t, c, "n1", "env STORY", want)
+		expect(t, c, "n1", "cat /etc/deep/story", want)
+		expect(t, c, "n1", "put 42", "<nil>")
+		must(t, c.Kill(t.Context(), "n1"))
+		text = "two"
+		must(t, c.Start(t.Context(), "n1"))
+		awaitServing(t, c, "n1")
+		expect(t, c, "n1", "cat /data/value", "42")
+	}
+}
+
+func TestBuildRefuses(t *testing.T) {
+	logs := t.TempDir()
+	file := filepath.Join(logs, "file")
+	must(t, os.WriteFile(file, nil, 0o666))
+	for name, test := range map[string]struct {
+		spec cluster.Spec
+		want string
+	}{
+		"no nodes":    {cluster.Spec{Program: echo, Logs: logs}, "0 nodes"},
+		"many nodes":  {cluster.Spec{Nodes: cluster.Names(65), Program: echo, Logs: logs}, "65 nodes"},
+		"twins":       {cluster.Spec{Nodes: []cluster.Node{"n1", "n1"}, Program: echo, Logs: logs}, "two nodes"},
+		"no name":     {cluster.Spec{Nodes: []cluster.Node{""}, Program: echo, Logs: logs}, "cannot name"},
+		"escape":      {cluster.Spec{Nodes: []cluster.Node{".."}, Program: echo, Logs: logs}, "cannot name"},
+		"path":        {cluster.Spec{Nodes: []cluster.Node{"a/b"}, Program: echo, Logs: logs}, "cannot name"},
+		"no host":     {cluster.Spec{Nodes: []cluster.Node{"n_1"}, Program: echo, Logs: logs}, "cannot name"},
+		"no program":  {cluster.Spec{Nodes: cluster.Names(1), Logs: logs}, "no program"},
+		"no logs":     {cluster.Spec{Nodes: cluster.Names(1), Program: echo, Logs: filepath.Join(logs, "none")}, "no such file"},
+		"logs a file": {cluster.Spec{Nodes: cluster.Names(1), Program: echo, Logs: file}, "is a file"},
+	} {
+		t.Run(name, func(t *testing.T) { refused(t, test.spec, test.want) })
+	}
+}
+
+func TestBuildRefusesPrograms(t *testing.T) {
+	needEngine(t)
+	for name, test := range map[string]struct {
+		program cluster.Program
+		want    string
+	}{
+		"image that is nowhere":   {cluster.Program{Image: "rashomon.invalid/nowhere:1"}, "image rashomon.invalid/nowhere:1 is not here and cannot be pulled (`rashomon images`"},
+		"image that has no name":  {cluster.Program{Image: "No Name"}, "No Name"},
+		"program of this machine": {cluster.Program{Path: "/bin/sh"}, "/bin/sh is a program of this machine"},
+		"relative file":           {cluster.Program{Files: map[string][]byte{"file": nil}}, "want an absolute path"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			program := func(cluster.Place) cluster.Program { return test.program }
+			refused(t, cluster.Spec{Nodes: cluster.Names(1), Program: program, Logs: t.TempDir()}, test.want)
+		})
+	}
+}
+
+func refused(t *testing.T, spec cluster.Spec, want string) {
+	c, err := World().Build(t.Context(), spec)
+	if err == nil {
+		c.Close()
+	}
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v does not say %q", err, want)
+	}
+}
+
+func TestProgramThatCannotRun(t *testing.T) {
+	logs := t.TempDir()
+	c := built(t, cluster.Spec{Nodes: cluster.Names(1), Logs: logs, Program: func(cluster.Place) cluster.Program {
+		return cluster.Program{Args: []string{"no-such-role"}}
+	}})
+	must(t, c.Start(t.Context(), "n1"))
+	eventually(t, "exited", func() bool { return c.State("n1") == cluster.Exited })
+	if text, _ := os.ReadFile(filepath.Join(logs, "n1", "stderr.log")); !strings.Contains(string(text), "no such role") {
+		t.Errorf("its complaint is not in the log: %s", text)
+	}
+	if err := c.Start(t.Context(), "n9"); err == nil || !strings.Contains(err.Error(), "n9") {
+		t.Errorf("error %v does not name the node", err)
+	}
+}
+
+func TestEndedContextBuildsNothing(t *testing.T) {
+	needEngine(t)
+	e, err := connect(t.Context())
+	must(t, err)
+	defer e.close()
+	for _, after := range []time.Duration{0, 300 * time.Millisecond, 600 * time.Millisecond} {
+		ctx, cancel := context.WithTimeout(t.Context(), after)
+		c, err := World().Build(ctx, cluster.Spec{Nodes: cluster.Names(3), Program: echo, Logs: t.TempDir()})
+		cancel()
+		if err == nil { // in time
+			must(t, c.Close())
+		}
+		if found := left(t, e, thisProcess()); len(found) > 0 {
+			t.Errorf("after %v, there is left: %q", after, found)
+		}
+	}
+}
+
+func TestCloseEndsEverything(t *testing.T) {
+	needEngine(t)
+	e, err := connect(t.Context())
+	must(t, err)
+	defer e.close()
+	goroutines := runtime.NumGoroutine()
+	c := started(t, cluster.Spec{Nodes: cluster.Names(2), Program: echo, Faults: []cluster.Fault{cluster.CutFault}})
+	must(t, c.Kill(t.Context(), "n1"))
+	must(t, c.Pause(t.Context(), "n2"))
+	must(t, c.Close())
+	must(t, c.Close())
+	if c.Start(t.Context(), "n1") == nil {
+		t.Error("a node of a closed cluster was started")
+	}
+	if got := c.State("n2"); got != cluster.Down {
+		t.Errorf("n2 is %s", got)
+	}
+	if found := left(t, e, thisProcess()); len(found) > 0 {
+		t.Errorf("there is left: %q", found)
+	}
+	e.close() // its idle connections have goroutines
+	eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= goroutines })
+}
+
+// Five built-in nodes, from nothing to serving, and back to nothing.
+func TestFiveNodesAreQuick(t *testing.T) {
+	needEngine(t)
+	for _, faults := range [][]cluster.Fault{nil, {cluster.CutFault, cluster.KillFault, cluster.PauseFault}} {
+		target := raft.Target(raft.Options{})
+		begin := time.Now()
+		c := built(t, cluster.Spec{Nodes: cluster.Names(5), Program: target.Program, Faults: faults})
+		build := time.Since(begin)
+		must(t, c.each(t.Context(), "start", (*node).start))
+		start := time.Since(begin)
+		var err error
+		for range 400 {
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			err = target.Ready(ctx, c)
+			<-time.After(10 * time.Millisecond)
+			if cancel(); err == nil {
+				break
+			}
+		}
+		must(t, err)
+		ready := time.Since(begin)
+		begin = time.Now()
+		must(t, c.Close())
+		t.Logf("faults %v: built after %v, started after %v, ready after %v, removed in %v", faults, build, start, ready, time.Since(begin))
+	}
+}
+
+// An engine that is not there is named, in one line.
+func TestEngineThatIsDown(t *testing.T) {
+	executable, err := os.Executable()
+	must(t, err)
+	for host, want := range map[string]string{
+		"unix:///no/such.sock": "the Docker engine does not answer at unix:///no/such.sock (start it, or change DOCKER_HOST)",
+		"tcp://127.0.0.1:1":    "the Docker engine does not answer at tcp://127.0.0.1:1 (start it, or change DOCKER_HOST)",
+	} {
+		probe := exec.Command(executable, "test-supports")
+		probe.Env = append(os.Environ(), "DOCKER_HOST="+host)
+		output, err := probe.CombinedOutput()
+		if err != nil || !strings.Contains(string(output), want) || strings.Count(string(output), "\n") != 1 {
+			t.Errorf("at %s: %q, %v; want %q", host, output, err, want)
+		}
+	}
+}
+
+func TestReach(t *testing.T) {
+	for daemon, want := range map[string][2]string{
+		"unix:///var/run/docker.sock": {"127.0.0.1", "127.0.0.1"},
+		"tcp://localhost:2375":        {"127.0.0.1", "127.0.0.1"},
+		"tcp://127.0.0.1:2375":        {"127.0.0.1", "127.0.0.1"},
+		"tcp://192.0.2.7:2375":        {"0.0.0.0", "192.0.2.7"},
+		"tcp://engine.example:2376":   {"0.0.0.0", "engine.example"},
+	} {
+		if bind, host := reach(daemon); bind.String() != want[0] || host != want[1] {
+			t.Errorf("%s: publish on %v, reached at %s; want %v", daemon, bind, host, want)
+		}
+	}
+}

@@ -1,0 +1,39 @@
+package docker
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/rashomon-io/rashomon/nemesis/agent"
+)
+
+// serves says that this program calls Main, and so can be what runs in
+// containers.
+var serves bool
+
+// Main carries out a hidden subcommand and exits, if the command line asks for
+// one: this world starts the very binary again, in containers and as its reaper.
+// Call it first thing in main, and in TestMain of tests in this world. A program
+// that does not is replaced by cmd/rashomon there, which the Go toolchain then
+// must build.
+func Main() {
+	serves = true
+	if len(os.Args) < 2 {
+		return
+	}
+	roles := map[string]func(args []string) error{
+		"holder": Holder,
+		"reaper": Reaper,
+		"agent":  agent.Main,
+		"gate":   agent.Gate,
+	}
+	role := roles[os.Args[1]]
+	if role == nil {
+		return
+	}
+	if err := role(os.Args[2:]); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", os.Args[1], err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
