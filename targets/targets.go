@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/rashomon-io/rashomon/harness"
+	"github.com/rashomon-io/rashomon/harness/cluster/docker"
 	"github.com/rashomon-io/rashomon/harness/cluster/process"
 	"github.com/rashomon-io/rashomon/targets/async"
 	"github.com/rashomon-io/rashomon/targets/lww"
@@ -28,7 +29,7 @@ type System struct {
 var All = []System{
 	{
 		Name: "raft", About: "key-value store on hashicorp/raft, with log and snapshots on disk",
-		Options: []string{"reads=linearizable", "reads=local", "reads=any"},
+		Options: []string{"reads=linearizable", "reads=lease", "reads=local", "reads=any"},
 		target: func(text string) (harness.Target, error) {
 			options, err := raft.ParseOptions(text)
 			return raft.Target(options), err
@@ -81,10 +82,11 @@ func byName(name string) (System, error) {
 	return System{}, fmt.Errorf("no target %q (there are: %s)", name, strings.Join(names, ", "))
 }
 
-// Main runs a built-in node and exits, if the command line asks for one: the
-// process world starts this very binary again for each node. Call it first
+// Main runs a built-in node, or what a world needs beside it, and exits, if the
+// command line asks for that: worlds start this very binary again. Call it first
 // thing in main, and in TestMain of tests that try built-in targets.
 func Main() {
+	docker.Main()
 	if len(os.Args) < 3 || os.Args[1] != "node" {
 		return
 	}

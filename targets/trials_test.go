@@ -10,6 +10,8 @@ import (
 
 	"github.com/rashomon-io/rashomon/checker"
 	"github.com/rashomon-io/rashomon/harness"
+	"github.com/rashomon-io/rashomon/harness/cluster"
+	"github.com/rashomon-io/rashomon/harness/cluster/process"
 	"github.com/rashomon-io/rashomon/harness/history"
 	"github.com/rashomon-io/rashomon/nemesis"
 	"github.com/rashomon-io/rashomon/targets"
@@ -21,8 +23,13 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// try runs one trial of about fifteen seconds.
+// try runs one trial of about fifteen seconds, among processes.
 func try(t *testing.T, target, faults string, workload harness.Workload, seed uint64) (*history.Run, checker.Result) {
+	t.Helper()
+	return tryIn(t, process.World(), target, faults, workload, seed)
+}
+
+func tryIn(t *testing.T, world cluster.World, target, faults string, workload harness.Workload, seed uint64) (*history.Run, checker.Result) {
 	t.Helper()
 	system, err := targets.Parse(target)
 	if err != nil {
@@ -33,7 +40,7 @@ func try(t *testing.T, target, faults string, workload harness.Workload, seed ui
 		t.Fatal(err)
 	}
 	run, result, err := harness.Run(t.Context(), harness.Trial{
-		Target: system, Workload: workload, Nemesis: attack, Quiet: time.Second, Duration: 10 * time.Second, Recovery: 2 * time.Second,
+		Target: system, World: world, Workload: workload, Nemesis: attack, Quiet: time.Second, Duration: 10 * time.Second, Recovery: 2 * time.Second,
 		Seed: seed, Dir: filepath.Join(t.ArtifactDir(), fmt.Sprint("seed-", seed)), Progress: t.Output(),
 	})
 	if err != nil {
@@ -62,7 +69,7 @@ func TestCaught(t *testing.T) {
 		{"raft:bug=stale-follower", "partition", workloads.Register{}, []checker.Anomaly{checker.StaleRead}},
 		{"raft:bug=blind-cas", "none", workloads.Register{}, nil},
 		{"raft:bug=short-snapshot", "kill:all", workloads.Set{}, []checker.Anomaly{checker.LostCommit}},
-		{"raft:bug=double-apply", "partition,pause", workloads.Register{}, nil},
+		{"raft:bug=double-apply", "latency", workloads.Register{}, nil},
 	} {
 		t.Run(c.target, func(t *testing.T) {
 			t.Parallel()
@@ -88,15 +95,17 @@ func TestCaught(t *testing.T) {
 // The same faults find nothing where nothing is wrong.
 func TestNoFalseAlarm(t *testing.T) {
 	for _, c := range []struct {
-		faults   string
-		workload harness.Workload
+		target, faults string
+		workload       harness.Workload
 	}{
-		{"partition,kill,pause", workloads.Register{}},
-		{"partition,kill:all,pause", workloads.Set{}},
+		{"raft", "partition,kill,pause", workloads.Register{}},
+		{"raft", "partition,kill:all,pause", workloads.Set{}},
+		{"raft", "latency,slow,partition,overlap", workloads.Register{}},
+		{"raft:reads=lease", "partition,kill,pause", workloads.Register{}}, // clocks alone can break it
 	} {
-		t.Run(fmt.Sprintf("%s %s", c.workload.Name(), c.faults), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s %s %s", c.target, c.workload.Name(), c.faults), func(t *testing.T) {
 			t.Parallel()
-			_, result := try(t, "raft", c.faults, c.workload, 1)
+			_, result := try(t, c.target, c.faults, c.workload, 1)
 			if result.AsClaimed != checker.AsClaimed {
 				t.Errorf("%s (%s %s): %v", result.Verdict, result.Reason, result.Vacuous, result.Violations)
 			}

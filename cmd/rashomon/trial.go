@@ -13,6 +13,7 @@ import (
 	"github.com/rashomon-io/rashomon/checker"
 	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/cluster"
+	"github.com/rashomon-io/rashomon/harness/cluster/docker"
 	"github.com/rashomon-io/rashomon/harness/cluster/process"
 	"github.com/rashomon-io/rashomon/harness/history"
 	"github.com/rashomon-io/rashomon/nemesis"
@@ -22,7 +23,7 @@ import (
 )
 
 // worlds are what --world names.
-var worlds = []cluster.World{process.World()}
+var worlds = []cluster.World{process.World(), docker.World()}
 
 // trialFlags are what run and compare have in common.
 type trialFlags struct {

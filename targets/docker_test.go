@@ -1,0 +1,78 @@
+package targets_test
+
+import (
+	"testing"
+
+	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/harness/cluster"
+	"github.com/rashomon-io/rashomon/harness/cluster/docker"
+	"github.com/rashomon-io/rashomon/workloads"
+)
+
+// inContainers skips the test, with the reason, where the docker world cannot
+// inject these faults.
+func inContainers(t *testing.T, faults ...cluster.Fault) cluster.World {
+	t.Helper()
+	world := docker.World()
+	for _, fault := range append(faults, cluster.KillFault) {
+		if err := world.Supports(fault); err != nil {
+			t.Skipf("world docker, fault %s: %v", fault, err)
+		}
+	}
+	return world
+}
+
+// Reads under a lease are sound as long as clocks are. That clock faults find
+// them, and nothing else does, is the proof that clock faults work.
+func TestOnlyWrongClocksCatchTheLease(t *testing.T) {
+	world := inContainers(t, cluster.ClockFault, cluster.LossFault)
+	const trials = 5
+	t.Run("wrong clocks", func(t *testing.T) {
+		t.Parallel()
+		for seed := range uint64(trials) {
+			_, result := tryIn(t, world, "raft:reads=lease", "clock:leader,partition:leader,overlap", workloads.Register{}, seed+1)
+			if result.Verdict == checker.Invalid {
+				t.Logf("seed %d: %s", seed+1, result.Violations[0].Sentence)
+				return
+			}
+		}
+		t.Errorf("not caught in %d trials", trials)
+	})
+	t.Run("everything else", func(t *testing.T) {
+		t.Parallel()
+		_, result := tryIn(t, world, "raft:reads=lease", "partition,kill,pause,latency,loss,flaky,slow,overlap", workloads.Register{}, 1)
+		if result.AsClaimed != checker.AsClaimed {
+			t.Errorf("%s (%s %s): %v", result.Verdict, result.Reason, result.Vacuous, result.Violations)
+		}
+	})
+}
+
+// What is caught among processes is caught in containers, and raft is sound
+// under everything at once.
+func TestInContainers(t *testing.T) {
+	world := inContainers(t, cluster.ClockFault, cluster.LossFault)
+	for _, c := range []struct {
+		target, faults string
+		verdict        checker.Verdict
+	}{
+		{"raft", "all,overlap", checker.Valid},
+		{"raft:reads=local", "pause:leader", checker.Invalid},
+		{"async", "partition,kill,pause", checker.Invalid},
+		{"lww", "partition,kill,pause", checker.Invalid},
+	} {
+		t.Run(c.target, func(t *testing.T) {
+			t.Parallel()
+			const trials = 6
+			for seed := range uint64(trials) {
+				_, result := tryIn(t, world, c.target, c.faults, workloads.Register{}, seed+1)
+				if result.Verdict == c.verdict && result.AsClaimed == checker.AsClaimed {
+					return
+				}
+				if c.verdict == checker.Valid {
+					t.Fatalf("%s (%s %s): %v", result.Verdict, result.Reason, result.Vacuous, result.Violations)
+				}
+			}
+			t.Errorf("not caught in %d trials", trials)
+		})
+	}
+}
