@@ -192,7 +192,7 @@ func TestDelay(t *testing.T) {
 			}
 			c := test.condition
 			if quickest := slices.MinFunc(got, func(a, b datagram) int { return cmp.Compare(a.after, b.after) }).after; !c.Normal {
-				near(t, "quickest", quickest, c.Delay-c.Jitter+ms, ms)
+				near(t, "quickest", quickest, c.Delay-c.Jitter+3*ms, 3*ms) // from on time to a little late
 			}
 			mean, deviation := mean(got), deviation(got)
 			t.Logf("mean %v (want %v ± 2 ms), deviation %v (want %v ± %v)", mean, c.Delay, deviation, test.deviation, test.within)

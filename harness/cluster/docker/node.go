@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -212,9 +213,16 @@ func (n *node) kill(ctx context.Context) error {
 	}
 }
 
+// freezeTries bounds how often the kernel is asked to freeze a node: on a busy
+// machine the freezer of cgroup v1 gives up, and leaves the node running.
+const freezeTries = 3
+
 func (n *node) pause(ctx context.Context) error {
 	return n.turn(cluster.Running, cluster.Paused, func() error {
 		_, err := n.engine.api.ContainerPause(ctx, n.target, client.ContainerPauseOptions{})
+		for tries := 1; err != nil && tries < freezeTries && strings.Contains(err.Error(), "unable to freeze"); tries++ {
+			_, err = n.engine.api.ContainerPause(ctx, n.target, client.ContainerPauseOptions{})
+		}
 		return err
 	})
 }
