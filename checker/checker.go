@@ -2,7 +2,7 @@
 // every client saw? It knows harness/history and nothing else of this module,
 // and is meant to be used alone, on a history from anywhere.
 //
-//	result := checker.CheckRegister(ctx, &history.Run{History: h}, checker.Budget{})
+//	result := checker.Check(ctx, &history.Run{History: h}, checker.Register, checker.Options{})
 //
 // # Verdicts
 //
@@ -80,7 +80,7 @@
 //
 // # Sets
 //
-// See CheckSet. There, StaleReads counts the reads that miss an element which
+// See Set. There, StaleReads counts the reads that miss an element which
 // they had to show and which is not lost, LostCommits the lost elements.
 package checker
 
@@ -96,30 +96,46 @@ import (
 
 const resultVersion = 1
 
-// A judge fills in a result's verdict, and what led to it.
-type judge func(ctx context.Context, run *history.Run, budget Budget, result *Result)
+// A Model is what a history is held against: Register, Set, ….
+type Model struct {
+	name string
+	// kinds are the operations that the model understands.
+	kinds map[history.Kind]arity
+	// engines are those that can decide the model, the preferred one first.
+	engines []Engine
+	// judge fills in a result's verdict, and what led to it. Options have no
+	// zero fields, except Engine.
+	judge func(ctx context.Context, run *history.Run, options Options, result *Result)
+}
 
-// check does what all models share: it validates, measures, holds the time
-// budget and compares with the claim.
-func check(ctx context.Context, run *history.Run, budget Budget, model model, judge judge) Result {
+// String is the model's name.
+func (m Model) String() string { return m.name }
+
+// Check judges a history by a model. The run is not changed, and may be a bare
+// history; events, claim and phases make the result richer. An engine that
+// cannot decide the model makes the verdict Unknown. No goroutine outlives the
+// call.
+func Check(ctx context.Context, run *history.Run, model Model, options Options) Result {
 	began := time.Now()
-	budget.Time = cmp.Or(budget.Time, DefaultBudget.Time)
-	budget.MemoryBytes = cmp.Or(budget.MemoryBytes, DefaultBudget.MemoryBytes)
-	bounded, cancel := context.WithTimeout(ctx, budget.Time)
+	options.Budget.Time = cmp.Or(options.Budget.Time, DefaultBudget.Time)
+	options.Budget.MemoryBytes = cmp.Or(options.Budget.MemoryBytes, DefaultBudget.MemoryBytes)
+	bounded, cancel := context.WithTimeout(ctx, options.Budget.Time)
 	defer cancel()
 
 	result := Result{
 		Version:    resultVersion,
 		Verdict:    Valid,
 		Model:      model.name,
-		Engine:     model.engine,
 		Statistics: Measure(run),
 		Torn:       run.History.Torn,
 	}
 	if reason := model.malformed(run.History.Operations); reason != "" {
 		result.Verdict, result.Reason = Unknown, reason
+	} else if options.Engine != "" && !slices.Contains(model.engines, options.Engine) {
+		result.Verdict = Unknown
+		result.Reason = fmt.Sprintf("the engine %q cannot decide the model %s; use one of %v, or none", options.Engine, model, model.engines)
 	} else {
-		judge(bounded, run, budget, &result)
+		model.judge(bounded, run, options, &result)
 	}
 	result.Violations = foremost(result.Violations)
 	result.Vacuous = vacuous(run, result.Statistics)
@@ -128,19 +144,13 @@ func check(ctx context.Context, run *history.Run, budget Budget, model model, ju
 	return result
 }
 
-// A model says which operations are understood.
-type model struct {
-	name, engine string
-	kinds        map[history.Kind]arity
-}
-
 // An arity is how many values an operation takes, and at most returns.
 type arity struct{ input, output int }
 
 const unbounded = -1
 
 // malformed describes the first operation that the model does not understand.
-func (m model) malformed(operations []history.Operation) string {
+func (m Model) malformed(operations []history.Operation) string {
 	for i := range operations {
 		o := &operations[i]
 		problem := ""
@@ -165,6 +175,16 @@ func (m model) malformed(operations []history.Operation) string {
 			i+1, o.Process, o.Kind, o.Key, seconds(o.Invoke), problem, m.name)
 	}
 	return ""
+}
+
+// decided notes which engine decided a key, and why that one.
+func (r *Result) decided(engine Engine, why, key string) {
+	i := slices.IndexFunc(r.Decisions, func(d Decision) bool { return d.Engine == engine && d.Why == why })
+	if i < 0 {
+		i = len(r.Decisions)
+		r.Decisions = append(r.Decisions, Decision{Engine: engine, Why: why})
+	}
+	r.Decisions[i].Keys = append(r.Decisions[i].Keys, key)
 }
 
 // foremost cuts violations to MaxViolations so that each anomaly keeps its

@@ -186,7 +186,7 @@ func TestRegisterAgreesWithPorcupine(t *testing.T) {
 					want = Invalid
 					invalid++
 				}
-				got := CheckRegister(t.Context(), run, Budget{})
+				got := Check(t.Context(), run, Register, Options{})
 				if got.Verdict != want {
 					t.Fatalf("seed %d: verdict %s (%s), but Porcupine says %s, of\n%s", seed, got.Verdict, got.Reason, want, list(operations))
 				}

@@ -40,7 +40,7 @@ func TestBudget(t *testing.T) {
 		best := never // of ten, as the machine may be busy
 		for try := 0; try < 10 && best > budget*11/10; try++ {
 			began := time.Now()
-			result = CheckRegister(t.Context(), run, Budget{Time: budget})
+			result = Check(t.Context(), run, Register, Options{Budget: Budget{Time: budget}})
 			best = min(best, time.Since(began))
 		}
 		if best > budget*11/10 {
@@ -59,7 +59,7 @@ func TestBudget(t *testing.T) {
 		run := &history.Run{History: history.History{Operations: hard("x", 60)}}
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		result := CheckRegister(t.Context(), run, Budget{Time: 20 * time.Second, MemoryBytes: 20 << 20})
+		result := Check(t.Context(), run, Register, Options{Budget: Budget{Time: 20 * time.Second, MemoryBytes: 20 << 20}})
 		runtime.ReadMemStats(&after)
 		if result.Verdict != Unknown || !strings.Contains(result.Reason, "memory budget of 20 MiB for 72 operations") {
 			t.Errorf("%s: %s", result.Verdict, result.Reason)
@@ -81,7 +81,7 @@ func TestBudget(t *testing.T) {
 	})
 	t.Run("memory before searching", func(t *testing.T) {
 		run := &history.Run{History: history.History{Operations: valid(2000, 1, 5)}}
-		result := CheckRegister(t.Context(), run, Budget{MemoryBytes: 1 << 20})
+		result := Check(t.Context(), run, Register, Options{Budget: Budget{MemoryBytes: 1 << 20}})
 		if result.Verdict != Unknown || !strings.Contains(result.Reason, "2000 operations, at least 2 MiB") {
 			t.Errorf("%s: %s", result.Verdict, result.Reason)
 		}
@@ -89,7 +89,7 @@ func TestBudget(t *testing.T) {
 	t.Run("cancelled", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		result := CheckRegister(ctx, &history.Run{History: history.History{Operations: valid(100, 1, 5)}}, Budget{})
+		result := Check(ctx, &history.Run{History: history.History{Operations: valid(100, 1, 5)}}, Register, Options{})
 		if result.Verdict != Unknown || !strings.Contains(result.Reason, "cancelled") {
 			t.Errorf("%s: %s", result.Verdict, result.Reason)
 		}
@@ -100,7 +100,7 @@ func BenchmarkCheckRegister(b *testing.B) {
 	run := &history.Run{History: history.History{Operations: valid(20_000, 20, 15)}}
 	b.Run("valid", func(b *testing.B) {
 		for b.Loop() {
-			if r := CheckRegister(b.Context(), run, Budget{}); r.Verdict != Valid {
+			if r := Check(b.Context(), run, Register, Options{}); r.Verdict != Valid {
 				b.Fatal(r.Reason)
 			}
 		}
@@ -113,7 +113,7 @@ func BenchmarkCheckRegister(b *testing.B) {
 	}
 	b.Run("stale", func(b *testing.B) {
 		for b.Loop() {
-			if r := CheckRegister(b.Context(), spoilt, Budget{}); r.Verdict != Invalid {
+			if r := Check(b.Context(), spoilt, Register, Options{}); r.Verdict != Invalid {
 				b.Fatal(r.Reason)
 			}
 		}

@@ -13,27 +13,23 @@ import (
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
-var registerModel = model{
-	name:   "register",
-	engine: "porcupine",
+// Register is the model of registers: read, write and compare-and-set, each key
+// by itself.
+var Register = Model{
+	name: "register",
 	kinds: map[history.Kind]arity{
 		history.Read:          {input: 0, output: 1},
 		history.Write:         {input: 1, output: 1},
 		history.CompareAndSet: {input: 2, output: 1},
 	},
-}
-
-// CheckRegister judges a history of registers: read, write and
-// compare-and-set, each key by itself. The run is not changed, and may be a
-// bare history; events, claim and phases make the result richer. No goroutine
-// outlives the call.
-func CheckRegister(ctx context.Context, run *history.Run, budget Budget) Result {
-	return check(ctx, run, budget, registerModel, judgeRegisters)
+	engines: []Engine{Porcupine},
+	judge:   judgeRegisters,
 }
 
 // judgeRegisters decides the keys in parallel, small ones first. Each may use
 // its share of the time that is left, so that one hard key starves no other.
-func judgeRegisters(ctx context.Context, run *history.Run, budget Budget, result *Result) {
+func judgeRegisters(ctx context.Context, run *history.Run, options Options, result *Result) {
+	budget := options.Budget
 	registers := splitRegisters(run)
 	memory := newMemory(budget.MemoryBytes)
 	judgements := make([]judgement, len(registers))
@@ -61,6 +57,7 @@ func judgeRegisters(ctx context.Context, run *history.Run, budget Budget, result
 	first := never
 	for i, j := range judgements {
 		r := registers[i]
+		result.decided(Porcupine, "the only engine so far", r.key)
 		result.StaleReads += j.stale
 		result.LostCommits += j.lost
 		switch {

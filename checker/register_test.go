@@ -266,7 +266,7 @@ func TestCheckRegister(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			run := parse(t, test.history)
-			result := CheckRegister(t.Context(), run, Budget{})
+			result := Check(t.Context(), run, Register, Options{})
 			if result.Verdict != test.verdict || result.StaleReads != test.stale || result.LostCommits != test.lost {
 				t.Errorf("%s, %d stale, %d lost; want %s, %d stale, %d lost", result.Verdict, result.StaleReads, result.LostCommits, test.verdict, test.stale, test.lost)
 			}
@@ -323,7 +323,7 @@ func TestMalformed(t *testing.T) {
 			bad := good
 			test.change(&bad)
 			run := &history.Run{History: history.History{Operations: []history.Operation{good, bad}}}
-			result := CheckRegister(t.Context(), run, Budget{})
+			result := Check(t.Context(), run, Register, Options{})
 			if result.Verdict != Unknown || !strings.Contains(result.Reason, test.says) || !strings.HasPrefix(result.Reason, "operation 2 (p3 ") {
 				t.Errorf("%s: %s", result.Verdict, result.Reason)
 			}
@@ -376,7 +376,7 @@ func TestManyViolations(t *testing.T) {
 	operations = append(operations, history.Operation{
 		Process: 101, Kind: history.Read, Key: "k7", Output: history.Value{-5}, Outcome: history.OK, Invoke: 2 * time.Second, Complete: 3 * time.Second,
 	})
-	result := CheckRegister(t.Context(), &history.Run{History: history.History{Operations: operations}}, Budget{})
+	result := Check(t.Context(), &history.Run{History: history.History{Operations: operations}}, Register, Options{})
 	if result.Verdict != Invalid || result.KeysInvalid != 30 || result.StaleReads != 60 {
 		t.Errorf("%s, %d keys invalid, %d stale reads", result.Verdict, result.KeysInvalid, result.StaleReads)
 	}
@@ -426,7 +426,7 @@ func TestConformance(t *testing.T) {
 			run := parse(t, test.history)
 			run.Manifest.Claim.Expect = test.expect
 			run.Manifest.Nemesis = test.nemesis
-			result := CheckRegister(t.Context(), run, Budget{})
+			result := Check(t.Context(), run, Register, Options{})
 			if result.AsClaimed != test.want || !strings.Contains(result.Vacuous, test.vacuous) || (test.vacuous == "") != (result.Vacuous == "") {
 				t.Errorf("%s, vacuous %q", result.AsClaimed, result.Vacuous)
 			}
@@ -434,13 +434,13 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-func ExampleCheckRegister() {
+func ExampleCheck_register() {
 	run := &history.Run{History: history.History{Operations: []history.Operation{
 		{Process: 2, Node: "n1", Kind: history.Write, Key: "k3", Input: history.Value{41}, Invoke: 1 * time.Second, Complete: 2 * time.Second, Outcome: history.OK},
 		{Process: 2, Node: "n1", Kind: history.Write, Key: "k3", Input: history.Value{57}, Invoke: 3 * time.Second, Complete: 4 * time.Second, Outcome: history.OK},
 		{Process: 7, Node: "n3", Kind: history.Read, Key: "k3", Output: history.Value{41}, Invoke: 6 * time.Second, Complete: 7 * time.Second, Outcome: history.OK},
 	}}}
-	result := CheckRegister(context.Background(), run, Budget{Time: 10 * time.Second})
+	result := Check(context.Background(), run, Register, Options{Budget: Budget{Time: 10 * time.Second}})
 	fmt.Println(result.Verdict, "with", result.StaleReads, "stale read")
 	for _, v := range result.Violations {
 		fmt.Println(v.Sentence)

@@ -21,11 +21,19 @@ const (
 type Anomaly string
 
 const (
-	StaleRead   Anomaly = "stale read"   // a read returned what was no longer, or not yet, there (package comment)
-	LostCommit  Anomaly = "lost commit"  // an acknowledged write has gone (package comment)
-	PhantomRead Anomaly = "phantom read" // a value was observed that was never written, or whose write failed, or before it was written
-	DoubleSwap  Anomaly = "double swap"  // two compare-and-sets from one value both succeeded
-	Disorder    Anomaly = "disorder"     // no order explains the writes of the witness, and no narrower name fits
+	StaleRead   Anomaly = "stale read"        // a read returned what was no longer, or not yet, there (package comment)
+	LostCommit  Anomaly = "lost commit"       // an acknowledged write has gone (package comment)
+	PhantomRead Anomaly = "phantom read"      // a value was observed that was never written, or whose write failed, or before it was written
+	DoubleSwap  Anomaly = "double swap"       // two compare-and-sets from one value both succeeded
+	Resurrected Anomaly = "value resurrected" // a value that had been overwritten came back, for several observers (package comment)
+	Disorder    Anomaly = "disorder"          // no order explains the witness, and no narrower name fits
+
+	WrongCount    Anomaly = "wrong count"     // a counter, or a bank's total, that no order of the updates gives
+	OutOfOrder    Anomaly = "out of order"    // a queue gave a later element first, or said that it was empty
+	DequeuedTwice Anomaly = "dequeued twice"  // a queue gave one element to two
+	HeldTwice     Anomaly = "lock held twice" // two processes held one lock at once
+	TokenWentBack Anomaly = "token went back" // a later holder of a lock got a fencing token that is no greater
+	DuplicateID   Anomaly = "duplicate id"    // two processes got one id
 )
 
 // Budget bounds a check. The zero Budget means DefaultBudget.
@@ -34,6 +42,30 @@ type Budget struct {
 	Time time.Duration
 	// MemoryBytes bounds the heap's growth while checking.
 	MemoryBytes uint64
+}
+
+// Options of a check. The zero Options are right for most.
+type Options struct {
+	Budget Budget
+	// Engine forces one; empty means the fastest that is exact for each key.
+	Engine Engine
+}
+
+// An Engine is a way to decide.
+type Engine string
+
+const (
+	Zones      Engine = "zones"      // registers without repeated values, in near-linear time
+	Search     Engine = "search"     // any values, by just-in-time linearization
+	Porcupine  Engine = "porcupine"  // the court of appeal
+	Polynomial Engine = "polynomial" // the other models, each by a method of its own
+)
+
+// A Decision names the keys that one engine decided for one reason.
+type Decision struct {
+	Engine Engine   `json:"engine"`
+	Why    string   `json:"why"`
+	Keys   []string `json:"keys"`
 }
 
 // DefaultBudget is enough for minutes of operations and fits a CI runner.
@@ -52,11 +84,11 @@ type Result struct {
 	// AsClaimed compares the verdict with the target's claim. An anomaly that
 	// the claim does not admit breaks it, however vacuous the rest of the run.
 	AsClaimed Conformance `json:"as_claimed"`
-	// Model is what the history was held against: "register" or "set".
-	Model string `json:"model"`
-	// Engine is what decided: "porcupine" or "set-full".
-	Engine string        `json:"engine"`
-	Took   time.Duration `json:"took_ns"`
+	// Model is what the history was held against: "register", "set", ….
+	Model string        `json:"model"`
+	Took  time.Duration `json:"took_ns"`
+	// Decisions say which engine decided which keys, and why that one.
+	Decisions []Decision `json:"decisions"`
 	// Keys counts the independent histories checked, KeysUnknown those of them
 	// that the budget did not suffice for.
 	Keys        int `json:"keys"`

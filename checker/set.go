@@ -11,16 +11,7 @@ import (
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
-var setModel = model{
-	name:   "set",
-	engine: "set-full",
-	kinds: map[history.Kind]arity{
-		history.Add:     {input: 1, output: 1},
-		history.ReadAll: {input: 0, output: unbounded},
-	},
-}
-
-// CheckSet judges a history of sets that only grow: add and read-all, each key
+// Set is the model of sets that only grow: add and read-all, each key
 // by itself. Elements must be unique: added at most once, failed adds apart.
 //
 // # What becomes of an element
@@ -50,14 +41,21 @@ var setModel = model{
 // before another is called that must come earlier in this order, then, looking
 // at what the two are, some element is lost, stale or unexpected, or else both
 // are adds, and a read shows the later element without the earlier.
-func CheckSet(ctx context.Context, run *history.Run, budget Budget) Result {
-	return check(ctx, run, budget, setModel, judgeSets)
+var Set = Model{
+	name: "set",
+	kinds: map[history.Kind]arity{
+		history.Add:     {input: 1, output: 1},
+		history.ReadAll: {input: 0, output: unbounded},
+	},
+	engines: []Engine{Polynomial},
+	judge:   judgeSets,
 }
 
 // maxNamed bounds the elements of a sort that a SetResult names.
 const maxNamed = 100
 
-func judgeSets(ctx context.Context, run *history.Run, budget Budget, result *Result) {
+func judgeSets(ctx context.Context, run *history.Run, options Options, result *Result) {
+	budget := options.Budget
 	byKey := map[string][]*history.Operation{}
 	for i := range run.History.Operations {
 		o := &run.History.Operations[i]
@@ -69,6 +67,7 @@ func judgeSets(ctx context.Context, run *history.Run, budget Budget, result *Res
 	var delays []time.Duration
 	first := never
 	for _, key := range slices.Sorted(maps.Keys(byKey)) {
+		result.decided(Polynomial, "elements are added once", key)
 		s, reason := newGrowingSet(key, phaseBegins(run, history.Final), byKey[key])
 		if reason == "" {
 			if err := s.follow(ctx); err != nil {

@@ -129,7 +129,7 @@ func TestCheckSet(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			result := CheckSet(t.Context(), parse(t, test.history), Budget{})
+			result := Check(t.Context(), parse(t, test.history), Set, Options{})
 			if result.Verdict != test.verdict || result.StaleReads != test.stale || result.LostCommits != test.set.Lost {
 				t.Errorf("%s: %s, %d stale, %d lost", result.Verdict, result.Reason, result.StaleReads, result.LostCommits)
 			}
@@ -165,21 +165,21 @@ func TestCheckSet(t *testing.T) {
 
 func TestSetUnknown(t *testing.T) {
 	twice := parse(t, "p1 n1 add s 1 [0,1] ok\n p1 n1 add s 1 [2,3] info")
-	if r := CheckSet(t.Context(), twice, Budget{}); r.Verdict != Unknown || !strings.Contains(r.Reason, "element 1 is added twice") {
+	if r := Check(t.Context(), twice, Set, Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, "element 1 is added twice") {
 		t.Errorf("%s: %s", r.Verdict, r.Reason)
 	}
 	retried := parse(t, "p1 n1 add s 1 [0,1] fail\n p1 n1 add s 1 [2,3] ok")
-	if r := CheckSet(t.Context(), retried, Budget{}); r.Verdict != Valid {
+	if r := Check(t.Context(), retried, Set, Options{}); r.Verdict != Valid {
 		t.Errorf("%s: %s", r.Verdict, r.Reason)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	read := parse(t, "p1 n1 add s 1 [0,1] ok\n p1 n1 read-all s [2,3] ok")
-	if r := CheckSet(ctx, read, Budget{}); r.Verdict != Unknown || !strings.Contains(r.Reason, "cancelled") {
+	if r := Check(ctx, read, Set, Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, "cancelled") {
 		t.Errorf("%s: %s", r.Verdict, r.Reason)
 	}
 	write := parse(t, "p1 n1 write s 1 [0,1] ok")
-	if r := CheckSet(t.Context(), write, Budget{}); r.Verdict != Unknown || !strings.Contains(r.Reason, "a kind that the model does not know") {
+	if r := Check(t.Context(), write, Set, Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, "a kind that the model does not know") {
 		t.Errorf("%s: %s", r.Verdict, r.Reason)
 	}
 }
@@ -276,7 +276,7 @@ func TestSetAgreesWithPorcupine(t *testing.T) {
 			want = Invalid
 			invalid++
 		}
-		got := CheckSet(t.Context(), &history.Run{History: history.History{Operations: operations}}, Budget{})
+		got := Check(t.Context(), &history.Run{History: history.History{Operations: operations}}, Set, Options{})
 		if got.Verdict != want {
 			t.Fatalf("seed %d: verdict %s (%s), but Porcupine says %s, of\n%s", seed, got.Verdict, got.Reason, want, list(operations))
 		}
@@ -309,12 +309,12 @@ func pointers(operations []history.Operation) []*history.Operation {
 	return all
 }
 
-func ExampleCheckSet() {
+func ExampleCheck_set() {
 	run := &history.Run{History: history.History{Operations: []history.Operation{
 		{Process: 1, Kind: history.Add, Input: history.Value{17}, Invoke: 0, Complete: time.Second, Outcome: history.OK},
 		{Process: 2, Kind: history.ReadAll, Invoke: 2 * time.Second, Complete: 3 * time.Second, Outcome: history.OK},
 	}}}
-	result := CheckSet(context.Background(), run, Budget{})
+	result := Check(context.Background(), run, Set, Options{})
 	fmt.Println(result.Verdict)
 	fmt.Println(result.Violations[0].Sentence)
 	// Output:

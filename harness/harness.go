@@ -49,7 +49,7 @@ type Trial struct {
 	Recovery    time.Duration // load after the faults are healed; default 3 s
 	Timeout     time.Duration // of one client call; default 250 ms
 	Seed        uint64        // default: drawn at random, and printed
-	Budget      checker.Budget
+	Options     checker.Options
 
 	// Dir is the run directory; default runs/<target>-<workload>-<time>.
 	Dir string
@@ -142,7 +142,7 @@ type Workload interface {
 	// names the interface it lacks.
 	Bind(Client) (Invoke, error)
 	// Check judges a run. It is a pure function of its arguments.
-	Check(context.Context, *history.Run, checker.Budget) checker.Result
+	Check(context.Context, *history.Run, checker.Options) checker.Result
 }
 
 // Invoke carries out one operation and returns its output. A nil error means

@@ -54,7 +54,7 @@ func Run(ctx context.Context, trial Trial) (*history.Run, checker.Result, error)
 	if err != nil {
 		return &history.Run{Dir: trial.Dir}, none, err
 	}
-	result := trial.Workload.Check(ctx, run, trial.Budget)
+	result := trial.Workload.Check(ctx, run, trial.Options)
 	if err := history.WriteJSON(filepath.Join(trial.Dir, history.ResultFile), result); err != nil {
 		return run, result, err
 	}

@@ -51,7 +51,7 @@ var figures = []figure{
 	}},
 	{"faults landed", func(e Entry) string { return tally(e.Result.Statistics.Faults) }},
 	{"checked", func(e Entry) string {
-		return fmt.Sprintf("%s by %s in %s", counted(e.Result.Keys, "key"), clean(e.Result.Engine, 20), duration(e.Result.Took))
+		return fmt.Sprintf("%s by %s in %s", counted(e.Result.Keys, "key"), engines(e.Result), duration(e.Result.Took))
 	}},
 }
 
@@ -193,4 +193,15 @@ func notes(e Entry) []string {
 		notes = append(notes, fmt.Sprintf("%s skipped: %s", counted(e.Result.Statistics.Skipped[reason], "fault"), clean(reason, 300)))
 	}
 	return notes
+}
+
+// engines names those that decided a key.
+func engines(result checker.Result) string {
+	var names []string
+	for _, decision := range result.Decisions {
+		if name := clean(string(decision.Engine), 20); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
 }

@@ -41,7 +41,7 @@ func staleRaft() Entry {
 		},
 	}
 	result := checker.Result{
-		Version: 1, Verdict: checker.Invalid, AsClaimed: checker.AsClaimed, Model: "register", Engine: "porcupine",
+		Version: 1, Verdict: checker.Invalid, AsClaimed: checker.AsClaimed, Model: "register", Decisions: []checker.Decision{{Engine: "porcupine", Why: "a fixture", Keys: []string{"k1"}}},
 		Took: 1200 * ms, Keys: 3, KeysInvalid: 1, StaleReads: 12, LostCommits: 1, FirstViolation: 3420 * ms,
 		Violations: []checker.Violation{{
 			Anomaly: checker.StaleRead, Key: "k1",

@@ -129,7 +129,7 @@ func hostileEntry(text string) Entry {
 	m := &e.Run.Manifest
 	for _, field := range []*string{
 		&e.Run.Dir, &m.Target, &m.Options, &m.Workload, &m.Nemesis, &m.World, &m.Claim.CAP, &m.Claim.Expect[0], &m.Command,
-		&e.Result.Reason, &e.Result.Vacuous, &e.Result.Torn, &e.Result.Engine, &e.Result.Model, (*string)(&e.Result.AsClaimed), (*string)(&e.Result.Verdict),
+		&e.Result.Reason, &e.Result.Vacuous, &e.Result.Torn, (*string)(&e.Result.Decisions[0].Engine), &e.Result.Decisions[0].Why, &e.Result.Model, (*string)(&e.Result.AsClaimed), (*string)(&e.Result.Verdict),
 	} {
 		*field = text
 	}

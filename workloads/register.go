@@ -200,6 +200,6 @@ func (Register) Bind(client harness.Client) (harness.Invoke, error) {
 }
 
 // Check implements harness.Workload.
-func (Register) Check(ctx context.Context, run *history.Run, budget checker.Budget) checker.Result {
-	return checker.CheckRegister(ctx, run, budget)
+func (Register) Check(ctx context.Context, run *history.Run, options checker.Options) checker.Result {
+	return checker.Check(ctx, run, checker.Register, options)
 }

@@ -70,6 +70,6 @@ func (Set) Bind(client harness.Client) (harness.Invoke, error) {
 }
 
 // Check implements harness.Workload.
-func (Set) Check(ctx context.Context, run *history.Run, budget checker.Budget) checker.Result {
-	return checker.CheckSet(ctx, run, budget)
+func (Set) Check(ctx context.Context, run *history.Run, options checker.Options) checker.Result {
+	return checker.Check(ctx, run, checker.Set, options)
 }

@@ -15,7 +15,7 @@ import (
 
 func checkCommand() *cobra.Command {
 	var workload string
-	budget := checker.DefaultBudget
+	options := checker.Options{Budget: checker.DefaultBudget}
 	command := &cobra.Command{
 		Use:   "check DIR|FILE…",
 		Short: "Judge recorded runs again",
@@ -36,7 +36,7 @@ killed, is judged as far as it goes.`,
 				if err != nil {
 					return err
 				}
-				result := judge.Check(command.Context(), run, budget)
+				result := judge.Check(command.Context(), run, options)
 				if run.Dir != "" {
 					if err := history.WriteJSON(filepath.Join(run.Dir, history.ResultFile), result); err != nil {
 						return failureError{err}
@@ -52,7 +52,7 @@ killed, is judged as far as it goes.`,
 		},
 	}
 	command.Flags().StringVar(&workload, "workload", "", "judge as this workload (default: the run's own, or what the operations look like)")
-	command.Flags().DurationVar(&budget.Time, "check-time", budget.Time, "time budget")
+	command.Flags().DurationVar(&options.Budget.Time, "check-time", options.Budget.Time, "time budget")
 	return command
 }
 

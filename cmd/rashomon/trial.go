@@ -82,7 +82,7 @@ func (f *trialFlags) trial(command *cobra.Command, name string) (harness.Trial, 
 		Target: target, Workload: workload, Nemesis: faults, World: world,
 		Nodes: f.nodes, Concurrency: f.concurrency, Rate: f.rate, Operations: f.operations,
 		Quiet: f.quiet, Duration: f.duration, Recovery: f.recovery, Timeout: f.timeout, Seed: f.seed,
-		Budget:   checker.Budget{Time: f.checkTime, MemoryBytes: f.checkMemoryMB << 20},
+		Options:  checker.Options{Budget: checker.Budget{Time: f.checkTime, MemoryBytes: f.checkMemoryMB << 20}},
 		Progress: command.ErrOrStderr(), Command: f.repeat(command, "run", name), Report: reports.Write,
 	}, nil
 }

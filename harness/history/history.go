@@ -57,7 +57,16 @@ const (
 	Write         Kind = "write"    // Input one value
 	CompareAndSet Kind = "cas"      // Input [expected, new]; a failed one outputs the value it saw, where the system tells
 	Add           Kind = "add"      // Input one element
-	ReadAll       Kind = "read-all" // Output every element
+	ReadAll       Kind = "read-all" // Output every element of a set, or every balance of a bank
+
+	Increment Kind = "increment" // of a counter: Input what to add; its Read outputs the sum
+	Enqueue   Kind = "enqueue"   // Input one element
+	Dequeue   Kind = "dequeue"   // Output the element, or none: empty
+	Acquire   Kind = "acquire"   // Output the fencing token, where the lock has them; a fail means that it is held
+	Release   Kind = "release"   // a fail means that it was not held any more
+	Use       Kind = "use"       // of what a lock protects: Input the fencing token, if any; a fail outputs the newer token for which it was refused
+	Transfer  Kind = "transfer"  // of a bank: Input [from, to, amount]; a fail means that the balance does not suffice
+	Generate  Kind = "generate"  // Output an id that nobody else gets
 )
 
 // A Value is what an operation carries in or out: none (nil or empty), one
