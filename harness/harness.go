@@ -73,6 +73,8 @@ type Target struct {
 	Claim         history.Claim
 	// World is where the target runs unless the Trial says otherwise.
 	World cluster.World
+	// Ports names the ports that a node needs besides its main one.
+	Ports []string
 	// Program returns how one node is run.
 	Program func(cluster.Place) cluster.Program
 	// Ready returns nil once the fresh cluster serves. It is called again

@@ -26,6 +26,7 @@ func (memoryWorld) Build(_ context.Context, spec cluster.Spec) (cluster.Cluster,
 type memoryCluster struct{ nodes []cluster.Node }
 
 func (c memoryCluster) Nodes() []cluster.Node                    { return c.nodes }
+func (c memoryCluster) PortAddress(cluster.Node, string) string  { return "" }
 func (c memoryCluster) Address(n cluster.Node) string            { return n }
 func (memoryCluster) Start(context.Context, cluster.Node) error  { return nil }
 func (memoryCluster) Kill(context.Context, cluster.Node) error   { return nil }

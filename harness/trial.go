@@ -132,7 +132,7 @@ func (t *Trial) record(ctx context.Context) (err error) {
 		return err
 	}
 	cl, err := t.World.Build(ctx, cluster.Spec{
-		Nodes: nodes, Program: t.Target.Program, Faults: t.needs(), Logs: filepath.Join(t.Dir, history.LogsDir),
+		Nodes: nodes, Ports: t.Target.Ports, Program: t.Target.Program, Faults: t.needs(), Logs: filepath.Join(t.Dir, history.LogsDir),
 	})
 	if err != nil {
 		return fmt.Errorf("build a cluster of %d × %s: %w", t.Nodes, t.Target, err)

@@ -110,9 +110,24 @@ type Place struct {
 	// Peers maps every node, this one too, to the TCP address at which this
 	// node reaches it.
 	Peers map[Node]string
+	// Ports are this node's further ports, by the names in Spec.Ports.
+	Ports map[string]Port
+	// Public gives, for every node, this one too, and each of the ports, its
+	// Port.Public.
+	Public map[Node]map[string]string
 	// Data is the node's own directory. It survives kill and restart, and is
 	// removed with the cluster.
 	Data string
+}
+
+// A Port is a further TCP port of a node, for systems that need more than one,
+// or whose nodes tell each other addresses.
+type Port struct {
+	// Listen is the address that the node must serve.
+	Listen string
+	// Public is the one address at which every node reaches the port, over
+	// links that faults can sever. Nodes may announce it to each other.
+	Public string
 }
 
 // A Program is how one node is run.
@@ -132,9 +147,15 @@ type Program struct {
 	Files map[string][]byte
 }
 
+// MaxPorts bounds Spec.Ports.
+const MaxPorts = 8
+
 // A Spec is what a world needs to build a cluster.
 type Spec struct {
 	Nodes []Node
+	// Ports names the ports that each node needs besides its main one; at most
+	// MaxPorts.
+	Ports []string
 	// Program returns how to run the node that lives at a place. It is asked
 	// at each start.
 	Program func(Place) Program
@@ -166,6 +187,8 @@ type Cluster interface {
 	// Address is the TCP address at which clients reach the node, whatever
 	// happens to links between nodes. It stays the same over restarts.
 	Address(Node) string
+	// PortAddress is the same of one of the Spec's further ports.
+	PortAddress(node Node, port string) string
 	// Start runs the node, which must not be running. It returns when the
 	// process exists, not when it serves.
 	Start(context.Context, Node) error

@@ -24,13 +24,15 @@ import (
 )
 
 const (
-	// port is what every node serves, at an address of its own.
+	// port is what every node serves, at an address of its own; further ports
+	// follow it.
 	port = 7000
 	// data is where a node's own volume is mounted.
 	data = "/data"
 )
 
-var portSpec = network.MustParsePort(strconv.Itoa(port) + "/tcp")
+// exposed is what a container's configuration calls a port.
+func exposed(port int) network.Port { return network.MustParsePort(strconv.Itoa(port) + "/tcp") }
 
 // capabilities are all that an agent needs for the faults.
 func capabilities(faults []cluster.Fault) []string {
@@ -70,17 +72,23 @@ func (n *node) createHolder(ctx context.Context) error {
 	if err := os.MkdirAll(n.logs, 0o777); err != nil {
 		return err
 	}
+	var ports []string
+	bindings := network.PortMap{}
+	for i := range 1 + len(n.spec.Ports) {
+		ports = append(ports, exposed(port+i).String())
+		bindings[exposed(port+i)] = []network.PortBinding{{HostIP: n.engine.bind}}
+	}
 	var err error
 	n.holder, err = n.create(ctx, n.name+"-holder", testcontainers.ContainerRequest{
 		Image:          n.image,
 		Cmd:            []string{"holder"},
-		ExposedPorts:   []string{portSpec.String()},
+		ExposedPorts:   ports,
 		Networks:       []string{n.network},
 		NetworkAliases: map[string][]string{n.network: {n.name}},
 		ConfigModifier: func(config *container.Config) { config.Hostname = n.name },
 		HostConfigModifier: func(host *container.HostConfig) {
 			host.NetworkMode = container.NetworkMode(n.network)
-			host.PortBindings = network.PortMap{portSpec: {{HostIP: n.engine.bind}}}
+			host.PortBindings = bindings
 			host.CapDrop = []string{"ALL"}
 		},
 	})
@@ -101,14 +109,16 @@ func (n *node) createHolder(ctx context.Context) error {
 		return err
 	}
 	settings := inspected.Container.NetworkSettings
-	if settings == nil || settings.Networks[n.network] == nil || len(settings.Ports[portSpec]) == 0 {
+	if settings == nil || settings.Networks[n.network] == nil || slices.ContainsFunc(slices.Collect(maps.Keys(bindings)), func(p network.Port) bool { return len(settings.Ports[p]) == 0 }) {
 		return fmt.Errorf("the holder has no address or published port; see %s", n.holderLog.Name())
 	}
 	if len(settings.Networks) > 1 {
 		return fmt.Errorf("the holder is in networks %q, and nodes that can meet in two are never cut off", slices.Sorted(maps.Keys(settings.Networks)))
 	}
 	n.ip = settings.Networks[n.network].IPAddress
-	n.address = n.engine.address(settings.Ports[portSpec][0].HostPort)
+	for i := range len(bindings) {
+		n.addresses = append(n.addresses, n.engine.address(settings.Ports[exposed(port+i)][0].HostPort))
+	}
 	if len(n.spec.Faults) == 0 {
 		return nil
 	}

@@ -258,11 +258,19 @@ func (c *containers) createHolders(ctx context.Context) error {
 		return err
 	}
 	peers := map[cluster.Node]string{}
+	public := map[cluster.Node]map[string]string{}
 	for name, n := range c.nodes {
 		peers[name] = netip.AddrPortFrom(n.ip, port).String()
+		public[name] = map[string]string{}
+		for i, further := range c.spec.Ports {
+			public[name][further] = netip.AddrPortFrom(n.ip, uint16(port+1+i)).String()
+		}
 	}
 	for name, n := range c.nodes {
-		n.place = cluster.Place{Node: name, Listen: peers[name], Peers: maps.Clone(peers), Data: data}
+		n.place = cluster.Place{Node: name, Listen: peers[name], Peers: maps.Clone(peers), Ports: map[string]cluster.Port{}, Public: maps.Clone(public), Data: data}
+		for further, address := range public[name] {
+			n.place.Ports[further] = cluster.Port{Listen: address, Public: address}
+		}
 	}
 	return nil
 }
@@ -324,9 +332,17 @@ func (c *containers) Nodes() []cluster.Node { return slices.Clone(c.spec.Nodes) 
 
 func (c *containers) Address(name cluster.Node) string {
 	if n := c.nodes[name]; n != nil {
-		return n.address
+		return n.addresses[0]
 	}
 	return ""
+}
+
+func (c *containers) PortAddress(name cluster.Node, port string) string {
+	n, i := c.nodes[name], slices.Index(c.spec.Ports, port)
+	if n == nil || i < 0 {
+		return ""
+	}
+	return n.addresses[1+i]
 }
 
 func (c *containers) State(name cluster.Node) cluster.State {

@@ -37,7 +37,7 @@ type node struct {
 	// From Build on, these do not change.
 	place      cluster.Place
 	ip         netip.Addr
-	address    string
+	addresses  []string // where clients reach its ports: the main one, then the Spec's
 	holder     string // the container's ID
 	holderLog  logFile
 	holderEnds *stdio

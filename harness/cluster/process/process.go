@@ -213,6 +213,13 @@ func (l *loopback) Address(name cluster.Node) string {
 	return ""
 }
 
+func (l *loopback) PortAddress(name cluster.Node, port string) string {
+	if n := l.nodes[name]; n != nil {
+		return n.place.Ports[port].Listen
+	}
+	return ""
+}
+
 func (l *loopback) State(name cluster.Node) cluster.State {
 	if n := l.nodes[name]; n != nil {
 		return n.currentState()

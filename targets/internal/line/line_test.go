@@ -64,7 +64,8 @@ type fixed struct {
 	addresses map[cluster.Node]string
 }
 
-func (f fixed) Address(node cluster.Node) string { return f.addresses[node] }
+func (f fixed) PortAddress(cluster.Node, string) string { return "" }
+func (f fixed) Address(node cluster.Node) string        { return f.addresses[node] }
 func (f fixed) Nodes() (nodes []cluster.Node) {
 	for node := range f.addresses {
 		nodes = append(nodes, node)
