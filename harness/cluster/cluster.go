@@ -143,6 +143,9 @@ type Program struct {
 	// are empty, the image's own. Worlds without containers ignore it. Empty
 	// means the image of this very binary.
 	Image string
+	// Equivalent is an image that takes the place of Image where the engine has
+	// this one only: see package images of the targets.
+	Equivalent string
 	// Files are put into the container before it starts, by absolute path.
 	Files map[string][]byte
 }

@@ -91,6 +91,17 @@ func (d Definition) Local() string {
 	return fmt.Sprintf("rashomon/%s:local-%.4x", name, sha256.Sum256([]byte(recipe)))
 }
 
+// Equivalent returns the reference of an official image's local equivalent, or
+// nothing if none is known. That it has been built is not said.
+func Equivalent(image string) string {
+	for _, d := range List() {
+		if d.Image == image {
+			return d.Local()
+		}
+	}
+	return ""
+}
+
 // changes returns the image's configuration as Dockerfile instructions.
 func (d Definition) changes() []string {
 	changes := slices.Concat([]string{"LABEL io.rashomon.image=1"}, d.instructions)

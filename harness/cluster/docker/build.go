@@ -3,7 +3,6 @@ package docker
 import (
 	"archive/tar"
 	"bytes"
-	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -170,9 +169,12 @@ func (n *node) createTarget(ctx context.Context, program cluster.Program) error 
 	if program.Image == "" && program.Path != "" {
 		return fmt.Errorf("%s is a program of this machine, which no container has; name an image that has it", program.Path)
 	}
-	image := cmp.Or(program.Image, n.image)
-	if err := n.engine.pull(ctx, image); err != nil {
-		return err
+	image := n.image
+	if program.Image != "" {
+		var err error
+		if image, err = n.engine.imageOf(ctx, program); err != nil {
+			return err
+		}
 	}
 	command := slices.Clone(program.Args)
 	if program.Path != "" {

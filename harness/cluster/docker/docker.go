@@ -286,7 +286,7 @@ func (c *containers) createTargets(ctx context.Context) error {
 		if pulled[program.Image] {
 			continue
 		}
-		if err := c.engine.pull(ctx, program.Image); err != nil {
+		if _, err := c.engine.imageOf(ctx, program); err != nil {
 			return err
 		}
 		pulled[program.Image] = true

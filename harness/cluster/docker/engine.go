@@ -16,6 +16,8 @@ import (
 	"github.com/moby/moby/client"
 	"github.com/testcontainers/testcontainers-go"
 	"github.com/testcontainers/testcontainers-go/log"
+
+	"github.com/rashomon-io/rashomon/harness/cluster"
 )
 
 // engineTimeout bounds one piece of work of the engine, such as starting a
@@ -103,12 +105,21 @@ func (e *engine) address(port string) string { return net.JoinHostPort(e.host, p
 
 func (e *engine) close() { e.api.Close() }
 
-// pull makes sure that the engine has an image.
-func (e *engine) pull(ctx context.Context, image string) error {
-	_, err := e.api.ImageInspect(ctx, image)
-	if err == nil || !errdefs.IsNotFound(err) {
-		return err
+// imageOf returns a program's image, which the engine has from then on. One that
+// it has is preferred to a pull.
+func (e *engine) imageOf(ctx context.Context, program cluster.Program) (string, error) {
+	for _, image := range []string{program.Image, program.Equivalent} {
+		if image == "" {
+			continue
+		}
+		if _, err := e.api.ImageInspect(ctx, image); !errdefs.IsNotFound(err) {
+			return image, err
+		}
 	}
+	return program.Image, e.pull(ctx, program.Image)
+}
+
+func (e *engine) pull(ctx context.Context, image string) error {
 	options := client.ImagePullOptions{}
 	// Without credentials, an image may be public.
 	if _, credentials, err := testcontainers.DockerImageAuth(ctx, image); err == nil {
