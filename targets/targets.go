@@ -2,6 +2,7 @@
 package targets
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/rashomon-io/rashomon/targets/async"
 	"github.com/rashomon-io/rashomon/targets/lww"
 	"github.com/rashomon-io/rashomon/targets/raft"
+	"github.com/rashomon-io/rashomon/targets/redis"
 )
 
 // A System is a built-in target, before its options are chosen.
@@ -20,9 +22,11 @@ type System struct {
 	// About is one line, Options what may follow the name and a colon.
 	About   string
 	Options []string
+	// Needs is what Rashomon does not bring along; empty if nothing.
+	Needs string
 
 	target func(options string) (harness.Target, error)
-	node   func(args []string) error
+	node   func(args []string) error // nil if its nodes are other programs
 }
 
 // All are the built-in systems, in the order of lists and comparisons.
@@ -43,6 +47,14 @@ var All = []System{
 	{
 		Name: "lww", About: "leaderless, every node accepts, last writer wins, anti-entropy",
 		target: withoutOptions(lww.Target), node: lww.Node,
+	},
+	{
+		Name: "redis", About: "Redis 7 with a Sentinel on each node",
+		Options: redis.Choices, Needs: "the image redis:7 (rashomon images), or redis-server and redis-cli in PATH",
+		target: func(text string) (harness.Target, error) {
+			options, err := redis.ParseOptions(text)
+			return redis.Target(options), err
+		},
 	},
 }
 
@@ -91,7 +103,11 @@ func Main() {
 		return
 	}
 	system, err := byName(os.Args[2])
-	if err == nil {
+	switch {
+	case err != nil:
+	case system.node == nil:
+		err = errors.New("its nodes are not of this program")
+	default:
 		err = system.node(os.Args[3:])
 	}
 	if err != nil {

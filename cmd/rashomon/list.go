@@ -22,6 +22,9 @@ func listCommand() *cobra.Command {
 			fmt.Fprintln(out, "targets")
 			for _, system := range targets.All {
 				fmt.Fprintf(out, "  %-10s %s\n", system.Name, system.About)
+				if system.Needs != "" {
+					fmt.Fprintf(out, "  %-10s needs %s\n", "", system.Needs)
+				}
 				for _, options := range system.Options {
 					fmt.Fprintf(out, "  %-10s   %s:%s\n", "", system.Name, options)
 				}

@@ -188,7 +188,9 @@ func compareCommand() *cobra.Command {
 		RunE: func(command *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				for _, system := range targets.All {
-					args = append(args, system.Name)
+					if system.Needs == "" {
+						args = append(args, system.Name)
+					}
 				}
 			}
 			return flags.compare(command, args)
