@@ -16,21 +16,32 @@ import (
 // Both write into their configuration files what they learn, such as who is the
 // primary and in which epoch, so $2 and $3 are only what these begin with: a node
 // comes back as what it was last. The link gives the sentinel a process name of
-// its own, also where packages have no redis-sentinel.
+// its own, also where packages have no redis-sentinel. It listens at $4, $5. When
+// it begins, it waits for the first primary, at $6, $7: it would replace one that
+// is merely slow to start.
 //
 // A server that is killed alone leaves its sentinel running. One that ends by
 // itself ends the node.
 const supervisor = `
 set -e
+exec >&2
 cd "$1"
-begin() { [ -e "$1" ] || { printf '%s' "$2" >"$1.new" && mv "$1.new" "$1"; }; }
-begin server.conf "$2"
-begin sentinel.conf "$3"
-host=$4 port=$5
-shift 5
+begin() { printf '%s' "$2" >"$1.new" && mv "$1.new" "$1"; }
+try() { until redis-cli "$@" >/dev/null 2>&1; do sleep 0.1; done; }
+
 ln -sf "$(command -v redis-server)" redis-sentinel
-./redis-sentinel sentinel.conf &
-[ $# -eq 0 ] || until redis-cli -h "$host" -p "$port" sentinel debug "$@" >debug.log 2>&1; do sleep 0.1; done &
+watch() {
+	[ -e sentinel.conf ] || { try -h "$6" -p "$7" ping; begin sentinel.conf "$3"; }
+	exec ./redis-sentinel sentinel.conf
+}
+watch "$@" &
+[ $# -eq 7 ] || (
+	host=$4 port=$5
+	shift 7
+	try -h "$host" -p "$port" sentinel debug "$@"
+) &
+
+[ -e server.conf ] || begin server.conf "$2"
 status=0
 redis-server server.conf || status=$?
 [ $status -le 128 ] || wait
@@ -75,8 +86,10 @@ var tunedTimes = times{
 // arguments are the shell's.
 func (s *system) arguments(place cluster.Place) []string {
 	host, port := splitHostPort(place.Ports[sentinelPort].Listen)
+	firstHost, firstPort := splitHostPort(place.Public[first(place)][serverPort])
 	return slices.Concat(
-		[]string{"-c", supervisor, "redis-node", place.Data, s.serverConfiguration(place), s.sentinelConfiguration(place), host, port},
+		[]string{"-c", supervisor, "redis-node", place.Data, s.serverConfiguration(place), s.sentinelConfiguration(place)},
+		[]string{host, port, firstHost, firstPort},
 		s.times().debug)
 }
 

@@ -36,12 +36,20 @@ type Cluster struct {
 	logs string
 }
 
-// Start runs a target and waits until it is ready. If the test fails, its logs
-// are the nodes' too.
+// Start runs a target among processes and waits until it is ready. If the test
+// fails, its logs are the nodes' too.
 func Start(t *testing.T, target harness.Target, nodes int) *Cluster {
 	t.Helper()
+	return StartIn(t, process.World(), target, nodes)
+}
+
+// StartIn does the same in any world, which is to inject the faults.
+func StartIn(t *testing.T, world cluster.World, target harness.Target, nodes int, faults ...cluster.Fault) *Cluster {
+	t.Helper()
 	logs := t.TempDir()
-	built, err := process.World().Build(t.Context(), cluster.Spec{Nodes: cluster.Names(nodes), Program: target.Program, Logs: logs})
+	built, err := world.Build(t.Context(), cluster.Spec{
+		Nodes: cluster.Names(nodes), Ports: target.Ports, Program: target.Program, Faults: faults, Logs: logs,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,407 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	engine "github.com/moby/moby/client"
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/rashomon-io/rashomon/harness"
+	"github.com/rashomon-io/rashomon/harness/cluster"
+	"github.com/rashomon-io/rashomon/harness/cluster/docker"
+	"github.com/rashomon-io/rashomon/harness/cluster/process"
+	"github.com/rashomon-io/rashomon/targets/images"
+	"github.com/rashomon-io/rashomon/targets/internal/nodetest"
+	"github.com/rashomon-io/rashomon/workloads"
+)
+
+func TestMain(m *testing.M) {
+	docker.Main()
+	os.Exit(m.Run())
+}
+
+// patience bounds how long a test waits for a failover, which takes some two
+// seconds, on a machine that may be very busy.
+const patience = 30 * time.Second
+
+var ensureImage = sync.OnceValue(func() error {
+	docker, err := engine.New(engine.FromEnv)
+	if err != nil {
+		return err
+	}
+	defer docker.Close()
+	_, err = images.Ensure(context.Background(), docker, image, os.Stderr)
+	return err
+})
+
+// worlds are those that Redis can be tried in, or why not.
+var worlds = map[string]func(*testing.T) (cluster.World, error){
+	"docker": func(*testing.T) (cluster.World, error) {
+		world := docker.World()
+		return world, cmpOr(world.Supports(cluster.CutFault), ensureImage)
+	},
+	"process": func(t *testing.T) (cluster.World, error) {
+		for _, program := range []string{"redis-server", "redis-cli"} {
+			if _, err := exec.LookPath(program); err != nil {
+				return nil, err
+			}
+		}
+		world, target := process.World(), Target(Options{})
+		c, err := world.Build(t.Context(), cluster.Spec{Nodes: cluster.Names(1), Ports: target.Ports, Program: target.Program, Logs: t.TempDir()})
+		if err != nil {
+			return nil, err
+		}
+		defer c.Close()
+		if c.PortAddress("n1", serverPort) == "" {
+			return nil, errors.New("its nodes have no further ports")
+		}
+		return world, nil
+	},
+}
+
+func cmpOr(err error, next func() error) error {
+	if err != nil {
+		return err
+	}
+	return next()
+}
+
+// A trio is three nodes, with a client at each.
+type trio struct {
+	*nodetest.Cluster
+	*testing.T
+	target  harness.Target
+	clients map[cluster.Node]*client
+}
+
+// withTrio runs the test in each world, on nodes that are ready.
+func withTrio(t *testing.T, options Options, test func(trio)) {
+	t.Parallel()
+	for name, world := range worlds {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			world, err := world(t)
+			if err != nil {
+				t.Skipf("world %s: %v", name, err)
+			}
+			c := trio{T: t, target: Target(options), clients: map[cluster.Node]*client{}}
+			c.Cluster = nodetest.StartIn(t, world, c.target, 3, cluster.CutFault, cluster.KillFault, cluster.PauseFault)
+			for _, node := range c.Nodes() {
+				opened, err := c.target.Open(t.Context(), c, node)
+				if err != nil {
+					t.Fatal(err)
+				}
+				c.clients[node] = opened.(*client)
+				t.Cleanup(func() { opened.Close() })
+			}
+			test(c)
+		})
+	}
+}
+
+// leader waits until there is one that fits.
+func (c trio) leader(fits func(cluster.Node) bool) (leader cluster.Node) {
+	c.Helper()
+	c.Eventually(patience, func(ctx context.Context) (err error) {
+		leader, err = c.target.Leader(ctx, c)
+		if err == nil && !fits(leader) {
+			err = errors.New(leader + " leads")
+		}
+		return err
+	})
+	return leader
+}
+
+func (c trio) readyAgain() {
+	c.Helper()
+	c.Eventually(patience, func(ctx context.Context) error { return c.target.Ready(ctx, c) })
+}
+
+func (c trio) must(err error) {
+	c.Helper()
+	if err != nil {
+		c.Fatal(err)
+	}
+}
+
+// soon is a client call's context.
+func (c trio) soon() context.Context {
+	ctx, cancel := context.WithTimeout(c.Context(), 500*time.Millisecond)
+	c.Cleanup(cancel)
+	return ctx
+}
+
+func TestEveryNodeServes(t *testing.T) {
+	withTrio(t, Options{}, func(c trio) {
+		ctx := c.Context()
+		for i, node := range c.Nodes() {
+			client, key := c.clients[node], "key-"+node
+			_, found, err := client.Read(ctx, key)
+			c.equal(node, "read of nothing", found, false, err, nil)
+			swapped, err := client.CompareAndSet(ctx, key, 1, 2)
+			c.equal(node, "swap of nothing", swapped, false, err, &workloads.Mismatch{})
+			c.must(client.Write(ctx, key, 1))
+			swapped, err = client.CompareAndSet(ctx, key, 1, 2)
+			c.equal(node, "swap", swapped, true, err, nil)
+			swapped, err = client.CompareAndSet(ctx, key, 1, 3)
+			c.equal(node, "swap of an old value", swapped, false, err, &workloads.Mismatch{Value: 2, Found: true})
+			value, _, err := client.Read(ctx, key)
+			c.equal(node, "read", value, int64(2), err, nil)
+
+			c.must(client.Add(ctx, int64(i)))
+			c.must(client.Increment(ctx, 10))
+			sum, err := client.Value(ctx)
+			c.equal(node, "counter", sum, int64(10*(i+1)), err, nil)
+
+			queue, lock := "queue-"+node, "lock-"+node
+			c.must(client.Enqueue(ctx, queue, 7))
+			c.must(client.Enqueue(ctx, queue, 8))
+			for _, want := range []int64{7, 8, 0} {
+				element, found, err := client.Dequeue(ctx, queue)
+				c.equal(node, "dequeue", element, want, err, nil)
+				c.equal(node, "dequeue", found, want != 0, nil, nil)
+			}
+
+			_, acquired, err := client.Acquire(ctx, lock)
+			c.equal(node, "acquire", acquired, true, err, nil)
+			_, acquired, err = c.clients["n1"].Acquire(ctx, lock)
+			c.equal(node, "acquire what is held", acquired, false, err, nil)
+			released, err := client.Release(ctx, lock)
+			c.equal(node, "release", released, true, err, nil)
+			released, err = client.Release(ctx, lock)
+			c.equal(node, "release again", released, false, err, nil)
+		}
+		for _, node := range c.Nodes() {
+			elements, err := c.clients[node].Elements(ctx)
+			slices.Sort(elements)
+			c.equal(node, "elements", elements, []int64{0, 1, 2}, err, nil)
+		}
+	})
+}
+
+func (c trio) equal(node cluster.Node, what string, got, want any, gotErr, wantErr error) {
+	c.Helper()
+	if diff := cmp.Diff(want, got) + cmp.Diff(wantErr, gotErr); diff != "" {
+		c.Errorf("%s: %s: %s", node, what, diff)
+	}
+}
+
+func TestLockExpires(t *testing.T) {
+	withTrio(t, Options{Lease: 50 * time.Millisecond}, func(c trio) {
+		_, acquired, err := c.clients["n1"].Acquire(c.Context(), "lock")
+		c.equal("n1", "acquire", acquired, true, err, nil)
+		c.Eventually(patience, func(ctx context.Context) error {
+			_, acquired, err := c.clients["n2"].Acquire(ctx, "lock")
+			if err == nil && !acquired {
+				err = errors.New("still held")
+			}
+			return err
+		})
+		released, err := c.clients["n1"].Release(c.Context(), "lock")
+		c.equal("n1", "release of what another may hold", released, false, err, nil)
+	})
+}
+
+// A node comes back as what it was last, also if it was the primary.
+func TestNewPrimaryAfterKill(t *testing.T) {
+	withTrio(t, Options{AppendFsync: "everysec"}, func(c trio) {
+		c.must(c.clients["n1"].Write(c.Context(), "x", 1))
+		c.readyAgain()
+		start := time.Now()
+		c.must(c.Kill(c.Context(), "n1"))
+		if err := c.clients["n1"].Write(c.soon(), "x", 2); !harness.IsDefinite(err) {
+			c.Errorf("a write to a dead node: %v, which should be definite", err)
+		}
+		second := c.leader(func(node cluster.Node) bool { return node != "n1" })
+		for _, node := range []cluster.Node{"n2", "n3"} {
+			client := c.clients[node]
+			c.Eventually(patience, func(ctx context.Context) error { return client.Write(ctx, "y", 3) })
+		}
+		c.Logf("failover took %v", time.Since(start))
+
+		c.must(c.Start(c.Context(), "n1"))
+		start = time.Now()
+		c.readyAgain()
+		c.Logf("n1 is back in %v", time.Since(start))
+		c.must(c.Kill(c.Context(), "n1"))
+		c.must(c.Start(c.Context(), "n1"))
+		c.Eventually(patience, func(ctx context.Context) error {
+			info, err := c.replication(ctx, "n1")
+			if err == nil && info.isPrimary {
+				c.Error("a replica that was restarted is the primary that it was first")
+			}
+			return err
+		})
+		c.readyAgain()
+		if leader := c.leader(func(cluster.Node) bool { return true }); leader != second {
+			c.Errorf("%s leads, want %s", leader, second)
+		}
+		for _, node := range c.Nodes() {
+			value, _, err := c.clients[node].Read(c.Context(), "x")
+			c.equal(node, "what was replicated", value, int64(1), err, nil)
+		}
+	})
+}
+
+func (c trio) replication(ctx context.Context, node cluster.Node) (replication, error) {
+	server := goredis.NewClient(connection(c.PortAddress(node, serverPort)))
+	defer server.Close()
+	return ask(ctx, server, tunedTimes.silence)
+}
+
+// The planted proof that the target fails as it claims: a primary that is cut off
+// goes on acknowledging, two compare-and-sets swap from one value, its reads are
+// stale, a lock is held twice, and when the network is whole again what it
+// acknowledged is gone.
+func TestPartitionLosesAcknowledgedWrites(t *testing.T) {
+	withTrio(t, Options{}, func(c trio) {
+		there, here := c.clients["n1"], c.clients["n2"]
+		c.must(there.Write(c.Context(), "x", 1))
+		c.readyAgain()
+		c.Isolate("n1")
+		for i := range int64(10) {
+			c.must(there.Add(c.soon(), i))
+		}
+		c.leader(func(node cluster.Node) bool { return node != "n1" })
+		swapped, err := there.CompareAndSet(c.soon(), "x", 1, 2)
+		c.equal("n1", "swap on the minority's side", swapped, true, err, nil)
+		c.Eventually(patience, func(ctx context.Context) (err error) {
+			swapped, err = here.CompareAndSet(ctx, "x", 1, 3)
+			return err
+		})
+		if !swapped {
+			c.Error("no swap on the majority's side")
+		}
+		value, _, err := there.Read(c.soon(), "x")
+		c.equal("n1", "stale read", value, int64(2), err, nil)
+		for _, client := range []*client{there, here} {
+			_, acquired, err := client.Acquire(c.soon(), "lock")
+			c.equal(client.node, "acquire", acquired, true, err, nil)
+		}
+
+		c.Heal()
+		c.readyAgain()
+		for _, node := range c.Nodes() {
+			value, _, err := c.clients[node].Read(c.Context(), "x")
+			c.equal(node, "x", value, int64(3), err, nil)
+			elements, err := c.clients[node].Elements(c.Context())
+			c.equal(node, "elements", len(elements), 0, err, nil)
+		}
+	})
+}
+
+// A client is not a way around a partition, and what it is refused for that
+// reason it has not sent.
+func TestClientOfACutOffReplicaIsRefused(t *testing.T) {
+	withTrio(t, Options{}, func(c trio) {
+		c.must(c.clients["n3"].Write(c.Context(), "x", 1))
+		c.Isolate("n3")
+		c.Eventually(patience, func(ctx context.Context) error {
+			err := c.clients["n3"].Write(ctx, "x", 2)
+			if err == nil {
+				return errors.New("it still gets around")
+			}
+			if !harness.IsDefinite(err) || !strings.Contains(err.Error(), "n3 does not hear from its primary") {
+				c.Errorf("refused with %v", err)
+			}
+			return nil
+		})
+	})
+}
+
+func TestOutcomes(t *testing.T) {
+	withTrio(t, Options{MinReplicas: 2, Wait: 2, ReplicaReads: true}, func(c trio) {
+		primary := c.clients["n1"]
+		c.must(primary.Write(c.Context(), "x", 1))
+		c.Eventually(patience, func(ctx context.Context) error { // from its own copy
+			_, found, err := c.clients["n3"].Read(ctx, "x")
+			if err == nil && !found {
+				err = errors.New("not there yet")
+			}
+			return err
+		})
+
+		direct := goredis.NewClient(connection(c.PortAddress("n3", serverPort)))
+		defer direct.Close()
+		_, err := outcome(direct.Do(c.soon(), "EVAL", compareAndSet, 1, "x", 1, 2).Result())
+		c.definite("a script that writes to a replica", err, true)
+
+		// n3 is connected but says nothing, so there are two replicas still, of
+		// which one acknowledges.
+		c.must(c.Pause(c.Context(), "n3"))
+		c.definite("a write that one replica acknowledges", primary.Write(c.soon(), "x", 2), false)
+		_, _, err = c.clients["n3"].Read(c.soon(), "x")
+		c.definite("a read from a node that is paused", err, false)
+		c.definite("a write through a node that is paused", c.clients["n3"].Write(c.soon(), "x", 3), true)
+		c.Eventually(patience, func(ctx context.Context) error {
+			err := primary.Write(ctx, "x", 4)
+			if err == nil || !strings.Contains(err.Error(), "NOREPLICAS") {
+				return errors.Join(errors.New("written in spite of min-replicas-to-write"), err)
+			}
+			c.definite("a write with too few replicas", err, true)
+			return nil
+		})
+		_, err = primary.CompareAndSet(c.soon(), "x", 1, 2)
+		c.definite("a script with too few replicas", err, true)
+		c.must(c.Resume(c.Context(), "n3"))
+		c.Eventually(patience, func(ctx context.Context) error { return primary.Write(ctx, "x", 5) })
+
+		// The server answers questions and holds writes back.
+		server := goredis.NewClient(connection(c.PortAddress("n1", serverPort)))
+		defer server.Close()
+		c.must(server.Do(c.Context(), "CLIENT", "PAUSE", "1000", "WRITE").Err())
+		c.definite("a write that is not answered in time", primary.Write(c.soon(), "x", 6), false)
+	})
+}
+
+func (c trio) definite(what string, err error, want bool) {
+	c.Helper()
+	if err == nil || harness.IsDefinite(err) != want {
+		c.Errorf("%s: %v, definite: %t, want %t", what, err, harness.IsDefinite(err), want)
+	}
+}
+
+func TestOutcome(t *testing.T) {
+	refuse := func(text string) error { return goredis.NewCmdResult(nil, serverError(text)).Err() }
+	for _, test := range []struct {
+		name     string
+		err      error
+		definite bool
+	}{
+		{"read only", refuse("READONLY You can't write against a read only replica."), true},
+		{"too few replicas", refuse("NOREPLICAS Not enough good replicas to write."), true},
+		{"loading", refuse("LOADING Redis is loading the dataset in memory"), true},
+		{"no primary", refuse("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."), true},
+		{"any other refusal", refuse("ERR user_script:3: something went wrong halfway"), false},
+		{"not at the beginning", refuse("ERR it said READONLY "), false},
+		{"not connected", &net.OpError{Op: "dial", Err: errors.New("connection refused")}, true},
+		{"reset", &net.OpError{Op: "read", Err: errors.New("connection reset by peer")}, false},
+		{"not written whole", &net.OpError{Op: "write", Err: errors.New("broken pipe")}, false},
+		{"end", io.EOF, false},
+		{"no time left", context.DeadlineExceeded, false},
+	} {
+		if _, err := outcome("reply", test.err); err == nil || harness.IsDefinite(err) != test.definite {
+			t.Errorf("%s: %v is definite: %t, want %t", test.name, err, harness.IsDefinite(err), test.definite)
+		}
+	}
+	if reply, err := outcome(nil, goredis.Nil); reply != nil || err != nil {
+		t.Errorf("nothing there: %v, %v", reply, err)
+	}
+}
+
+// A serverError is an error reply.
+type serverError string
+
+func (e serverError) Error() string { return string(e) }
+func (serverError) RedisError()     {}
