@@ -11,6 +11,7 @@ import (
 	"github.com/rashomon-io/rashomon/harness/cluster/docker"
 	"github.com/rashomon-io/rashomon/harness/cluster/process"
 	"github.com/rashomon-io/rashomon/targets/async"
+	"github.com/rashomon-io/rashomon/targets/etcd"
 	"github.com/rashomon-io/rashomon/targets/lww"
 	"github.com/rashomon-io/rashomon/targets/raft"
 	"github.com/rashomon-io/rashomon/targets/redis"
@@ -54,6 +55,14 @@ var All = []System{
 		target: func(text string) (harness.Target, error) {
 			options, err := redis.ParseOptions(text)
 			return redis.Target(options), err
+		},
+	},
+	{
+		Name: "etcd", About: "key-value store on Raft, by its official client",
+		Options: etcd.Choices, Needs: "the image quay.io/coreos/etcd:v3.5.21 (rashomon images), or etcd in PATH",
+		target: func(text string) (harness.Target, error) {
+			options, err := etcd.ParseOptions(text)
+			return etcd.Target(options), err
 		},
 	},
 }
