@@ -15,6 +15,7 @@ import (
 	"github.com/rashomon-io/rashomon/targets/lww"
 	"github.com/rashomon-io/rashomon/targets/raft"
 	"github.com/rashomon-io/rashomon/targets/redis"
+	"github.com/rashomon-io/rashomon/targets/zookeeper"
 )
 
 // A System is a built-in target, before its options are chosen.
@@ -63,6 +64,14 @@ var All = []System{
 		target: func(text string) (harness.Target, error) {
 			options, err := etcd.ParseOptions(text)
 			return etcd.Target(options), err
+		},
+	},
+	{
+		Name: "zookeeper", About: "Apache ZooKeeper",
+		Options: zookeeper.Choices, Needs: "the image zookeeper:3.8 (rashomon images), or java and Debian's libzookeeper-java",
+		target: func(text string) (harness.Target, error) {
+			options, err := zookeeper.ParseOptions(text)
+			return zookeeper.Target(options), err
 		},
 	},
 }

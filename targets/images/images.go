@@ -80,6 +80,15 @@ func List() []Definition {
 				"ENV PATH=/usr/lib/jvm/default-java/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 			},
 		},
+		{
+			// The command is the caller's: Debian has no program that starts it.
+			Image:    "zookeeper:3.8",
+			Packages: []string{"libzookeeper-java", "liblog4j1.2-java", "openjdk-17-jre-headless", "default-jre-headless"},
+			instructions: []string{
+				"ENV PATH=/usr/lib/jvm/default-java/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+				"EXPOSE 2181", "EXPOSE 2888", "EXPOSE 3888",
+			},
+		},
 	}
 }
 

@@ -60,7 +60,7 @@ func StartIn(t *testing.T, world cluster.World, target harness.Target, nodes int
 			t.Fatal(err)
 		}
 	}
-	c.Eventually(10*time.Second, func(ctx context.Context) error { return target.Ready(ctx, c) })
+	c.Eventually(60*time.Second, func(ctx context.Context) error { return target.Ready(ctx, c) })
 	return c
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -20,7 +21,7 @@ import (
 
 // InWorlds runs a test of a real system in containers and among processes, and
 // skips it, with the reason, where the image cannot be had or a program is not in
-// PATH.
+// PATH, or a file not where its absolute path says.
 func InWorlds(t *testing.T, image string, programs []string, test func(*testing.T, cluster.World)) {
 	t.Helper()
 	t.Run("docker", func(t *testing.T) {
@@ -37,7 +38,11 @@ func InWorlds(t *testing.T, image string, programs []string, test func(*testing.
 	t.Run("process", func(t *testing.T) {
 		t.Parallel()
 		for _, program := range programs {
-			if _, err := exec.LookPath(program); err != nil {
+			_, err := exec.LookPath(program)
+			if filepath.IsAbs(program) {
+				_, err = os.Stat(program) // a library
+			}
+			if err != nil {
 				t.Skipf("world process: %v", err)
 			}
 		}

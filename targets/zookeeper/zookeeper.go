@@ -1,0 +1,379 @@
+// Package zookeeper is the target zookeeper: Apache ZooKeeper, the coordination
+// service on Zab, with the Go client that most use.
+//
+// # A node
+//
+// Each node is one server of a static ensemble, with its data on disk. Clients,
+// followers and elections use a port each.
+//
+// # A client
+//
+// A client is pinned to its node's server and asks no other. Servers forward
+// writes to the leader, so it takes no detour around a partition.
+//
+// # Reads
+//
+// Writes are linearizable. A read is answered by the client's server from its own
+// state, however old: ZooKeeper's guarantees name sequential consistency, and
+// that "sync" makes a server catch up with the leader first ("Consistency
+// Guarantees", https://zookeeper.apache.org/doc/current/zookeeperInternals.html).
+// A sync is not put to the vote. It relies on the leader to know that it still
+// leads, for which the quorum must have been heard from within syncLimit ticks;
+// ZooKeeper's documentation says that sync and read are not linearizable for
+// this reason, and ZOOKEEPER-2136 discusses it. The target claims them to be,
+// so that a trial which finds the window says so.
+//
+// # Locks
+//
+// The recipe of the documentation: an ephemeral node with a sequence number; who
+// has the lowest holds the lock. When the holder is cut off, its session ends, the
+// node goes, and somebody else gets the lock while the holder still thinks that it
+// has it. The fencing token is the sequence number.
+package zookeeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+
+	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/harness"
+	"github.com/rashomon-io/rashomon/harness/cluster"
+	"github.com/rashomon-io/rashomon/harness/history"
+	"github.com/rashomon-io/rashomon/targets/images"
+)
+
+const (
+	image = "zookeeper:3.8"
+	// Where followers hear the leader, and where elections are held. Servers know
+	// each other by these addresses. Clients use the main port.
+	peerPort     = "peer"
+	electionPort = "election"
+	// statusBudget is for one server's answer about itself.
+	statusBudget = 300 * time.Millisecond
+)
+
+// Options are what a user can choose. The zero Options read after a sync.
+type Options struct {
+	// PlainReads leaves out the sync.
+	PlainReads bool
+	// DefaultTimes are those of ZooKeeper's sample configuration: ticks of 2 s.
+	// Otherwise they are 200 ms.
+	DefaultTimes bool
+	// Session is after what time without its client a session, and a lock with it,
+	// is gone; 0 for DefaultSession. Servers limit it to 2 to 20 ticks.
+	Session time.Duration
+}
+
+// DefaultSession is a session's time-out.
+const DefaultSession = 2 * time.Second
+
+const (
+	minSession = 100 * time.Millisecond
+	maxSession = time.Minute
+)
+
+// Choices are examples of what ParseOptions reads, for lists.
+var Choices = []string{"reads=plain", "timeouts=default", "session=2s"}
+
+// ParseOptions reads "key=value,key=value", such as "reads=plain"; empty means the
+// defaults.
+//
+//	reads=sync|plain
+//	timeouts=tuned|default
+//	session=DURATION          100ms to 1m, in whole milliseconds
+func ParseOptions(text string) (Options, error) {
+	var options Options
+	if text == "" {
+		return options, nil
+	}
+	for part := range strings.SplitSeq(text, ",") {
+		key, value, _ := strings.Cut(part, "=")
+		var err error
+		switch key {
+		case "reads":
+			options.PlainReads, err = second(value, "sync", "plain")
+		case "timeouts":
+			options.DefaultTimes, err = second(value, "tuned", "default")
+		case "session":
+			options.Session, err = time.ParseDuration(value)
+			if err != nil || options.Session < minSession || options.Session > maxSession || options.Session%time.Millisecond != 0 {
+				err = fmt.Errorf("want %v to %v, in whole milliseconds", minSession, maxSession)
+			}
+			if options.Session == DefaultSession {
+				options.Session = 0
+			}
+		default:
+			return Options{}, fmt.Errorf("zookeeper: unknown option %q (there are, for example, %s)", part, strings.Join(Choices, ", "))
+		}
+		if err != nil {
+			return Options{}, fmt.Errorf("zookeeper: %s=%q is not possible: %w", key, value, err)
+		}
+	}
+	return options, nil
+}
+
+// second reports whether value is the second of two.
+func second(value, first, second string) (bool, error) {
+	if value != first && value != second {
+		return false, fmt.Errorf("want %s or %s", first, second)
+	}
+	return value == second, nil
+}
+
+// String is what ParseOptions reads, without the defaults.
+func (o Options) String() string {
+	var parts []string
+	if o.PlainReads {
+		parts = append(parts, "reads=plain")
+	}
+	if o.DefaultTimes {
+		parts = append(parts, "timeouts=default")
+	}
+	if o.Session != 0 {
+		parts = append(parts, fmt.Sprintf("session=%v", o.Session))
+	}
+	return strings.Join(parts, ",")
+}
+
+// Target returns the target. Its World is nil.
+func Target(options Options) harness.Target {
+	// A lock that ends with its holder's session may always have two holders.
+	expect := []string{string(checker.HeldTwice)}
+	if options.PlainReads {
+		expect = append(expect, string(checker.StaleRead))
+	}
+	return harness.Target{
+		Name:    "zookeeper",
+		Options: options.String(),
+		Claim:   history.Claim{CAP: "CP", Expect: expect},
+		Ports:   []string{peerPort, electionPort},
+		Program: options.program,
+		Ready:   ready,
+		Open:    options.open,
+		Leader:  leader,
+	}
+}
+
+// configuration is a server's zoo.cfg. In its own entry a server must find where
+// to listen, in the others' where to reach them.
+func (o Options) configuration(place cluster.Place, data string) (text string, id int) {
+	host, port, _ := net.SplitHostPort(place.Listen)
+	tick := 200 * time.Millisecond
+	if o.DefaultTimes {
+		tick = 2 * time.Second
+	}
+	lines := []string{
+		"tickTime=" + strconv.FormatInt(tick.Milliseconds(), 10),
+		"initLimit=10", "syncLimit=5", // ticks; those of the sample configuration
+		"dataDir=" + data,
+		"clientPortAddress=" + host, "clientPort=" + port,
+		"maxClientCnxns=0", "admin.enableServer=false", "4lw.commands.whitelist=srvr",
+		"standaloneEnabled=false", "preAllocSize=1024",
+	}
+	for i, node := range slices.Sorted(maps.Keys(place.Public)) {
+		peer, election := place.Public[node][peerPort], place.Public[node][electionPort]
+		if node == place.Node {
+			id = i + 1
+			peer, election = place.Ports[peerPort].Listen, place.Ports[electionPort].Listen
+		}
+		_, port, _ := net.SplitHostPort(election)
+		lines = append(lines, fmt.Sprintf("server.%d=%s:%s", i+1, peer, port))
+	}
+	return strings.Join(lines, "\n") + "\n", id
+}
+
+// start writes a server's configuration and becomes it: in the official image, in
+// Debian's layout, or in one that CLASSPATH names. Its arguments are the data
+// directory, zoo.cfg, the server's number and options of the Java runtime.
+const start = `
+mkdir -p "$1" && printf %s "$2" >"$1/zoo.cfg" && printf %s "$3" >"$1/myid" && printf '
+log4j.rootLogger=WARN, out
+log4j.appender.out=org.apache.log4j.ConsoleAppender
+log4j.appender.out.layout=org.apache.log4j.PatternLayout
+log4j.appender.out.layout.ConversionPattern=%%d %%p %%c{1}: %%m%%n
+' >"$1/log4j.properties" || exit 1
+jars=$CLASSPATH
+for jar in /apache-zookeeper-*/lib/*.jar; do [ -e "$jar" ] && jars=$jars:$jar; done
+if [ -z "$jars" ]; then
+	for name in zookeeper zookeeper-jute log4j-1.2 slf4j-api slf4j-log4j12 commons-cli commons-io metrics-core snappy-java \
+		netty-buffer netty-codec netty-common netty-handler netty-resolver netty-transport netty-transport-native-epoll netty-transport-native-unix-common; do
+		jars=$jars:/usr/share/java/$name.jar
+	done
+fi
+exec java -cp "$jars" -Dlog4j.configuration="file:$1/log4j.properties" $4 org.apache.zookeeper.server.quorum.QuorumPeerMain "$1/zoo.cfg"
+`
+
+// runtime is for small servers that elect soon: as they come, they wait up to a
+// minute between two rounds of an election, and 5 s for a connection.
+const (
+	runtime = "-Xmx96m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Djava.net.preferIPv4Stack=true " +
+		"-Dzookeeper.learner.closeSocketAsync=true -Dzookeeper.leader.closeSocketAsync=true"
+	tunedRuntime = runtime + " -Dzookeeper.cnxTimeout=500 -Dzookeeper.fastleader.minNotificationInterval=100 -Dzookeeper.fastleader.maxNotificationInterval=400"
+)
+
+func (o Options) program(place cluster.Place) cluster.Program {
+	data := filepath.Join(place.Data, "zookeeper")
+	configuration, id := o.configuration(place, data)
+	java := tunedRuntime
+	if o.DefaultTimes {
+		java = runtime
+	}
+	return cluster.Program{
+		Image:      image,
+		Equivalent: images.Equivalent(image),
+		Path:       "sh",
+		Args:       []string{"-c", start, "zookeeper", data, configuration, strconv.Itoa(id), java},
+	}
+}
+
+// Parents of the workloads' nodes.
+const (
+	registers = "/register"
+	elements  = "/set"
+	counter   = "/counter"
+	queues    = "/queue"
+	locks     = "/lock"
+	ids       = "/id"
+)
+
+// ready is Target.Ready: one server leads, all others follow, and all have the
+// nodes that workloads need.
+func ready(ctx context.Context, c cluster.Cluster) error {
+	statuses := ask(ctx, c)
+	leaders := 0
+	for _, node := range c.Nodes() {
+		switch s := statuses[node]; {
+		case s.err != nil:
+			return fmt.Errorf("ask %s who leads: %w", node, s.err)
+		case s.mode == "leader":
+			leaders++
+		case s.mode != "follower":
+			return fmt.Errorf("%s says that it is %q, neither leader nor follower", node, s.mode)
+		}
+	}
+	if leaders != 1 {
+		return fmt.Errorf("%d servers lead", leaders)
+	}
+	for i, node := range c.Nodes() {
+		if err := prepare(ctx, c.Address(node), i == 0); err != nil {
+			return fmt.Errorf("prepare %s: %w", node, err)
+		}
+	}
+	return nil
+}
+
+func prepare(ctx context.Context, address string, create bool) (err error) {
+	s, err := dial(ctx, address, DefaultSession)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	for _, parent := range []string{registers, elements, counter, queues, locks, ids} {
+		err := s.do(ctx, func(conn *zk.Conn) error {
+			if !create {
+				_, err := conn.Sync(parent)
+				return err
+			}
+			_, err := conn.Create(parent, []byte("0"), 0, open)
+			return err
+		})
+		if err != nil && !errors.Is(err, zk.ErrNodeExists) {
+			return err
+		}
+	}
+	return nil
+}
+
+// leader is Target.Leader. A leader that is cut off may believe in itself for
+// another while, so the highest epoch decides.
+func leader(ctx context.Context, c cluster.Cluster) (cluster.Node, error) {
+	var best cluster.Node
+	statuses := ask(ctx, c)
+	for node, s := range statuses {
+		if s.err == nil && s.mode == "leader" && (best == "" || s.epoch > statuses[best].epoch) {
+			best = node
+		}
+	}
+	if best == "" {
+		return "", errors.New("no server says that it leads")
+	}
+	return best, nil
+}
+
+// A status is what a server says of itself.
+type status struct {
+	mode  string // "leader", "follower", or nothing
+	epoch int64  // of the last transaction that it knows
+	err   error
+}
+
+// ask asks all servers at once for their status.
+func ask(ctx context.Context, c cluster.Cluster) map[cluster.Node]status {
+	ctx, cancel := context.WithTimeout(ctx, statusBudget)
+	defer cancel()
+	type answer struct {
+		node cluster.Node
+		status
+	}
+	answers := make(chan answer)
+	for _, node := range c.Nodes() {
+		go func() {
+			s, err := statusOf(ctx, c.Address(node))
+			s.err = err
+			answers <- answer{node, s}
+		}()
+	}
+	statuses := map[cluster.Node]status{}
+	for range c.Nodes() {
+		a := <-answers
+		statuses[a.node] = a.status
+	}
+	return statuses
+}
+
+// statusOf sends the four letters "srvr". The library's parser of the answer does
+// not know how Debian writes versions.
+func statusOf(ctx context.Context, address string) (status, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return status{}, err
+	}
+	defer conn.Close()
+	deadline, _ := ctx.Deadline()
+	if err := conn.SetDeadline(deadline); err != nil {
+		return status{}, err
+	}
+	if _, err := conn.Write([]byte("srvr")); err != nil {
+		return status{}, err
+	}
+	text, err := io.ReadAll(io.LimitReader(conn, 16<<10))
+	if err != nil {
+		return status{}, err
+	}
+	var s status
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		switch name {
+		case "Mode":
+			s.mode = value
+		case "Zxid":
+			number, err := strconv.ParseInt(value, 0, 64)
+			if err != nil {
+				return status{}, err
+			}
+			s.epoch = number >> 32
+		}
+	}
+	return s, nil
+}
