@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,6 +26,10 @@ func TestMain(m *testing.M) {
 		case "test-node":
 			serve(os.Args[2], os.Args[3], os.Args[4])
 			return
+		case "test-asker":
+			reply, err := request(os.Args[2], "ping", 10*time.Second)
+			fmt.Println(reply, err)
+			return
 		case "test-harness":
 			runHarness(os.Args[2], os.Args[3])
 			return
@@ -33,19 +38,27 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// serve is a node: it answers lines.
+// serve is a node: it answers lines, at several addresses.
 func serve(name, listen, peers string) {
-	listener, err := net.Listen("tcp4", listen)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	fmt.Println(name, "serves")
 	addresses := map[string]string{}
 	for peer := range strings.FieldsSeq(peers) {
 		to, address, _ := strings.Cut(peer, "=")
 		addresses[to] = address
 	}
+	var listeners sync.WaitGroup
+	for at := range strings.FieldsSeq(listen) {
+		listener, err := net.Listen("tcp4", at)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		listeners.Go(func() { serveAt(listener, name, addresses) })
+	}
+	fmt.Println(name, "serves")
+	listeners.Wait()
+}
+
+func serveAt(listener net.Listener, name string, addresses map[string]string) {
 	for {
 		conn, err := listener.Accept()
 		if err != nil {
@@ -70,6 +83,12 @@ func answer(name string, peers map[string]string, words []string) string {
 			return "error: " + err.Error()
 		}
 		return reply
+	case "have-asked": // by a child
+		reply, err := exec.Command("/proc/self/exe", "test-asker", peers[words[1]]).Output()
+		if err != nil {
+			return "error: " + err.Error()
+		}
+		return strings.TrimSpace(string(reply))
 	case "put": // a value, in the data directory
 		file, err := os.Create("value")
 		if err == nil {

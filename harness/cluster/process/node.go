@@ -35,7 +35,7 @@ type node struct {
 	program  func(cluster.Place) cluster.Program
 	logs     string
 	guardian *guardian
-	port     io.Closer
+	ports    []io.Closer // reservations
 
 	// acting is held throughout start, kill, pause, resume and close.
 	acting sync.Mutex
@@ -62,6 +62,24 @@ type life struct {
 
 	gone chan struct{} // closed when it has been reaped
 	end  string        // how it ended, valid when gone
+}
+
+// reserve returns the address of a port that is the node's until it is closed.
+func (n *node) reserve() (string, error) {
+	address, held, err := reservePort()
+	if err != nil {
+		return "", err
+	}
+	n.ports = append(n.ports, held)
+	return address, nil
+}
+
+func (n *node) release() error {
+	var errs []error
+	for _, held := range n.ports {
+		errs = append(errs, held.Close())
+	}
+	return errors.Join(errs...)
 }
 
 func (n *node) currentState() cluster.State {
@@ -333,7 +351,7 @@ func (n *node) close(ctx context.Context) error {
 	n.acting.Lock()
 	defer n.acting.Unlock()
 	n.closed = true
-	err := errors.Join(n.end(ctx), n.port.Close())
+	err := errors.Join(n.end(ctx), n.release())
 	if err != nil {
 		return fmt.Errorf("%s: %w", n.place.Node, err)
 	}

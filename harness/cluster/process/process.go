@@ -119,6 +119,9 @@ func validate(spec cluster.Spec) error {
 			return fmt.Errorf("two nodes are named %q", name)
 		}
 	}
+	if len(spec.Ports) > cluster.MaxPorts {
+		return fmt.Errorf("%d further ports (want at most %d)", len(spec.Ports), cluster.MaxPorts)
+	}
 	if spec.Program == nil {
 		return errors.New("no program to run")
 	}
@@ -164,7 +167,7 @@ func (l *loopback) build(ctx context.Context, spec cluster.Spec) error {
 	for _, name := range l.names {
 		n := &node{program: spec.Program, logs: filepath.Join(logs, name), guardian: l.guardian, state: cluster.Down}
 		n.place = cluster.Place{Node: name, Data: filepath.Join(data, name), Peers: map[cluster.Node]string{}}
-		if n.place.Listen, n.port, err = reservePort(); err != nil {
+		if n.place.Listen, err = n.reserve(); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		l.nodes[name] = n
@@ -181,14 +184,14 @@ func (l *loopback) build(ctx context.Context, spec cluster.Spec) error {
 			return err
 		}
 		there, back := l.links[cluster.Link{From: from, To: to}], l.links[cluster.Link{From: to, To: from}]
-		p, err := newProxy(l.nodes[to].place.Listen, there, back)
+		p, err := newProxy(l.nodes[to].place.Listen, between(there, back))
 		if err != nil {
 			return fmt.Errorf("link %s>%s: %w", from, to, err)
 		}
 		l.proxies = append(l.proxies, p)
 		l.nodes[from].place.Peers[to] = p.address()
 	}
-	return nil
+	return l.openPorts(spec.Ports)
 }
 
 // pairs yields every ordered pair of different nodes.
@@ -267,9 +270,7 @@ func (l *loopback) SetLinks(_ context.Context, links []cluster.Link, condition c
 		l.links[which].set(condition)
 	}
 	for _, p := range l.proxies {
-		if p.isReset() {
-			p.reset()
-		}
+		p.reset((*connection).isReset)
 	}
 	return nil
 }

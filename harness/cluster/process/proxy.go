@@ -24,11 +24,11 @@ const (
 	acceptPause = 10 * time.Millisecond
 )
 
-// A proxy carries the connections from one node to another.
+// A proxy carries connections to one port of a node.
 type proxy struct {
 	listener    *net.TCPListener
 	destination string
-	there, back *link
+	route       route
 
 	ctx    context.Context // ends with the proxy
 	cancel context.CancelFunc
@@ -38,12 +38,21 @@ type proxy struct {
 	open map[*connection]struct{}
 }
 
-func newProxy(destination string, there, back *link) (*proxy, error) {
+// A route returns the links that a connection crosses, there and back. False
+// means that nobody can tell, and that the connection must not be.
+type route func(source *net.TCPConn) (there, back *link, ok bool)
+
+// between is the route of a proxy that only one node knows of.
+func between(there, back *link) route {
+	return func(*net.TCPConn) (*link, *link, bool) { return there, back, true }
+}
+
+func newProxy(destination string, route route) (*proxy, error) {
 	listener, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		return nil, err
 	}
-	p := &proxy{listener: listener, destination: destination, there: there, back: back, open: map[*connection]struct{}{}}
+	p := &proxy{listener: listener, destination: destination, route: route, open: map[*connection]struct{}{}}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.group.Go(p.accept)
 	return p, nil
@@ -55,7 +64,7 @@ func (p *proxy) address() string { return p.listener.Addr().String() }
 func (p *proxy) stop() {
 	p.cancel()
 	p.listener.Close()
-	p.reset()
+	p.reset(every)
 }
 
 func (p *proxy) wait() { p.group.Wait() }
@@ -85,28 +94,38 @@ func (p *proxy) accept() {
 	}
 }
 
-// reset resets all connections. One that is not among them yet sees the reason
-// by itself, provided that the reason was there first.
-func (p *proxy) reset() {
+// reset resets those connections that which picks. One that is not among them yet
+// sees the reason by itself, provided that the reason was there first.
+func (p *proxy) reset(which func(*connection) bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c := range p.open {
-		c.shut(true)
+		if which(c) {
+			c.shut(true)
+		}
 	}
 }
 
+func every(*connection) bool { return true }
+
 // isReset reports whether either direction is cut by reset.
-func (p *proxy) isReset() bool {
-	return p.there.current.Load().Cut == cluster.Reset || p.back.current.Load().Cut == cluster.Reset
+func (c *connection) isReset() bool {
+	return c.there.link.current.Load().Cut == cluster.Reset || c.back.link.current.Load().Cut == cluster.Reset
 }
 
 // carry takes a connection from its acceptance to its end.
 func (p *proxy) carry(source *net.TCPConn) {
+	there, back, ok := p.route(source)
+	if !ok {
+		source.SetLinger(0)
+		source.Close()
+		return
+	}
 	ctx, cancel := context.WithCancel(p.ctx)
 	c := &connection{
 		ctx: ctx, cancel: cancel, sockets: []*net.TCPConn{source},
-		there: direction{p.there, newQueue()},
-		back:  direction{p.back, newQueue()},
+		there: direction{there, newQueue()},
+		back:  direction{back, newQueue()},
 	}
 	defer c.shut(true)
 	p.mu.Lock()
@@ -142,7 +161,7 @@ func (p *proxy) carry(source *net.TCPConn) {
 // is cut by reset or the connection is over before.
 func (p *proxy) dial(c *connection, over <-chan struct{}) (*net.TCPConn, bool) {
 	for {
-		there, back := p.there.current.Load(), p.back.current.Load()
+		there, back := c.there.link.current.Load(), c.back.link.current.Load()
 		if there.Cut == cluster.Reset || back.Cut == cluster.Reset {
 			return nil, false
 		}

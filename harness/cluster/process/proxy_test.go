@@ -27,29 +27,29 @@ var silent, broken, whole = cluster.Condition{Cut: cluster.Silent}, cluster.Cond
 // A fixture is a proxy and what it leads to.
 type fixture struct {
 	*proxy
-	server *net.TCPListener
+	there, back *link
+	server      *net.TCPListener
 }
 
 func newFixture(t testing.TB) fixture {
 	t.Helper()
 	server, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	must(t, err)
-	p, err := newProxy(server.Addr().String(), newLink(), newLink())
+	there, back := newLink(), newLink()
+	p, err := newProxy(server.Addr().String(), between(there, back))
 	must(t, err)
 	t.Cleanup(func() {
 		p.stop()
 		p.wait()
 		server.Close()
 	})
-	return fixture{p, server}
+	return fixture{p, there, back, server}
 }
 
 // set does what SetLinks does.
 func (f fixture) set(l *link, c cluster.Condition) {
 	l.set(c)
-	if f.isReset() {
-		f.reset()
-	}
+	f.reset((*connection).isReset)
 }
 
 func (f fixture) dial(t testing.TB) *net.TCPConn {
