@@ -46,37 +46,66 @@
 // as long as it stays closed and not linearizable. Only if nothing is found does
 // the whole key go to Porcupine.
 //
+// # Cases
+//
+// An observer is an acknowledged read or compare-and-set, or a failed
+// compare-and-set that recorded what it saw. Its sources are the writes and
+// compare-and-sets of the value that it saw, without those that failed and
+// those invoked after it completed. Where there are several, nobody knows which
+// of them it saw; and nobody knows when an operation of unknown outcome was
+// over. A case settles both, for each of them. In a case, an operation is over
+// when it was acknowledged, when an observer that saw it completed, or, its
+// outcome being unknown, at any moment from its invocation on or never,
+// whichever is earliest. It is shown when it was acknowledged, or when an
+// observer that saw it completed.
+//
+// Stale reads and lost commits are counted with bounds: certain are those of
+// every case, possible those of some. With values that are written once they
+// differ only by reads of values whose writes have an unknown outcome. A
+// linearizable history has none that is certain. Both bounds are exact; see
+// staleness.go. An operation that nobody saw and nobody acknowledged was
+// promised to nobody, so it makes no read stale. A compare-and-set of a value to
+// itself changes nothing, and is a read where it was acknowledged.
+//
 // # Stale reads
 //
-// Let r be a read that returned v: an acknowledged read, or a failed
-// compare-and-set that recorded what it saw. Then r is stale if there is an
-// acknowledged write or compare-and-set w with w.Complete < r.Invoke, and every
-// write of v that was invoked before r completed, of which there must be one,
-// was acknowledged and completed before w.Invoke. If r returned nothing, any
-// such w suffices. That is: r cannot be ordered together with the acknowledged
-// writes alone. Each read is judged by itself.
+// A read is an observer that wrote nothing. In a case, it is stale if a write or
+// compare-and-set w of another value was shown before the read was invoked,
+// and what it saw was over before w was invoked; if it saw nothing, any w shown
+// before suffices. A read without a source is a phantom read, and not stale.
+// Each read is judged by itself.
+//
+// A certainly stale read has an age: from the moment when the first such w was
+// shown to the read's invocation, in the case where that is least. Its versions
+// are the operations that took effect in every case before the read was
+// invoked, and were invoked after what it saw was over; at least one.
 //
 // Several reads may be at odds although none is stale by itself: one saw the
 // newer of two concurrent writes, a later one the older. If the writes and
 // compare-and-sets of a witness can be ordered without its reads, then one of
 // the reads was stale, whichever the order was; the violation is a stale read,
-// and if none of them is stale by itself it counts as one.
+// and if none of them is stale by itself it counts as one. Of those that share
+// a read, one is counted.
 //
 // # Lost commits
 //
-// An acknowledged write or compare-and-set w is lost if what was seen of its key
-// later was older, in one of two ways. Call a value older than w if every write
-// of it that the observer can have seen was acknowledged, and completed before
-// w.Invoke; nothing is older than every w.
+// An acknowledged write or compare-and-set w is lost, in a case, if what was
+// seen of its key later was older, in one of two ways. To see older than w is to
+// see nothing, or another value, which was over before w was invoked.
 //
 //   - At the end: at least one read of the key was invoked in the final phase,
-//     all of those were invoked after w.Complete, and each returned a value
-//     older than w.
+//     all of those were invoked after w.Complete, and each saw older than w.
 //   - By a swap: an acknowledged compare-and-set that was invoked after
-//     w.Complete succeeded on a value older than w.
+//     w.Complete succeeded on older than w.
 //
-// These are the certain losses; a history without a final phase knows only the
-// second. A value that was duly overwritten is not lost.
+// A history without a final phase knows only the second. A value that was duly
+// overwritten is not lost.
+//
+// # Resurrected values
+//
+// A value is resurrected if it was seen, or written, then another, then the
+// first again, and that cannot be told as one stale read, lost commit or double
+// swap: the writes and compare-and-sets alone are at odds already.
 //
 // # Sets
 //
@@ -138,6 +167,7 @@ func Check(ctx context.Context, run *history.Run, model Model, options Options) 
 		model.judge(bounded, run, options, &result)
 	}
 	result.Violations = foremost(result.Violations)
+	result.Lost = foremostLosses(result.Lost)
 	result.Vacuous = vacuous(run, result.Statistics)
 	result.AsClaimed = conformance(run.Manifest.Claim, &result)
 	result.Took = time.Since(began)

@@ -55,11 +55,15 @@ func judgeRegisters(ctx context.Context, run *history.Run, options Options, resu
 
 	result.Keys = len(registers)
 	first := never
+	var ages []time.Duration
+	var versions []int
 	for i, j := range judgements {
 		r := registers[i]
 		result.decided(Porcupine, "the only engine so far", r.key)
-		result.StaleReads += j.stale
-		result.LostCommits += j.lost
+		result.StaleReads.add(j.counts.stale)
+		result.LostCommits.add(j.counts.lost)
+		result.Lost = append(result.Lost, j.counts.losses...)
+		ages, versions = append(ages, j.counts.ages...), append(versions, j.counts.versions...)
 		switch {
 		case len(j.found) > 0:
 			result.KeysInvalid++
@@ -74,6 +78,7 @@ func judgeRegisters(ctx context.Context, run *history.Run, options Options, resu
 			}
 		}
 	}
+	result.Staleness = staleness(ages, versions)
 	switch {
 	case result.KeysInvalid > 0:
 		result.Verdict, result.Reason, result.FirstViolation = Invalid, "", first
@@ -85,10 +90,10 @@ func judgeRegisters(ctx context.Context, run *history.Run, options Options, resu
 // A judgement is what was found about one key: contradictions that Porcupine
 // has confirmed, or, if none, an error where it could not tell.
 type judgement struct {
-	found       []contradiction
-	first       time.Duration // when the earliest contradiction was complete
-	stale, lost int
-	err         error
+	found  []contradiction
+	first  time.Duration // when the earliest contradiction was complete
+	counts registerCounts
+	err    error
 }
 
 // A value is what a register holds. The zero value is nothing.

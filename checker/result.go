@@ -95,8 +95,13 @@ type Result struct {
 	KeysInvalid int `json:"keys_invalid"`
 	KeysUnknown int `json:"keys_unknown"`
 	// StaleReads and LostCommits are counted as the package comment defines.
-	StaleReads  int `json:"stale_reads"`
-	LostCommits int `json:"lost_commits"`
+	StaleReads  Bounds `json:"stale_reads"`
+	LostCommits Bounds `json:"lost_commits"`
+	// Staleness is of registers; nil if no read was certainly stale.
+	Staleness *Staleness `json:"staleness,omitempty"`
+	// Lost names at most 100 of the lost commits, ordered by time; where there
+	// are more, the certain ones first.
+	Lost []Loss `json:"lost,omitempty"`
 	// FirstViolation is when the earliest operation that contradicts others
 	// completed; 0 if none does.
 	FirstViolation time.Duration `json:"first_violation_ns,omitempty"`

@@ -288,6 +288,7 @@ func (s *growingSet) count(result *Result) (delays []time.Duration) {
 		case lost:
 			set.Lost++
 			name(&set.LostElements, e)
+			result.Lost = append(result.Lost, Loss{s.key, e.number, e.add.Process, e.add.Node, e.known.Complete, true})
 		case stale:
 			set.Stale++
 			name(&set.StaleElements, e)
@@ -299,10 +300,10 @@ func (s *growingSet) count(result *Result) (delays []time.Duration) {
 			name(&set.UnexpectedElements, e)
 		}
 	}
-	result.LostCommits += set.Lost
+	result.LostCommits.add(Bounds{set.Lost, set.Lost})
 	for _, r := range s.reads {
 		if slices.ContainsFunc(r.missed, func(e *element) bool { return e.fate == stale }) {
-			result.StaleReads++
+			result.StaleReads.add(Bounds{1, 1})
 		}
 	}
 	return delays

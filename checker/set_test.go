@@ -130,8 +130,8 @@ func TestCheckSet(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			result := Check(t.Context(), parse(t, test.history), Set, Options{})
-			if result.Verdict != test.verdict || result.StaleReads != test.stale || result.LostCommits != test.set.Lost {
-				t.Errorf("%s: %s, %d stale, %d lost", result.Verdict, result.Reason, result.StaleReads, result.LostCommits)
+			if result.Verdict != test.verdict || result.StaleReads != (Bounds{test.stale, test.stale}) || result.LostCommits != (Bounds{test.set.Lost, test.set.Lost}) {
+				t.Errorf("%s: %s, %s stale, %s lost", result.Verdict, result.Reason, result.StaleReads, result.LostCommits)
 			}
 			if diff := cmp.Diff(&test.set, result.Set); diff != "" {
 				t.Error(diff)

@@ -122,7 +122,7 @@ func in[K comparable](groups map[K]*group, key K) *group {
 }
 
 // percentile is by nearest rank, of what is sorted; 0 of nothing.
-func percentile(sorted []time.Duration, percent int) time.Duration {
+func percentile[T time.Duration | int](sorted []T, percent int) T {
 	if len(sorted) == 0 {
 		return 0
 	}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/rashomon-io/rashomon/harness/history"
 )
 
 // perKey bounds the violations shown of one key, beyond the first of each
@@ -18,18 +20,13 @@ const minimiseEffort = 200_000
 // Porcupine on the whole.
 func (r *register) judge(ctx context.Context, memory *memory) judgement {
 	lost := r.lost()
-	j := judgement{lost: len(lost), first: never}
-	for _, o := range r.outdated() {
-		if !o.observer.writes {
-			j.stale++
-		}
-	}
+	j := judgement{counts: measureRegister(operationsOf(r.steps), r.final), first: never}
 	suspects := r.contradictions(lost)
 	for _, c := range suspects {
 		j.first = min(j.first, c.at())
 	}
 	if j.found = r.convict(ctx, memory, suspects, lost); len(j.found) > 0 {
-		j.stale += r.staleTogether(j.found)
+		j.countAtOdds()
 		return j
 	}
 	explained, err := linearizable[value](ctx, memory, r.steps)
@@ -40,24 +37,26 @@ func (r *register) judge(ctx context.Context, memory *memory) judgement {
 		c := r.tell(ctx, memory, r.minimise(ctx, memory, r.steps), Disorder, lost)
 		j.found, j.first = []contradiction{c}, c.at()
 	}
-	j.stale += r.staleTogether(j.found)
+	j.countAtOdds()
 	return j
 }
 
-// staleTogether counts the contradictions between reads of which none is stale
-// by itself: one of them was.
-func (r *register) staleTogether(found []contradiction) int {
-	outdated := map[*step]bool{}
-	for _, o := range r.outdated() {
-		outdated[o.observer] = true
-	}
-	count := 0
-	for _, c := range found {
-		if c.reads && !slices.ContainsFunc(c.witness, func(s *step) bool { return outdated[s] }) {
-			count++
+// countAtOdds counts the contradictions of which only the reads are at odds.
+func (j *judgement) countAtOdds() {
+	for _, c := range j.found {
+		if c.reads {
+			reads := slices.DeleteFunc(slices.Clone(c.witness), func(s *step) bool { return s.writes })
+			j.counts.atOdds(operationsOf(reads))
 		}
 	}
-	return count
+}
+
+func operationsOf(steps []*step) []*history.Operation {
+	all := make([]*history.Operation, len(steps))
+	for i, s := range steps {
+		all[i] = s.operation
+	}
+	return all
 }
 
 // convict puts suspects before Porcupine and returns those that are confirmed,

@@ -69,7 +69,7 @@ func Summary(run *history.Run, result checker.Result) string {
 		}
 	}
 	s := result.Statistics
-	fmt.Fprintf(&b, "\n%d operations: %d ok, %d failed, %d unknown; %d stale reads, %d lost commits; faults:", s.Operations, s.OK, s.Failed, s.Unknown, result.StaleReads, result.LostCommits)
+	fmt.Fprintf(&b, "\n%d operations: %d ok, %d failed, %d unknown; %s stale reads, %s lost commits; faults:", s.Operations, s.OK, s.Failed, s.Unknown, result.StaleReads, result.LostCommits)
 	for _, family := range slices.Sorted(maps.Keys(s.Faults)) {
 		fmt.Fprintf(&b, " %s %d", family, s.Faults[family])
 	}

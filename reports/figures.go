@@ -21,6 +21,12 @@ var figures = []figure{
 	{"verdict", func(e Entry) string { return verdict(e.Result) }},
 	{"stale reads", func(e Entry) string { return atLeast(e.Result, e.Result.StaleReads) }},
 	{"lost commits", func(e Entry) string { return atLeast(e.Result, e.Result.LostCommits) }},
+	{"stale by p50/p99/max", staleness(func(s *checker.Staleness) []string {
+		return []string{duration(s.AgeP50), duration(s.AgeP99), duration(s.AgeMax)}
+	})},
+	{"… in versions", staleness(func(s *checker.Staleness) []string {
+		return []string{count(s.VersionsP50), count(s.VersionsP99), count(s.VersionsMax)}
+	})},
 	{"first violation at", func(e Entry) string {
 		if e.Result.FirstViolation == 0 {
 			return unmeasured
@@ -59,6 +65,15 @@ var setFigures = []figure{
 	{"set: ok / lost / stale", set(func(s *checker.SetResult) []int { return []int{s.OK, s.Lost, s.Stale} })},
 	{"set: recovered / never read", set(func(s *checker.SetResult) []int { return []int{s.Recovered, s.NeverRead} })},
 	{"set: unexpected", set(func(s *checker.SetResult) []int { return []int{s.Unexpected} })},
+}
+
+func staleness(pick func(*checker.Staleness) []string) func(Entry) string {
+	return func(e Entry) string {
+		if e.Result.Staleness == nil {
+			return unmeasured
+		}
+		return strings.Join(pick(e.Result.Staleness), " / ")
+	}
 }
 
 func set(pick func(*checker.SetResult) []int) func(Entry) string {
@@ -147,12 +162,16 @@ func verdictLine(e Entry) string {
 	return line
 }
 
-// atLeast marks a count as a lower bound where keys were left undecided.
-func atLeast(result checker.Result, n int) string {
-	if result.Verdict == checker.Unknown || result.KeysUnknown > 0 {
-		return "≥ " + count(n)
+// atLeast marks a count as a lower bound where keys were left undecided. Else it
+// shows both bounds where they differ: "7–9".
+func atLeast(result checker.Result, n checker.Bounds) string {
+	switch {
+	case result.Verdict == checker.Unknown || result.KeysUnknown > 0:
+		return "≥ " + count(n.Certain)
+	case n.Certain < n.Possible:
+		return count(n.Certain) + "–" + count(n.Possible)
 	}
-	return count(n)
+	return count(n.Certain)
 }
 
 // tally is "kill 3, partition 4", ordered by name.

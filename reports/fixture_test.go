@@ -42,7 +42,12 @@ func staleRaft() Entry {
 	}
 	result := checker.Result{
 		Version: 1, Verdict: checker.Invalid, AsClaimed: checker.AsClaimed, Model: "register", Decisions: []checker.Decision{{Engine: "porcupine", Why: "a fixture", Keys: []string{"k1"}}},
-		Took: 1200 * ms, Keys: 3, KeysInvalid: 1, StaleReads: 12, LostCommits: 1, FirstViolation: 3420 * ms,
+		Took: 1200 * ms, Keys: 3, KeysInvalid: 1, StaleReads: checker.Bounds{Certain: 12, Possible: 14}, LostCommits: checker.Bounds{Certain: 1, Possible: 1}, FirstViolation: 3420 * ms,
+		Staleness: &checker.Staleness{
+			Reads: 12, AgeP50: 212 * ms, AgeP99: 1900 * ms, AgeMax: 1900 * ms, Ages: []int{0, 0, 1, 0, 0, 0, 0, 1, 6, 2, 1, 1},
+			VersionsP50: 3, VersionsP99: 71, VersionsMax: 71, Versions: []int{4, 5, 1, 0, 1, 0, 1},
+		},
+		Lost: []checker.Loss{{Key: "k1", Value: 1200, Process: 9, Node: "n5", At: 9310 * ms, Certain: true}},
 		Violations: []checker.Violation{{
 			Anomaly: checker.StaleRead, Key: "k1",
 			Sentence: "p0 read k1 = 1007 from n1 at 3.415 s, 0.212 s after n3 had acknowledged the swap of k1 from 1007 to 1008 to p7; partition (n1 n2 | n3 n4 n5) in force since 3.000 s",
@@ -120,14 +125,15 @@ func load(run *history.Run, result *checker.Result, length time.Duration, operat
 func others() []Entry {
 	sound := staleRaft()
 	sound.Run.Manifest.Options, sound.Run.Manifest.Claim.Expect, sound.Run.Dir = "", nil, "runs/raft-register-20250102T030505"
-	sound.Result.Verdict, sound.Result.Violations, sound.Result.StaleReads, sound.Result.LostCommits = checker.Valid, nil, 0, 0
-	sound.Result.KeysInvalid, sound.Result.FirstViolation = 0, 0
+	sound.Result.Verdict, sound.Result.Violations, sound.Result.StaleReads, sound.Result.LostCommits = checker.Valid, nil, checker.Bounds{}, checker.Bounds{}
+	sound.Result.KeysInvalid, sound.Result.FirstViolation, sound.Result.Staleness, sound.Result.Lost = 0, 0, nil, nil
 
 	vacuous := staleRaft()
 	vacuous.Run.Manifest.Target, vacuous.Run.Manifest.Options = "lww", ""
 	vacuous.Run.Manifest.Claim = history.Claim{CAP: "AP", Expect: []string{"stale read", "lost commit"}}
 	vacuous.Result.Verdict, vacuous.Result.AsClaimed, vacuous.Result.Vacuous = checker.Valid, checker.Undecided, "None of 0 operations succeeded."
-	vacuous.Result.Violations, vacuous.Result.StaleReads, vacuous.Result.LostCommits, vacuous.Result.FirstViolation = nil, 0, 0, 0
+	vacuous.Result.Violations, vacuous.Result.StaleReads, vacuous.Result.LostCommits = nil, checker.Bounds{}, checker.Bounds{}
+	vacuous.Result.FirstViolation, vacuous.Result.Staleness, vacuous.Result.Lost = 0, nil, nil
 	vacuous.Result.Statistics = checker.Statistics{Recovery: -1}
 
 	undecided := staleRaft()

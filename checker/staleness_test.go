@@ -1,0 +1,286 @@
+package checker
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+// enumerate counts by the definitions of the package comment, and by nothing
+// else: it goes through every case.
+func enumerate(operations []history.Operation, final time.Duration) (counts registerCounts, ages []time.Duration, versions []int) {
+	type fact struct { // of an operation, over all cases
+		cases, held int
+		age         time.Duration
+		versions    int
+	}
+	stale, lost := map[*history.Operation]*fact{}, map[*history.Operation]*fact{}
+	var updates, observers, reads []*history.Operation
+	value := map[*history.Operation]string{} // that an observer saw
+	sources := map[*history.Operation][]*history.Operation{}
+	writes := func(o *history.Operation) bool {
+		return o.Outcome != history.Fail && (o.Kind == history.Write || o.Kind == history.CompareAndSet && o.Input[0] != o.Input[1])
+	}
+	wrote := func(o *history.Operation) string { return fmt.Sprint(o.Input[len(o.Input)-1:]) }
+	for i := range operations {
+		o := &operations[i]
+		if writes(o) {
+			updates = append(updates, o)
+		}
+		if o.Outcome == history.OK && o.Kind != history.Write || o.Kind == history.CompareAndSet && o.Outcome == history.Fail && len(o.Output) > 0 {
+			saw := o.Output
+			if o.Kind == history.CompareAndSet && o.Outcome == history.OK {
+				saw = o.Input[:1]
+			}
+			value[o] = fmt.Sprint(saw)
+			observers = append(observers, o)
+			if !writes(o) {
+				reads = append(reads, o)
+				stale[o] = &fact{age: never, versions: len(operations)}
+			}
+		}
+	}
+	none := fmt.Sprint(history.Value(nil))
+	for _, o := range observers {
+		for _, u := range updates {
+			if wrote(u) == value[o] && u.Invoke <= o.Complete {
+				sources[o] = append(sources[o], u)
+			}
+		}
+	}
+	for _, w := range updates {
+		if w.Outcome == history.OK {
+			lost[w] = &fact{}
+		}
+	}
+
+	saw := map[*history.Operation]*history.Operation{}
+	chosen := map[*history.Operation]time.Duration{} // when an unknown was over, unless it was seen before
+	judge := func() {
+		shown, over := map[*history.Operation]time.Duration{}, map[*history.Operation]time.Duration{}
+		for _, u := range updates {
+			shown[u], over[u] = u.Complete, u.Complete
+			if u.Outcome == history.Info {
+				shown[u], over[u] = never, chosen[u]
+			}
+			for o, source := range saw {
+				if source == u {
+					shown[u], over[u] = min(shown[u], o.Complete), min(over[u], o.Complete)
+				}
+			}
+		}
+		older := func(o, w *history.Operation) bool { // o saw something else that was over before w
+			if value[o] == none {
+				return true
+			}
+			return saw[o] != nil && value[o] != wrote(w) && over[saw[o]] < w.Invoke
+		}
+		for _, r := range reads {
+			f := stale[r]
+			f.cases++
+			since, superseded := never, 0
+			for _, w := range updates {
+				if shown[w] < r.Invoke && older(r, w) {
+					since = min(since, shown[w])
+					superseded++
+				}
+			}
+			if since != never {
+				f.held++
+				f.age, f.versions = min(f.age, r.Invoke-since), min(f.versions, superseded)
+			}
+		}
+		for w, f := range lost {
+			f.cases++
+			atEnd, old, swapped := 0, 0, false
+			for _, o := range observers {
+				switch {
+				case writes(o):
+					swapped = swapped || o.Invoke > w.Complete && older(o, w)
+				case o.Invoke >= final:
+					atEnd++
+					if o.Invoke > w.Complete && older(o, w) {
+						old++
+					}
+				}
+			}
+			if swapped || atEnd > 0 && old == atEnd {
+				f.held++
+			}
+		}
+	}
+	var moments []time.Duration
+	for _, o := range operations {
+		moments = append(moments, o.Invoke, o.Complete)
+	}
+	moments = append(moments, never)
+	slices.Sort(moments)
+	moments = slices.Compact(moments)
+	var unknowns func(int)
+	unknowns = func(i int) {
+		if i == len(updates) {
+			judge()
+			return
+		}
+		if updates[i].Outcome != history.Info {
+			unknowns(i + 1)
+			return
+		}
+		for _, t := range moments {
+			if t >= updates[i].Invoke {
+				chosen[updates[i]] = t
+				unknowns(i + 1)
+			}
+		}
+	}
+	var see func(int)
+	see = func(i int) {
+		if i == len(observers) {
+			unknowns(0)
+			return
+		}
+		delete(saw, observers[i])
+		if len(sources[observers[i]]) == 0 {
+			see(i + 1)
+		}
+		for _, u := range sources[observers[i]] {
+			saw[observers[i]] = u
+			see(i + 1)
+		}
+	}
+	see(0)
+
+	bound := func(b *Bounds, f *fact) {
+		if f.held == f.cases {
+			b.Certain++
+		}
+		if f.held > 0 {
+			b.Possible++
+		}
+	}
+	for _, r := range reads {
+		f := stale[r]
+		bound(&counts.stale, f)
+		if f.held == f.cases {
+			ages, versions = append(ages, f.age), append(versions, f.versions)
+		}
+	}
+	for _, w := range updates {
+		f := lost[w]
+		if f == nil {
+			continue
+		}
+		bound(&counts.lost, f)
+		if f.held > 0 {
+			counts.losses = append(counts.losses, Loss{w.Key, w.Input[len(w.Input)-1], w.Process, w.Node, w.Complete, f.held == f.cases})
+		}
+	}
+	return counts, ages, versions
+}
+
+// anything is a history of which most make no sense.
+func anything(r *rand.Rand, unique bool) []history.Operation {
+	operations := make([]history.Operation, 1+r.IntN(7))
+	unknown, span := 0, 4+r.IntN(10)
+	for i := range operations {
+		call := r.IntN(span)
+		o := history.Operation{Process: i, Node: "n1", Key: "x", Invoke: time.Duration(call), Complete: time.Duration(call + r.IntN(3)), Outcome: history.OK}
+		fresh := int64(i + 1)
+		some := int64(1 + r.IntN(len(operations)))
+		if !unique {
+			fresh, some = int64(1+r.IntN(2)), int64(1+r.IntN(2))
+		}
+		if r.IntN(5) == 0 && unknown < 2 {
+			unknown++
+			o.Outcome = history.Info
+		}
+		switch r.IntN(5) {
+		case 0, 1:
+			o.Kind, o.Input = history.Write, history.Value{fresh}
+		case 2:
+			o.Kind, o.Input = history.CompareAndSet, history.Value{some, fresh}
+			if o.Outcome == history.OK && r.IntN(3) == 0 {
+				o.Outcome, o.Output = history.Fail, history.Value{some}
+				o.Input[0] = 99
+			}
+		default:
+			o.Kind = history.Read
+			if r.IntN(6) > 0 {
+				o.Output = history.Value{some}
+			}
+		}
+		if o.Outcome == history.Info {
+			o.Output = nil
+		}
+		operations[i] = o
+	}
+	slices.SortStableFunc(operations, func(a, b history.Operation) int { return int(a.Invoke - b.Invoke) })
+	return operations
+}
+
+// The bounds are those of all cases, and exact ones.
+func TestMeasureRegister(t *testing.T) {
+	for _, unique := range []bool{true, false} {
+		t.Run(fmt.Sprintf("unique=%v", unique), func(t *testing.T) {
+			t.Parallel()
+			stale, lost, apart, linear := Bounds{}, Bounds{}, 0, 0
+			for seed := range uint64(3 * histories(t)) {
+				r := rand.New(rand.NewPCG(seed, 11))
+				operations := anything(r, unique)
+				final := never
+				if seed%2 == 0 {
+					final = operations[r.IntN(len(operations))].Invoke
+				}
+				got := measure(operations, final)
+				want, ages, versions := enumerate(operations, final)
+				if got.stale != want.stale || got.lost != want.lost {
+					t.Fatalf("seed %d: stale %s, lost %s; want %s and %s of\n%s", seed, got.stale, got.lost, want.stale, want.lost, list(operations))
+				}
+				byProcess := func(a, b Loss) int { return a.Process - b.Process }
+				slices.SortFunc(got.losses, byProcess)
+				slices.SortFunc(want.losses, byProcess)
+				if diff := cmp.Diff(want.losses, got.losses); diff != "" {
+					t.Fatalf("seed %d: %s\n%s", seed, diff, list(operations))
+				}
+				if !slices.Equal(got.ages, ages) {
+					t.Fatalf("seed %d: stale since %v, want %v\n%s", seed, got.ages, ages, list(operations))
+				}
+				for i, n := range got.versions {
+					if n > versions[i] || n < versions[i] && unique {
+						t.Fatalf("seed %d: stale by %d versions, but %d in some case\n%s", seed, n, versions[i], list(operations))
+					}
+				}
+				if plainPorcupine(operations) {
+					linear++
+					if got.stale.Certain > 0 || got.lost.Certain > 0 {
+						t.Fatalf("seed %d: stale %s and lost %s, of a linearizable history\n%s", seed, got.stale, got.lost, list(operations))
+					}
+				}
+				stale.add(got.stale)
+				lost.add(got.lost)
+				if got.stale.Certain != got.stale.Possible || got.lost.Certain != got.lost.Possible {
+					apart++
+				}
+			}
+			t.Logf("stale %s, lost %s; the bounds are apart in %d histories; %d are linearizable", stale, lost, apart, linear)
+			if stale.Certain == 0 || lost.Certain == 0 || apart == 0 || linear == 0 {
+				t.Error("the histories are all alike")
+			}
+		})
+	}
+}
+
+// measure is measureRegister, of operations rather than pointers.
+func measure(operations []history.Operation, final time.Duration) registerCounts {
+	all := make([]*history.Operation, len(operations))
+	for i := range operations {
+		all[i] = &operations[i]
+	}
+	return measureRegister(all, final)
+}
