@@ -28,11 +28,8 @@ const maxTold = 4
 
 func (s story) violation(run *history.Run) Violation {
 	anomaly := s.anomaly
-	switch {
-	case s.reads:
+	if s.reads {
 		anomaly = StaleRead
-	case anomaly == cameBack:
-		anomaly = Disorder
 	}
 	return Violation{Anomaly: anomaly, Key: s.key, Witness: s.witness, Sentence: s.sentence(run)}
 }
@@ -52,11 +49,12 @@ func (c contradiction) story(key string) story {
 	return s
 }
 
-// sentence tells the story, and which faults were in force then.
+// sentence tells the story, and what the nemesis was doing then to the nodes of
+// whom it tells.
 func (s story) sentence(run *history.Run) string {
 	var text string
 	o := s.told[0]
-	when := o.Invoke
+	when, nodes := o.Invoke, s.nodes()
 	switch s.anomaly {
 	case StaleRead:
 		newer := s.told[1]
@@ -64,12 +62,13 @@ func (s story) sentence(run *history.Run) string {
 	case LostCommit:
 		newer := s.told[1]
 		when = newer.Complete
+		slices.Reverse(nodes)
 		text = fmt.Sprintf("%s at %s, yet %s at %s: a commit is lost", s.had(newer), seconds(newer.Complete), s.did(o), seconds(o.Invoke))
 	case PhantomRead:
 		text = fmt.Sprintf("%s at %s, %s", s.did(o), seconds(o.Complete), s.nowhere(run, o, s.told[1]))
 	case DoubleSwap:
 		text = fmt.Sprintf("%s and %s: both replaced the one %d", s.dated(o), s.dated(s.told[1]), o.Input[0])
-	case cameBack:
+	case Resurrected:
 		text = fmt.Sprintf("%s, after %s", s.dated(o), s.dated(s.told[1]))
 		if early := s.told[2]; early != nil {
 			text += fmt.Sprintf(", and before that %s", s.dated(early))
@@ -88,7 +87,18 @@ func (s story) sentence(run *history.Run) string {
 			text += ": whatever the order, a read was stale"
 		}
 	}
-	return text + faults(run, when) + "."
+	return text + faults(run, when, nodes...) + "."
+}
+
+// nodes names those of the operations told, once each and in their order.
+func (s story) nodes() []string {
+	var all []string
+	for _, o := range s.told {
+		if o != nil && o.Node != "" && !slices.Contains(all, o.Node) {
+			all = append(all, o.Node)
+		}
+	}
+	return all
 }
 
 // name is the key's, for people.
@@ -212,52 +222,6 @@ func place(preposition string, o *history.Operation) string {
 		return ""
 	}
 	return preposition + o.Node
-}
-
-// faults says which were in force at a time; nothing if the run has no events.
-func faults(run *history.Run, at time.Duration) string {
-	if len(run.Events) == 0 {
-		return ""
-	}
-	inForce := map[int]string{}
-	for _, e := range run.Events {
-		switch {
-		case e.Time > at:
-		case e.Type == history.Inject:
-			text := describeFault(run, e)
-			if e.Detail != "" {
-				text += ", " + e.Detail + ","
-			}
-			inForce[e.Fault] = fmt.Sprintf("%s in force since %s", text, seconds(e.Time))
-		case e.Type == history.Heal:
-			delete(inForce, e.Fault)
-		}
-	}
-	if len(inForce) == 0 {
-		return "; no fault was in force"
-	}
-	var all []string
-	for _, e := range run.Events { // in their order
-		if text, ok := inForce[e.Fault]; ok && e.Type == history.Inject && e.Time <= at {
-			all = append(all, text)
-			delete(inForce, e.Fault)
-		}
-	}
-	return "; " + strings.Join(all, ", ")
-}
-
-// describeFault names a fault and its victims: "partition (n1 | n2 n3)".
-func describeFault(run *history.Run, e history.Event) string {
-	switch {
-	case len(e.Nodes) == 0 && e.Shape == "":
-		return e.Family
-	case len(e.Nodes) == 0:
-		return fmt.Sprintf("%s (%s)", e.Family, e.Shape)
-	case len(e.Links) == 0:
-		return fmt.Sprintf("%s of %s", e.Family, strings.Join(e.Nodes, " "))
-	}
-	others := slices.DeleteFunc(slices.Clone(run.Manifest.Nodes), func(n string) bool { return slices.Contains(e.Nodes, n) })
-	return fmt.Sprintf("%s (%s | %s)", e.Family, strings.Join(e.Nodes, " "), strings.Join(others, " "))
 }
 
 // gap is the time between two operations.

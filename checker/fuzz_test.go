@@ -195,7 +195,7 @@ func TestRegisterAgreesWithPorcupine(t *testing.T) {
 				}
 				// What the direct analysis finds, and how much of it stands.
 				r := splitRegisters(run)[0]
-				suspects := r.contradictions(r.lost())
+				suspects := r.contradictions(measure(operations, r.final).certainlyLost)
 				if want == Invalid && len(suspects) > 0 {
 					direct++
 				}

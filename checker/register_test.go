@@ -23,7 +23,8 @@ func TestCheckRegister(t *testing.T) {
 		says    string   // its sentence
 		stale   int
 		lost    int
-		staler  int // so many more reads may be stale
+		// So many more may be.
+		staleMore, lostMore int
 	}{
 		{name: "nothing happened", verdict: Valid},
 		{
@@ -51,7 +52,7 @@ func TestCheckRegister(t *testing.T) {
 			          partition n3 from 2 to 9`,
 			verdict: Invalid, anomaly: StaleRead, stale: 1,
 			witness: []string{"write 1", "write 2", "read -> 1"},
-			says:    "p3 read x = 1 from n3 at 5.000 s, 2.000 s after n1 had acknowledged x = 2 to p1; partition (n3 | n1 n2) in force since 2.000 s.",
+			says:    "p3 read x = 1 from n3 at 5.000 s, 2.000 s after n1 had acknowledged x = 2 to p1; n3 had been cut off from n1 n2 since 2.000 s.",
 		},
 		{
 			name: "stale nothing",
@@ -119,7 +120,7 @@ func TestCheckRegister(t *testing.T) {
 			          final at 20`,
 			verdict: Invalid, anomaly: LostCommit, stale: 2, lost: 1,
 			witness: []string{"write 1", "write 2", "read -> 1"},
-			says:    "n1 had acknowledged x = 2 to p1 at 3.000 s, yet p1 read x = 1 from n1 at 21.000 s: a commit is lost; partition (n1 | n2 n3) in force since 1.000 s.",
+			says:    "n1 had acknowledged x = 2 to p1 at 3.000 s, yet p1 read x = 1 from n1 at 21.000 s: a commit is lost; n1 had been cut off from n2 n3 since 1.000 s.",
 		},
 		{
 			name: "one of the final reads shows the newer value",
@@ -210,6 +211,38 @@ func TestCheckRegister(t *testing.T) {
 			says:    "p3 read x = 1 from n3 at 6.000 s, after p3 read x = 2 from n3 at 4.000 s, and before that p3 read x = 1 from n3 at 2.000 s: an overwritten value came back.",
 		},
 		{
+			name: "an overwritten value came back, and a write of its chain is unknown",
+			history: `p1 n1 write x 1 [0,20] ok
+			          p2 n2 cas x 1 2 [1,2] ok
+			          p3 n3 write x 9 [4,5] ok
+			          p4 n1 cas x 2 3 [3,6] info
+			          p2 n2 cas x 3 4 [9,10] ok
+			          partition n3 from 4 to 6`,
+			verdict: Invalid, anomaly: Resurrected, lostMore: 1,
+			witness: []string{"write 1", "cas 1 2", "cas 2 3", "write 9", "cas 3 4"},
+			says:    "p2 swapped x from 3 to 4 on n2 at 10.000 s, after p3 wrote x = 9 on n3 at 5.000 s, and before that p2 swapped x from 1 to 2 on n2 at 2.000 s: an overwritten value came back; n3 had been cut off from n1 n2 from 4.000 s to 6.000 s.",
+		},
+		{
+			name: "a commit is lost to a value that was seen before its write was acknowledged",
+			history: `p1 n1 write x 1 [0,20] ok
+			          p2 n2 read x -> 1 [1,2] ok
+			          p3 n3 write x 2 [3,4] ok
+			          p2 n2 cas x 1 5 [6,7] ok`,
+			verdict: Invalid, anomaly: LostCommit, lost: 1,
+			witness: []string{"write 1", "read -> 1", "write 2", "cas 1 5"},
+			says:    "n3 had acknowledged x = 2 to p3 at 4.000 s, yet p2 swapped x from 1 to 5 on n2 at 6.000 s: a commit is lost.",
+		},
+		{
+			name: "a stale read of a value that was seen before its write was acknowledged",
+			history: `p1 n1 write x 1 [0,1] info
+			          p2 n2 read x -> 1 [1,2] ok
+			          p3 n3 write x 2 [3,4] ok
+			          p2 n2 read x -> 1 [6,7] ok`,
+			verdict: Invalid, anomaly: StaleRead, stale: 1,
+			witness: []string{"write 1", "read -> 1", "write 2", "read -> 1"},
+			says:    "p2 read x = 1 from n2 at 6.000 s, 2.000 s after n3 had acknowledged x = 2 to p3.",
+		},
+		{
 			name: "nothing came back",
 			history: `p1 n1 write x 1 [0,1] info
 			          p3 n3 read x -> 1 [2,3] ok
@@ -243,7 +276,7 @@ func TestCheckRegister(t *testing.T) {
 			          p1 n1 write x 2 [2,3] ok
 			          p1 n1 write x 1 [4,5] ok
 			          p2 n2 read x -> 1 [6,7] ok`,
-			verdict: Valid, staler: 1,
+			verdict: Valid, staleMore: 1,
 		},
 		{
 			name: "values written twice, still stale",
@@ -268,7 +301,7 @@ func TestCheckRegister(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			run := parse(t, test.history)
 			result := Check(t.Context(), run, Register, Options{})
-			if result.Verdict != test.verdict || result.StaleReads != (Bounds{test.stale, test.stale + test.staler}) || result.LostCommits != (Bounds{test.lost, test.lost}) {
+			if result.Verdict != test.verdict || result.StaleReads != (Bounds{test.stale, test.stale + test.staleMore}) || result.LostCommits != (Bounds{test.lost, test.lost + test.lostMore}) {
 				t.Errorf("%s, %s stale, %s lost; want %s, %d stale, %d lost", result.Verdict, result.StaleReads, result.LostCommits, test.verdict, test.stale, test.lost)
 			}
 			if test.verdict != Invalid {

@@ -59,7 +59,7 @@ func TestCheckSet(t *testing.T) {
 			set:     SetResult{Attempted: 1, Acknowledged: 1, Lost: 1, LostElements: []int64{17}},
 			anomaly: LostCommit,
 			witness: []string{"add 17", "read-all"},
-			says:    "n1 had acknowledged 17 to p1 at 1.000 s, yet p3 read a set without 17 from n3 at 6.000 s: a commit is lost; partition (n1 | n2 n3) in force since 0.000 s.",
+			says:    "n1 had acknowledged 17 to p1 at 1.000 s, yet p3 read a set without 17 from n3 at 6.000 s: a commit is lost; n1 had been cut off from n2 n3 since 0.000 s.",
 		},
 		{
 			name: "stale, as another final read shows it",

@@ -95,6 +95,7 @@ type registerCounts struct {
 	// certain and possible are the reads counted in stale, with those that
 	// atOdds has added; a certain one is possible too.
 	certain, possible map[*history.Operation]bool
+	certainlyLost     map[*history.Operation]bool
 }
 
 // atOdds adds a violation that shows only that these reads are at odds: one of
@@ -225,7 +226,9 @@ type ledger struct {
 func measureRegister(operations []*history.Operation, final time.Duration) registerCounts {
 	l := newLedger(operations, final)
 	l.date()
-	counts := registerCounts{certain: map[*history.Operation]bool{}, possible: map[*history.Operation]bool{}}
+	counts := registerCounts{
+		certain: map[*history.Operation]bool{}, possible: map[*history.Operation]bool{}, certainlyLost: map[*history.Operation]bool{},
+	}
 	l.countStale(&counts)
 	l.countLost(&counts)
 	return counts
@@ -525,6 +528,7 @@ func (l *ledger) countLost(counts *registerCounts) {
 		counts.lost.Possible++
 		if certain {
 			counts.lost.Certain++
+			counts.certainlyLost[u.operation] = true
 		}
 		o := u.operation
 		counts.losses = append(counts.losses, Loss{o.Key, o.Input[len(o.Input)-1], o.Process, o.Node, o.Complete, certain})

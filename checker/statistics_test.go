@@ -128,14 +128,3 @@ func TestOnlyPartitionsPart(t *testing.T) {
 		t.Error(diff)
 	}
 }
-
-func TestFaultsInWords(t *testing.T) {
-	run := &history.Run{Manifest: history.Manifest{Nodes: []string{"n1", "n2", "n3"}}, Events: []history.Event{
-		{Time: time.Second, Type: history.Inject, Fault: 1, Family: "clock", Shape: "leader", Mode: "jump", Nodes: []string{"n1"}, Detail: "3.2s ahead"},
-		{Time: 2 * time.Second, Type: history.Inject, Fault: 2, Family: "latency", Shape: "all", Links: []string{"n1>n2"}, Detail: "50ms by nfqueue"},
-	}}
-	const want = "; clock of n1, 3.2s ahead, in force since 1.000 s, latency (all), 50ms by nfqueue, in force since 2.000 s"
-	if got := faults(run, 3*time.Second); got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
-}

@@ -19,8 +19,8 @@ const minimiseEffort = 200_000
 // judge decides one key: by a small contradiction if there is one, else by
 // Porcupine on the whole.
 func (r *register) judge(ctx context.Context, memory *memory) judgement {
-	lost := r.lost()
 	j := judgement{counts: measureRegister(operationsOf(r.steps), r.final), first: never}
+	lost := j.counts.certainlyLost
 	suspects := r.contradictions(lost)
 	for _, c := range suspects {
 		j.first = min(j.first, c.at())
@@ -62,7 +62,7 @@ func operationsOf(steps []*step) []*history.Operation {
 // convict puts suspects before Porcupine and returns those that are confirmed,
 // with their witnesses: the first of each anomaly, then others up to perKey. Of
 // contradictions of one anomaly that tell of the same step, one is enough.
-func (r *register) convict(ctx context.Context, memory *memory, suspects []contradiction, lost map[*step]bool) []contradiction {
+func (r *register) convict(ctx context.Context, memory *memory, suspects []contradiction, lost map[*history.Operation]bool) []contradiction {
 	type candidate struct {
 		contradiction
 		rank int
@@ -107,7 +107,7 @@ func (r *register) convict(ctx context.Context, memory *memory, suspects []contr
 }
 
 // tell names the contradiction that a witness is, preferably as suspected.
-func (r *register) tell(ctx context.Context, memory *memory, witness []*step, suspected Anomaly, lost map[*step]bool) contradiction {
+func (r *register) tell(ctx context.Context, memory *memory, witness []*step, suspected Anomaly, lost map[*history.Operation]bool) contradiction {
 	told := newRegister(r.key, r.final, witness).contradictions(lost)
 	c := contradiction{anomaly: Disorder, told: witness}
 	if i := slices.IndexFunc(told, func(c contradiction) bool { return c.anomaly == suspected }); i >= 0 {
@@ -115,8 +115,9 @@ func (r *register) tell(ctx context.Context, memory *memory, witness []*step, su
 	} else if len(told) > 0 {
 		c = told[0]
 	}
+	c = c.narrower(lost)
 	c.witness = witness
-	if c.anomaly == cameBack || c.anomaly == Disorder {
+	if c.anomaly == Resurrected || c.anomaly == Disorder {
 		updates := slices.DeleteFunc(slices.Clone(witness), func(s *step) bool { return !s.writes })
 		explained, err := linearizable[value](ctx, memory, updates)
 		c.reads = err == nil && explained

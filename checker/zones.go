@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"github.com/rashomon-io/rashomon/harness/history"
 )
 
 // A contradiction is a set of steps that no order explains, or so it is
@@ -15,7 +17,7 @@ type contradiction struct {
 	//	stale read, lost commit: the observer, the newer write, the older write or nil
 	//	phantom read:            the observer, the write that came too late or nil
 	//	double swap:             both swaps
-	//	came back:               the late step, what came between, the early step or nil
+	//	value resurrected:       the late step, what came between, the early step or nil
 	//	disorder:                any, by call
 	told []*step
 	// witness is set once it is confirmed; ordered by call.
@@ -25,9 +27,28 @@ type contradiction struct {
 	reads bool
 }
 
-// cameBack is how some stale reads and disorders are told: a value was there,
-// then another, then the first again.
-const cameBack Anomaly = "came back"
+// narrower tells of a value that came back as of a stale read or a lost commit,
+// if it was there at the early step, an acknowledged update came between, and
+// the late step saw it again.
+func (c contradiction) narrower(lost map[*history.Operation]bool) contradiction {
+	if c.anomaly != Resurrected || c.told[2] == nil {
+		return c
+	}
+	late, between, early := c.told[0], c.told[1], c.told[2]
+	was := early.from
+	if early.writes {
+		was = early.to
+	}
+	switch {
+	case !late.observes || late.uncertain() || late.from != was || !between.writes || between.uncertain() || between.to == was:
+		return c
+	case late.writes || lost[between.operation]:
+		c.anomaly = LostCommit
+	default:
+		c.anomaly = StaleRead
+	}
+	return c
+}
 
 // at is when the contradiction was complete.
 func (c contradiction) at() time.Duration {
@@ -47,14 +68,14 @@ func (c contradiction) at() time.Duration {
 // contradictions returns the suspects, ordered by time; lost commits that a
 // final read shows come first of their sort. Where values are unique there is
 // one unless the register is linearizable.
-func (r *register) contradictions(lost map[*step]bool) []contradiction {
+func (r *register) contradictions(lost map[*history.Operation]bool) []contradiction {
 	found := r.phantoms()
 	for _, o := range r.outdated() {
 		anomaly := StaleRead
 		switch {
 		case o.observer.writes && o.newer.observes && o.observer.from == o.newer.from:
 			continue // a double swap
-		case o.observer.writes || lost[o.newer]:
+		case o.observer.writes || lost[o.newer.operation]:
 			anomaly = LostCommit
 		}
 		found = append(found, contradiction{anomaly: anomaly, told: []*step{o.observer, o.newer, o.source}})
@@ -195,7 +216,7 @@ func inversion(early, s *step) contradiction {
 	if early.writes {
 		return contradiction{anomaly: PhantomRead, told: []*step{s, early}}
 	}
-	return contradiction{anomaly: cameBack, told: []*step{early, s, nil}}
+	return contradiction{anomaly: Resurrected, told: []*step{early, s, nil}}
 }
 
 // cycles returns the swaps that no write began: a to b, b to a.
@@ -250,7 +271,7 @@ func overlap(x, y block) contradiction {
 		outer, inner := pair[0], pair[1]
 		for _, between := range []*step{inner.first, inner.last} {
 			if between != nil && outer.f() < between.call && between.ret < outer.s() {
-				return contradiction{anomaly: cameBack, told: []*step{outer.last, between, outer.first}}
+				return contradiction{anomaly: Resurrected, told: []*step{outer.last, between, outer.first}}
 			}
 		}
 	}

@@ -275,7 +275,7 @@ func TestCheckFailsTheTestUnlessItIsAsClaimed(t *testing.T) {
 	}{
 		{"sound", nil, nil, ""},
 		{"loses writes", forget, nil, "memory: invalid, not as claimed"},
-		{"admits to it", forget, []string{"stale read", "lost commit", "double swap", "disorder"}, ""},
+		{"admits to it", forget, []string{"stale read", "lost commit", "double swap", "value resurrected", "disorder"}, ""},
 		{"refuses everything", refuse, nil, "undecided"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

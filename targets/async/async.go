@@ -56,7 +56,7 @@ func Target() harness.Target {
 		Name: name,
 		Claim: history.Claim{CAP: "AP", Expect: []string{
 			string(checker.StaleRead), string(checker.LostCommit), string(checker.DoubleSwap),
-			string(checker.Disorder),
+			string(checker.Resurrected), string(checker.Disorder),
 		}},
 		Program: func(place cluster.Place) cluster.Program {
 			return cluster.Program{Args: node.Args(name, place)}
