@@ -57,23 +57,26 @@
 // when it was acknowledged, when an observer that saw it completed, or, its
 // outcome being unknown, at any moment from its invocation on or never,
 // whichever is earliest. It is shown when it was acknowledged, or when an
-// observer that saw it completed.
+// observer that saw it completed. An observer saw older than w, a write or
+// compare-and-set of another value than it saw, if it saw nothing, if what it
+// saw was over before w was invoked, or if w is an acknowledged compare-and-set
+// that replaced just that.
 //
 // Stale reads and lost commits are counted with bounds: certain are those of
 // every case, possible those of some. With values that are written once they
 // differ only by reads of values whose writes have an unknown outcome. A
 // linearizable history has none that is certain. Both bounds are exact; see
-// staleness.go. An operation that nobody saw and nobody acknowledged was
+// ledger.go. An operation that nobody saw and nobody acknowledged was
 // promised to nobody, so it makes no read stale. A compare-and-set of a value to
 // itself changes nothing, and is a read where it was acknowledged.
 //
 // # Stale reads
 //
-// A read is an observer that wrote nothing. In a case, it is stale if a write or
-// compare-and-set w of another value was shown before the read was invoked,
-// and what it saw was over before w was invoked; if it saw nothing, any w shown
-// before suffices. A read without a source is a phantom read, and not stale.
-// Each read is judged by itself.
+// A read is an observer that wrote nothing. In a case, it is stale if it saw
+// older than some w that had been shown when the read was invoked; if all there
+// is to say is that w replaced what it saw, w must have been acknowledged by
+// then. A read that saw something without a source is a phantom read, and not
+// stale. Each read is judged by itself.
 //
 // A certainly stale read has an age: from the moment when the first such w was
 // shown to the read's invocation, in the case where that is least. Its versions
@@ -90,13 +93,12 @@
 // # Lost commits
 //
 // An acknowledged write or compare-and-set w is lost, in a case, if what was
-// seen of its key later was older, in one of two ways. To see older than w is to
-// see nothing, or another value, which was over before w was invoked.
+// seen of its key later was older, in one of two ways.
 //
 //   - At the end: at least one read of the key was invoked in the final phase,
 //     all of those were invoked after w.Complete, and each saw older than w.
 //   - By a swap: an acknowledged compare-and-set that was invoked after
-//     w.Complete succeeded on older than w.
+//     w.Complete saw older than w.
 //
 // A history without a final phase knows only the second. A value that was duly
 // overwritten is not lost.

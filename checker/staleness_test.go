@@ -75,25 +75,28 @@ func enumerate(operations []history.Operation, final time.Duration) (counts regi
 				}
 			}
 		}
-		older := func(o, w *history.Operation) bool { // o saw something else that was over before w
-			if value[o] == none {
-				return true
-			}
-			return saw[o] != nil && value[o] != wrote(w) && over[saw[o]] < w.Invoke
+		overBefore := func(o, w *history.Operation) bool {
+			return value[o] == none || saw[o] != nil && over[saw[o]] < w.Invoke
+		}
+		older := func(o, w *history.Operation) bool {
+			return value[o] != wrote(w) && (overBefore(o, w) || saw[o] != nil && saw[o] == saw[w])
 		}
 		for _, r := range reads {
 			f := stale[r]
 			f.cases++
 			since, superseded := never, 0
 			for _, w := range updates {
-				if shown[w] < r.Invoke && older(r, w) {
+				switch {
+				case shown[w] < r.Invoke && value[r] != wrote(w) && overBefore(r, w):
 					since = min(since, shown[w])
 					superseded++
+				case w.Outcome == history.OK && w.Complete < r.Invoke && older(r, w):
+					since = min(since, w.Complete)
 				}
 			}
 			if since != never {
 				f.held++
-				f.age, f.versions = min(f.age, r.Invoke-since), min(f.versions, superseded)
+				f.age, f.versions = min(f.age, r.Invoke-since), min(f.versions, max(1, superseded))
 			}
 		}
 		for w, f := range lost {
@@ -283,4 +286,32 @@ func measure(operations []history.Operation, final time.Duration) registerCounts
 		all[i] = &operations[i]
 	}
 	return measureRegister(all, final)
+}
+
+// BenchmarkMeasureRegister is of one key.
+func BenchmarkMeasureRegister(b *testing.B) {
+	for _, n := range []int{10_000, 100_000, 1_000_000} {
+		for _, share := range []int{0, 1, 20} {
+			b.Run(fmt.Sprintf("operations=%d/stale=%d%%", n, share), func(b *testing.B) {
+				operations := valid(n, 1, 20)
+				all := make([]*history.Operation, n)
+				for i := range operations {
+					o := &operations[i]
+					if i > 2000 && i%100 < share {
+						old := operations[i-1000-i%7]
+						o.Kind, o.Input, o.Output = history.Read, nil, slices.Concat(old.Input, old.Output)[len(old.Input)+len(old.Output)-1:]
+					}
+					all[i] = o
+				}
+				b.ResetTimer()
+				for b.Loop() {
+					counts := measureRegister(all, never)
+					if (counts.stale.Certain > 0) != (share > 0) {
+						b.Fatal(counts.stale)
+					}
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/operation")
+			})
+		}
+	}
 }
