@@ -76,21 +76,26 @@ func chart(e Entry) (template.HTML, error) {
 	}
 
 	band := vg.Length(phaseHeight + laneHeight*len(past.lanes()) + laneGap)
-	canvas := vgsvg.New(chartWidth, 2*plotHeight+band)
-	root := draw.New(canvas)
-	tiles := draw.Tiles{Rows: 2, Cols: 1, PadTop: band, PadRight: 12, PadY: 10}
-	aligned := plot.Align([][]*plot.Plot{{latencies}, {rates}}, tiles, root)
-	latencies.Draw(aligned[0][0])
-	rates.Draw(aligned[1][0])
-	past.drawBand(root, latencies.DataCanvas(aligned[0][0]), latencies)
+	return svg(2*plotHeight+band, "latency and rate over time", func(root draw.Canvas) {
+		tiles := draw.Tiles{Rows: 2, Cols: 1, PadTop: band, PadRight: 12, PadY: 10}
+		aligned := plot.Align([][]*plot.Plot{{latencies}, {rates}}, tiles, root)
+		latencies.Draw(aligned[0][0])
+		rates.Draw(aligned[1][0])
+		past.drawBand(root, latencies.DataCanvas(aligned[0][0]), latencies)
+	})
+}
 
-	var svg bytes.Buffer
-	if _, err := canvas.WriteTo(&svg); err != nil {
-		return "", fmt.Errorf("draw the time chart: %w", err)
+// svg is an element of HTML with what is drawn; what it shows is a constant.
+func svg(height vg.Length, shows string, paint func(root draw.Canvas)) (template.HTML, error) {
+	canvas := vgsvg.New(chartWidth, height)
+	paint(draw.New(canvas))
+	var text bytes.Buffer
+	if _, err := canvas.WriteTo(&text); err != nil {
+		return "", fmt.Errorf("draw %s: %w", shows, err)
 	}
 	// An XML declaration does not belong into HTML.
-	_, element, _ := strings.Cut(svg.String(), "<svg")
-	return template.HTML(`<svg class="chart" role="img" aria-label="latency and rate over time"` + paintVariables.Replace(element)), nil
+	_, element, _ := strings.Cut(text.String(), "<svg")
+	return template.HTML(`<svg class="chart" role="img" aria-label="` + shows + `"` + paintVariables.Replace(element)), nil
 }
 
 // A background is what was done to the system meanwhile. As a plotter, it

@@ -115,6 +115,7 @@ type system struct {
 	Violations     []violation
 	More           string
 	Chart          template.HTML
+	Stale          template.HTML
 	Slice          string // of the chart's time axis
 	Services       []serviceRow
 	Events         []eventRow
@@ -190,10 +191,14 @@ func newSystem(e Entry, limit int) (system, error) {
 	if err != nil {
 		return system{}, err
 	}
+	stale, err := staleChart(e.Result.Staleness)
+	if err != nil {
+		return system{}, err
+	}
 	manifest, statistics := e.Run.Manifest, e.Result.Statistics
 	s := system{
 		Name: e.name(), Subtitle: subtitle(manifest), Line: verdictLine(e), Mood: mood(e.Result), Notes: notes(e),
-		Chart: chart, Services: services(statistics),
+		Chart: chart, Stale: stale, Services: services(statistics),
 		Command: clean(manifest.Command, 1000), Dir: clean(e.Run.Dir, 1000),
 	}
 	if len(statistics.Series) > 0 {

@@ -12,7 +12,7 @@
 // otherwise. Text passes through clean, which leaves no control character for a
 // terminal and no direction override for a reader; HTML passes through
 // html/template on top of that. The only template.HTML in the package is the
-// time chart's SVG, which holds numbers and words of ours alone. The page runs
+// charts' SVG, which holds numbers and words of ours alone. The page runs
 // no script, and its Content-Security-Policy forbids scripts and requests.
 //
 // Every list on a page is bounded by a constant below, and says how many it

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -106,6 +107,9 @@ func TestFormat(t *testing.T) {
 		{count(7), "7"}, {count(1234), "1,234"}, {count(1234567), "1,234,567"},
 		{counted(1, "key"), "1 key"}, {counted(1000, "key"), "1,000 keys"},
 		{clean("n1 é →", 10), "n1 é →"}, {clean("a\x1b[31m\n\u202e\xff", 100), `a\x1b[31m\n\u202e\xff`}, {clean("12345", 3), "123…"},
+		{atLeast(checker.Result{Verdict: checker.Invalid}, checker.Bounds{Certain: 7, Possible: 1009}), "7–1,009"},
+		{atLeast(checker.Result{Verdict: checker.Valid}, checker.Bounds{}), "0"},
+		{atLeast(checker.Result{Verdict: checker.Invalid, KeysUnknown: 1}, checker.Bounds{Certain: 7, Possible: 9}), "≥ 7"},
 		{tally(nil), "none"}, {tally(map[string]int{"pause": 0, "kill": 2}), "kill 2"},
 		{call(history.Operation{Kind: history.Read, Key: "k", Outcome: history.OK}), "read(k) = nothing"},
 		{call(history.Operation{Kind: history.Read, Key: "k"}), "read(k)"},
@@ -238,6 +242,7 @@ func hugeEntry(operations int, key string) Entry {
 	for i := range 50_000 {
 		e.Result.Statistics.Series = append(e.Result.Statistics.Series, checker.Slice{Start: time.Duration(i) * s, OK: i, P50: time.Duration(i) * ms, P99: time.Duration(i%17) * s, Max: time.Duration(i%97) * s})
 	}
+	e.Result.Staleness = &checker.Staleness{Ages: slices.Repeat([]int{math.MinInt, 3, math.MaxInt}, 1000)}
 	for i := range 1000 {
 		e.Result.Statistics.Nodes[fmt.Sprint("n", i)] = checker.Service{Operations: i}
 	}
@@ -278,6 +283,9 @@ func TestWrite(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join(dir, history.ReportFile))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if got := bytes.Count(page, []byte(`class="chart"`)); got != 2 {
+		t.Errorf("%d charts on the page, want that over time and that of stale reads", got)
 	}
 	if got := bytes.Count(page, []byte(`class="violation"`)); got != 2 {
 		t.Errorf("%d violations on the page, want 2", got)
