@@ -288,6 +288,142 @@ func measure(operations []history.Operation, final time.Duration) registerCounts
 	return measureRegister(all, final)
 }
 
+func TestStaleness(t *testing.T) {
+	second := func(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+	for _, test := range []struct {
+		name        string
+		history     string
+		stale, lost Bounds
+		want        *Staleness
+		losses      []Loss
+	}{
+		{
+			name: "a read of what was written with unknown outcome, perhaps before, perhaps after",
+			history: `p1 n1 write x 1 [0,1] info
+			          p2 n2 write x 2 [2,3] ok
+			          p3 n3 read x -> 1 [21,22] ok
+			          final at 20`,
+			stale: Bounds{0, 1}, lost: Bounds{0, 1},
+			losses: []Loss{{"x", 2, 2, "n2", second(3), false}},
+		},
+		{
+			name: "it was seen before",
+			history: `p1 n1 write x 1 [0,1] info
+			          p3 n3 read x -> 1 [1,1.5] ok
+			          p2 n2 write x 2 [2,3] ok
+			          p3 n3 read x -> 1 [21,22] ok
+			          final at 20`,
+			stale: Bounds{1, 1}, lost: Bounds{1, 1},
+			want: &Staleness{
+				Reads: 1, AgeP50: second(18), AgeP99: second(18), AgeMax: second(18), Ages: []int{15: 1},
+				VersionsP50: 1, VersionsP99: 1, VersionsMax: 1, Versions: []int{1},
+			},
+			losses: []Loss{{"x", 2, 2, "n2", second(3), true}},
+		},
+		{
+			name: "it had been replaced",
+			history: `p1 n1 write x 1 [0,1] info
+			          p2 n2 cas x 1 2 [2,3] ok
+			          p3 n3 read x -> 1 [3.0005,4] ok`,
+			stale: Bounds{1, 1},
+			want: &Staleness{
+				Reads: 1, AgeP50: second(0.0005), AgeP99: second(0.0005), AgeMax: second(0.0005), Ages: []int{1},
+				VersionsP50: 1, VersionsP99: 1, VersionsMax: 1, Versions: []int{1},
+			},
+		},
+		{
+			name: "an unknown write that nobody saw was promised to nobody",
+			history: `p1 n1 write x 1 [0,1] ok
+			          p2 n2 write x 2 [2,3] info
+			          p3 n3 read x -> 1 [21,22] ok
+			          final at 20`,
+		},
+		{
+			name: "several versions behind",
+			history: `p1 n1 write x 1 [0,1] ok
+			          p1 n1 write x 2 [2,3] ok
+			          p1 n1 cas x 2 3 [4,5] ok
+			          p2 n1 write x 4 [4,9] ok
+			          p1 n1 write x 5 [6,7] ok
+			          p3 n3 read x -> 2 [8,9] ok
+			          p3 n3 read x [10,11] ok`,
+			stale: Bounds{2, 2},
+			want: &Staleness{
+				Reads: 2, AgeP50: second(3), AgeP99: second(9), AgeMax: second(9), Ages: []int{12: 1, 14: 1},
+				VersionsP50: 2, VersionsP99: 5, VersionsMax: 5, Versions: []int{1: 1, 2: 1},
+			},
+		},
+		{
+			name: "several keys",
+			history: `p1 n1 write x 1 [0,1] ok
+			          p1 n1 write y 1 [2,3] ok
+			          p2 n2 read x [2,3] ok
+			          p2 n2 read y [5,6] ok`,
+			stale: Bounds{2, 2},
+			want: &Staleness{
+				Reads: 2, AgeP50: second(1), AgeP99: second(2), AgeMax: second(2), Ages: []int{10: 1, 11: 1},
+				VersionsP50: 1, VersionsP99: 1, VersionsMax: 1, Versions: []int{2},
+			},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			result := Check(t.Context(), parse(t, test.history), Register, Options{})
+			if result.StaleReads != test.stale || result.LostCommits != test.lost {
+				t.Errorf("stale %s, lost %s; want %s and %s", result.StaleReads, result.LostCommits, test.stale, test.lost)
+			}
+			if diff := cmp.Diff(test.want, result.Staleness); diff != "" {
+				t.Error(diff)
+			}
+			if diff := cmp.Diff(test.losses, result.Lost); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// Reads that are at odds are counted once, and not if one is stale by itself.
+func TestAtOdds(t *testing.T) {
+	reads := make([]*history.Operation, 5)
+	for i := range reads {
+		reads[i] = &history.Operation{Process: i}
+	}
+	counts := registerCounts{
+		stale:    Bounds{1, 2},
+		certain:  map[*history.Operation]bool{reads[0]: true},
+		possible: map[*history.Operation]bool{reads[0]: true, reads[1]: true},
+	}
+	for _, step := range []struct {
+		reads []*history.Operation
+		want  Bounds
+	}{
+		{reads[0:2], Bounds{1, 2}},
+		{reads[1:3], Bounds{2, 2}},
+		{reads[2:4], Bounds{2, 2}},
+		{reads[3:5], Bounds{3, 3}},
+	} {
+		if counts.atOdds(step.reads); counts.stale != step.want {
+			t.Errorf("%s stale, want %s", counts.stale, step.want)
+		}
+	}
+}
+
+func TestForemostLosses(t *testing.T) {
+	var all []Loss
+	for i := range 3 * maxLosses {
+		all = append(all, Loss{At: time.Duration(3*maxLosses - i), Certain: i%6 == 0})
+	}
+	got := foremostLosses(all)
+	certain := 0
+	for _, loss := range got {
+		if loss.Certain {
+			certain++
+		}
+	}
+	if len(got) != maxLosses || certain != maxLosses/2 || !slices.IsSortedFunc(got, func(a, b Loss) int { return int(a.At - b.At) }) {
+		t.Errorf("%d losses, %d certain: %v", len(got), certain, got)
+	}
+}
+
 // BenchmarkMeasureRegister is of one key.
 func BenchmarkMeasureRegister(b *testing.B) {
 	for _, n := range []int{10_000, 100_000, 1_000_000} {
