@@ -112,7 +112,8 @@
 // # Sets
 //
 // See Set. There, StaleReads counts the reads that miss an element which
-// they had to show and which is not lost, LostCommits the lost elements.
+// they had to show and which is not lost, LostCommits the lost elements; elements
+// are added once, so both bounds are the same.
 package checker
 
 import (

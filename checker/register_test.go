@@ -191,6 +191,15 @@ func TestCheckRegister(t *testing.T) {
 			says:    "p1 swapped x from 1 to 2 on n1 at 6.000 s and p2 swapped x from 1 to 3 on n2 at 5.000 s: both replaced the one 1.",
 		},
 		{
+			name: "double swap to one value",
+			history: `p1 n1 write x 1 [0,1] ok
+			          p1 n1 cas x 1 2 [2,6] ok
+			          p2 n2 cas x 1 2 [7,8] ok
+			          p3 n3 read x -> 2 [9,10] ok`,
+			verdict: Invalid, anomaly: DoubleSwap, lost: 1,
+			witness: []string{"write 1", "cas 1 2", "cas 1 2"},
+		},
+		{
 			name: "double swap, one unknown but seen",
 			history: `p1 n1 write x 1 [0,1] ok
 			          p1 n1 cas x 1 2 [2,6] info

@@ -80,8 +80,8 @@ func (r *register) contradictions(lost map[*history.Operation]bool) []contradict
 		}
 		found = append(found, contradiction{anomaly: anomaly, told: []*step{o.observer, o.newer, o.source}})
 	}
+	found = append(found, r.doubleSwaps()...)
 	if r.unique {
-		found = append(found, r.doubleSwaps()...)
 		named := map[*step]bool{}
 		for _, c := range found {
 			named[c.told[0]] = true
@@ -119,11 +119,20 @@ func (r *register) phantoms() []contradiction {
 	return found
 }
 
-// doubleSwaps returns pairs of swaps of one value, which must be unique.
+// doubleSwaps returns pairs of swaps that replaced a value which was there once.
+// Where others are repeated, a swap of unknown outcome need not have taken
+// effect, and one that wrote what it replaced brought it back.
 func (r *register) doubleSwaps() []contradiction {
 	var found []contradiction
 	for _, s := range r.steps {
-		if swaps := r.swaps[s.from]; len(swaps) > 1 && s == swaps[0] {
+		swaps := r.swaps[s.from]
+		if len(swaps) < 2 || s != swaps[0] || len(r.writers[s.from]) > 1 {
+			continue
+		}
+		if !r.unique {
+			swaps = slices.DeleteFunc(slices.Clone(swaps), func(s *step) bool { return s.uncertain() || s.to == s.from })
+		}
+		if len(swaps) > 1 {
 			found = append(found, contradiction{anomaly: DoubleSwap, told: swaps[:2]})
 		}
 	}
