@@ -43,6 +43,7 @@
 package history
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -234,4 +235,24 @@ type Clock struct {
 	Strobe time.Duration `json:"strobe_ns,omitempty"`
 	// Monotonic means that the monotonic clock was wrong as well.
 	Monotonic bool `json:"monotonic,omitempty"`
+}
+
+// A LineError is an error in a line of a file.
+type LineError struct {
+	Line int // from 1
+	Err  error
+}
+
+func (e *LineError) Error() string { return fmt.Sprintf("line %d: %v", e.Line, e.Err) }
+
+func (e *LineError) Unwrap() error { return e.Err }
+
+// InFile says in which file an error is: "history.edn:17: …" if it names a line,
+// else "history.edn: …".
+func InFile(path string, err error) error {
+	var inLine *LineError
+	if errors.As(err, &inLine) {
+		return fmt.Errorf("%s:%d: %w", path, inLine.Line, inLine.Err)
+	}
+	return fmt.Errorf("%s: %w", path, err)
 }

@@ -151,7 +151,7 @@ func (l *lines) Err() error {
 		err = fmt.Errorf("longer than %d MiB", lineLimit>>20)
 	}
 	if err != nil {
-		err = fmt.Errorf("line %d: %w", l.number+1, err)
+		err = &LineError{l.number + 1, err}
 	}
 	return err
 }
@@ -165,10 +165,10 @@ func readHeader(lines *lines) error {
 		return lines.Err()
 	}
 	if err := decode(lines.Bytes(), &header); err != nil || header.Rashomon != "history" {
-		return fmt.Errorf("line 1: not a history: want the header %s", strings.TrimSpace(headerLine))
+		return &LineError{1, fmt.Errorf("not a history: want the header %s", strings.TrimSpace(headerLine))}
 	}
 	if header.Version != Version {
-		return fmt.Errorf("line 1: version %d of the history's form is not known: this build reads version %d", header.Version, Version)
+		return &LineError{1, fmt.Errorf("version %d of the history's form is not known: this build reads version %d", header.Version, Version)}
 	}
 	return nil
 }
@@ -184,12 +184,12 @@ func decodeAll[T any](lines *lines, use func(*T) error) (torn string, err error)
 		var value T
 		if err := decode(lines.Bytes(), &value); err != nil {
 			if json.Valid(lines.Bytes()) || lines.Scan() {
-				return "", fmt.Errorf("line %d: %w", number, err)
+				return "", &LineError{number, err}
 			}
 			return fmt.Sprintf("line %d is cut off", number), lines.Err()
 		}
 		if err := use(&value); err != nil {
-			return "", fmt.Errorf("line %d: %w", number, err)
+			return "", &LineError{number, err}
 		}
 	}
 	return "", lines.Err()

@@ -151,7 +151,7 @@ func readFile(dir, name string, read func(io.Reader) error) error {
 	}
 	defer f.Close()
 	if err := read(f); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return InFile(path, err)
 	}
 	return nil
 }

@@ -162,8 +162,8 @@ func TestReadRunRefuses(t *testing.T) {
 		{"no history", remove(HistoryFile), "holds no history.jsonl; want a run directory"},
 		{"version", overwrite(TrialFile, `{"version":9}`), "is of version 9; this build reads version 1"},
 		{"manifest", overwrite(TrialFile, `{"version":`), "trial.json: unexpected EOF"},
-		{"history", overwrite(HistoryFile, "x\n"), "history.jsonl: line 1: not a history"},
-		{"nemesis", overwrite(NemesisFile, `{"time_ns":1,"type":"x"}`), "nemesis.jsonl: line 1: unknown type"},
+		{"history", overwrite(HistoryFile, "x\n"), "history.jsonl:1: not a history"},
+		{"nemesis", overwrite(NemesisFile, `{"time_ns":1,"type":"x"}`), "nemesis.jsonl:1: unknown type"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir, _ := recordRun(t)

@@ -1,0 +1,280 @@
+package jepsen
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+// A model says what Jepsen's functions mean to one workload.
+type model struct {
+	name string
+	// marks are the functions that no other model has, except that :add is
+	// both a set's and a counter's.
+	marks     []string
+	functions map[string]function
+}
+
+// A function is what an :f does, and the shapes of what it takes and returns.
+type function struct {
+	kind          history.Kind
+	input, output shape
+}
+
+// A shape makes a value of what was read; numbers stand for what is no integer.
+type shape func(*numbers, datum) (history.Value, error)
+
+// models are all that are known, by the names of this module's workloads.
+var models = []model{
+	{"register", []string{"write", "cas", "put", "get", "append"}, map[string]function{
+		"read":  {history.Read, nothing, optional},
+		"get":   {history.Read, nothing, optional},
+		"write": {history.Write, one, nothing},
+		"put":   {history.Write, one, nothing},
+		"cas":   {history.CompareAndSet, pair, nothing},
+	}},
+	{"lock", []string{"acquire", "release", "use"}, map[string]function{
+		"acquire": {history.Acquire, nothing, token},
+		"release": {history.Release, nothing, nothing},
+		"use":     {history.Use, token, nothing},
+	}},
+	{"set", []string{"add"}, map[string]function{
+		"add":  {history.Add, one, nothing},
+		"read": {history.ReadAll, nothing, elements},
+	}},
+	{"counter", []string{"add"}, map[string]function{
+		"add":  {history.Increment, exact, nothing},
+		"read": {history.Read, nothing, exact},
+	}},
+	{"queue", []string{"enqueue", "dequeue", "drain"}, map[string]function{
+		"enqueue": {history.Enqueue, one, nothing},
+		"dequeue": {history.Dequeue, nothing, optional},
+	}},
+	{"unique-ids", []string{"generate"}, map[string]function{
+		"generate": {history.Generate, nothing, one},
+	}},
+	{"bank", []string{"transfer"}, map[string]function{
+		"transfer": {history.Transfer, nothing, nothing}, // see transfer
+		"read":     {history.ReadAll, nothing, nothing},  // see balances
+	}},
+}
+
+func modelByName(name string) (model, error) {
+	var names []string
+	for _, m := range models {
+		if m.name == name {
+			return m, nil
+		}
+		names = append(names, m.name)
+	}
+	return model{}, fmt.Errorf("no model %.40q for Jepsen's histories (there are: %s)", name, strings.Join(names, ", "))
+}
+
+// guess returns the model that calls look like, and why.
+func guess(calls []call) (model, string, error) {
+	seen := map[string]bool{}
+	collections := false // were read
+	for i := range calls {
+		c := &calls[i]
+		seen[c.f] = true
+		collections = collections || c.f == "read" && c.outcome == history.OK && slices.Contains([]kind{vector, list, set}, c.output.untagged().kind)
+	}
+	functions := slices.Sorted(maps.Keys(seen))
+	why := "its operations are :" + clip(strings.Join(functions, ", :"))
+	delete(seen, "read")
+	var fitting []model
+	for _, m := range models {
+		marked := slices.ContainsFunc(functions, func(f string) bool { return slices.Contains(m.marks, f) })
+		bare := len(seen) == 0 && m.name == "register" && !collections || len(seen) == 0 && m.name == "set" && collections
+		wrongReads := m.name == "set" && !collections && slices.Contains(functions, "read") || m.name == "counter" && (collections || !slices.Contains(functions, "read"))
+		if (marked || bare) && !wrongReads {
+			fitting = append(fitting, m)
+		}
+	}
+	switch {
+	case seen["txn"]:
+		return model{}, "", errors.New("histories of transactions (:txn) are not supported; Elle judges them")
+	case len(fitting) != 1:
+		return model{}, "", fmt.Errorf("no model is recognized by the operations, which are :%s; name it with --model", clip(strings.Join(functions, ", :")))
+	}
+	return fitting[0], why, nil
+}
+
+// numbers gives each value that is no integer an integer of its own, which no
+// integer of the history is.
+type numbers struct {
+	next  int64
+	known map[string]int64
+	names map[int64]string
+}
+
+// avoid keeps the integers in d from being given to others.
+func (n *numbers) avoid(d datum) {
+	if d.kind == integer {
+		n.next = max(n.next, d.number)
+	}
+	for _, item := range d.items {
+		n.avoid(item)
+	}
+}
+
+func (n *numbers) of(d datum) (int64, error) {
+	if d.kind == integer {
+		return d.number, nil
+	}
+	name := d.String()
+	if number, ok := n.known[name]; ok {
+		return number, nil
+	}
+	if n.next == math.MaxInt64 {
+		return 0, fmt.Errorf("%.40s cannot be numbered, because the history uses the greatest integer", name)
+	}
+	n.next++
+	n.known[name], n.names[n.next] = n.next, name
+	return n.next, nil
+}
+
+func nothing(*numbers, datum) (history.Value, error) { return nil, nil }
+
+func one(n *numbers, d datum) (history.Value, error) {
+	if d.kind <= null {
+		return nil, errors.New("has no :value")
+	}
+	number, err := n.of(d)
+	return history.Value{number}, err
+}
+
+// optional is one value, or nil.
+func optional(n *numbers, d datum) (history.Value, error) {
+	if d.kind <= null {
+		return nil, nil
+	}
+	return one(n, d)
+}
+
+// exact is an integer that counts.
+func exact(_ *numbers, d datum) (history.Value, error) {
+	if d.kind != integer {
+		return nil, fmt.Errorf("has the :value %.40s; want an integer", d)
+	}
+	return history.Value{d.number}, nil
+}
+
+// token is a fencing token, if the lock has them; whatever else is there tells
+// who the client was.
+func token(_ *numbers, d datum) (history.Value, error) {
+	if d.kind != integer {
+		return nil, nil
+	}
+	return history.Value{d.number}, nil
+}
+
+func pair(n *numbers, d datum) (history.Value, error) {
+	if d.kind != vector && d.kind != list || len(d.items) != 2 {
+		return nil, fmt.Errorf("has the :value %.40s; want [expected new]", d)
+	}
+	return elements(n, d)
+}
+
+func elements(n *numbers, d datum) (history.Value, error) {
+	if d.kind != vector && d.kind != list && d.kind != set {
+		return nil, fmt.Errorf("has the :value %.40s; want a collection", d)
+	}
+	value := make(history.Value, 0, len(d.items))
+	for _, item := range d.items {
+		if item.kind == null {
+			return nil, fmt.Errorf("has the :value %.40s; it cannot hold nil", d)
+		}
+		number, err := n.of(item)
+		if err != nil {
+			return nil, err
+		}
+		value = append(value, number)
+	}
+	return value, nil
+}
+
+// accounts number a bank's accounts by their order.
+type accounts map[string]int64
+
+// newAccounts collects the accounts that calls name. Integers come first.
+func newAccounts(calls []call) accounts {
+	var named []datum
+	for i := range calls {
+		c := &calls[i]
+		if c.f == "transfer" && c.input.kind == mapping {
+			named = append(named, c.input.field("from"), c.input.field("to"))
+		}
+		switch out := c.output; {
+		case c.f != "read" || c.outcome != history.OK:
+		case out.kind == mapping:
+			for pair := range slices.Chunk(out.items, 2) {
+				named = append(named, pair[0])
+			}
+		case out.kind == vector || out.kind == list:
+			for i := range out.items {
+				named = append(named, datum{kind: integer, number: int64(i)})
+			}
+		}
+	}
+	slices.SortFunc(named, func(a, b datum) int {
+		return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.number, b.number), cmp.Compare(a.text, b.text))
+	})
+	numbered := accounts{}
+	for _, d := range named {
+		if name := d.String(); d.kind > null {
+			if _, known := numbered[name]; !known {
+				numbered[name] = int64(len(numbered))
+			}
+		}
+	}
+	return numbered
+}
+
+func (a accounts) transfer(_ *numbers, d datum) (history.Value, error) {
+	amount := d.field("amount")
+	from, ok := a[d.field("from").String()]
+	to, ok2 := a[d.field("to").String()]
+	if d.kind != mapping || amount.kind != integer || !ok || !ok2 {
+		return nil, fmt.Errorf("has the :value %.60s; want {:from account, :to account, :amount n}", d)
+	}
+	return history.Value{from, to, amount.number}, nil
+}
+
+// balances are a map from accounts, or a vector by the accounts' order.
+func (a accounts) balances(_ *numbers, d datum) (history.Value, error) {
+	value := make(history.Value, len(a))
+	seen := 0
+	set := func(account int64, balance datum) error {
+		if balance.kind != integer {
+			return fmt.Errorf("has the balance %.40s; want an integer", balance)
+		}
+		value[account] = balance.number
+		seen++
+		return nil
+	}
+	switch d.kind {
+	case mapping:
+		for pair := range slices.Chunk(d.items, 2) {
+			if err := set(a[pair[0].String()], pair[1]); err != nil {
+				return nil, err
+			}
+		}
+	case vector, list:
+		for i, balance := range d.items {
+			if err := set(a[fmt.Sprint(i)], balance); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if seen != len(a) {
+		return nil, fmt.Errorf("has the :value %.60s; want a balance for each of %d accounts", d, len(a))
+	}
+	return value, nil
+}
