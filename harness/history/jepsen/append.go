@@ -26,10 +26,12 @@ import (
 //
 // What must be known is which append created which shown state. It was invoked
 // before the first get that shows the state returned, and not over before all
-// pieces of P had been invoked; one that appended to the empty string was
-// invoked before any other put or append was over. If that leaves one append, it
-// is the one. If it leaves none, then nobody created the state, and a get
-// returned what was never written. If it leaves several, the history is refused.
+// pieces of P had been invoked; no put came after it and was over before the
+// first of these gets; and one that appended to the empty string was invoked
+// before any other put or append was over. If that leaves one append, it is the
+// one. If it leaves none, then the state was put, or nobody created it, and a
+// get returned what was never written. If it leaves several, or one that a put
+// may have preceded in the same, the history is refused.
 func resolveAppends(calls []call) error {
 	var keys []string
 	byKey := map[string]*texts{}
@@ -65,8 +67,9 @@ type texts struct {
 // A state is a string that a get showed, or the beginning of one.
 type state struct {
 	before, piece string
-	shown         time.Duration // by when it was there
 	possible      time.Duration // since when it can have been there
+	shown         time.Duration // when the first get that shows it returned
+	asked         time.Duration // when the first get that shows it was invoked
 }
 
 func (k *texts) add(c *call) error {
@@ -111,6 +114,12 @@ func (k *texts) resolve() error {
 	var order []*state
 	for _, get := range k.gets {
 		order = append(order, k.show(get)...)
+	}
+	slices.SortFunc(k.gets, func(a, b *call) int { return cmp.Compare(b.invoke, a.invoke) })
+	for _, get := range k.gets { // the first to be invoked comes last
+		for s := k.states[get.output.text]; s != nil; s = k.states[s.before] {
+			s.asked = get.invoke
+		}
 	}
 	creators := map[*call]*state{}
 	for _, s := range order {
@@ -195,31 +204,55 @@ func (k *texts) show(get *call) []*state {
 	return found
 }
 
-// creator returns the append that must have created s; nil if none can have, as
-// when it was put.
+// creator returns the append that must have created s; nil if none can have.
 func (k *texts) creator(s *state) (*call, error) {
 	var candidates []*call
+	for _, c := range k.appends[s.piece] {
+		if k.mayCreate(c, s) && (s.before != "" || k.canBeFirst(c)) {
+			candidates = append(candidates, c)
+		}
+	}
+	if len(candidates) == 0 {
+		return nil, nil
+	}
+	creator := candidates[0]
+	if s.before == "" {
+		for _, c := range k.puts[s.piece] {
+			if k.mayCreate(c, s) {
+				candidates = append(candidates, c)
+			}
+		}
+	}
+	if len(candidates) > 1 {
+		slices.SortFunc(candidates, func(a, b *call) int { return cmp.Compare(a.line, b.line) })
+		return nil, &history.LineError{Line: candidates[1].line, Err: fmt.Errorf("%.40q was written on line %d, too, and it cannot be told which of the two a :get of %.40q showed; appends are judged only where it can", s.piece, candidates[0].line, s.before+s.piece)}
+	}
+	return creator, nil
+}
+
+// mayCreate: as far as times tell, the gets that show s may show what c did.
+func (k *texts) mayCreate(c *call, s *state) bool {
+	if c.invoke > s.shown {
+		return false
+	}
+	if c.outcome != history.OK {
+		return true
+	}
 	since := time.Duration(0)
 	if s.before != "" {
 		since = k.states[s.before].possible
-	} else {
-		candidates = k.puts[s.piece]
 	}
-	puts := len(candidates)
-	for _, c := range k.appends[s.piece] {
-		tooEarly := c.outcome == history.OK && c.complete < since
-		if c.invoke <= s.shown && !tooEarly && (s.before != "" || k.canBeFirst(c)) {
-			candidates = append(candidates[:len(candidates):len(candidates)], c)
+	if c.complete < since {
+		return false
+	}
+	for _, puts := range k.puts {
+		for _, p := range puts {
+			if p.outcome == history.OK && p.invoke > c.complete && p.complete < s.asked {
+				return false
+			}
 		}
 	}
-	switch {
-	case len(candidates) == puts:
-		return nil, nil
-	case len(candidates) == 1:
-		return candidates[0], nil
-	}
-	last := candidates[len(candidates)-1]
-	return nil, &history.LineError{Line: last.line, Err: fmt.Errorf("%.40q was put or appended before, on line %d, and it cannot be told which of the two a :get showed; appends are judged only where it can", s.piece, candidates[0].line)}
+	return true
 }
 
 // canBeFirst: the key can have been empty when c was appended.
