@@ -214,6 +214,23 @@ func notes(e Entry) []string {
 	return notes
 }
 
+// decisions says which engine decided how many keys, and why that one.
+func decisions(result checker.Result) string {
+	const limit = 3 // two lines of a terminal
+	var parts []string
+	for i, decision := range result.Decisions {
+		if i == limit {
+			parts = append(parts, "…")
+			break
+		}
+		parts = append(parts, fmt.Sprintf("%s by %s (%s)", counted(len(decision.Keys), "key"), clean(string(decision.Engine), 20), clean(decision.Why, 80)))
+	}
+	if len(parts) == 0 {
+		return "Decided: nothing."
+	}
+	return "Decided: " + strings.Join(parts, ", ") + "."
+}
+
 // engines names those that decided a key.
 func engines(result checker.Result) string {
 	var names []string

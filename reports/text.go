@@ -21,6 +21,7 @@ func Text(w io.Writer, run *history.Run, result checker.Result) {
 	entry := Entry{run, result}
 	fmt.Fprintf(w, "%s\n\n", verdictLine(entry))
 	writeTable(w, []Entry{entry})
+	fmt.Fprintln(w, decisions(result))
 	for _, note := range notes(entry) {
 		fmt.Fprintf(w, "%s\n", note)
 	}

@@ -1,40 +1,63 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/rashomon-io/rashomon/checker"
 	"github.com/rashomon-io/rashomon/harness/history"
+	"github.com/rashomon-io/rashomon/harness/history/jepsen"
 	"github.com/rashomon-io/rashomon/reports"
 	"github.com/rashomon-io/rashomon/workloads"
 )
 
 func checkCommand() *cobra.Command {
-	var workload string
+	var foreign jepsen.Options
 	options := checker.Options{Budget: checker.DefaultBudget}
 	command := &cobra.Command{
 		Use:   "check DIR|FILE…",
-		Short: "Judge recorded runs again",
-		Long: `Judge a run directory, or a history.jsonl alone, again. A run directory's result
-and report are written anew. A history that was cut off, because its harness was
-killed, is judged as far as it goes.`,
+		Short: "Judge recorded runs again, or histories from elsewhere",
+		Long: `Judge a run directory, or a history alone: a history.jsonl, Jepsen's history.edn
+or history.txt, or a log of either Jepsen's or Porcupine's tests. Which of these
+it is, its contents tell. A run directory's result and report are written anew.
+A history that was cut off, because its harness was killed, is judged as far as
+it goes.`,
 		Example: `  rashomon check runs/latest
-  rashomon check history.jsonl --workload set`,
+  rashomon check store/latest/history.edn                          what it is about is guessed, and said
+  rashomon check history.edn --model set
+  rashomon check history.edn --independent no                      values are pairs, not [key value]
+  rashomon check history.edn --initial 0                           registers that hold 0 at first
+  rashomon check runs/latest --engine porcupine --check-time 10m   a second opinion`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
+			if !slices.Contains(engines, string(options.Engine)) && options.Engine != "" {
+				return fmt.Errorf("no engine %q (there are: %s)", options.Engine, strings.Join(engines, ", "))
+			}
+			if foreign.Model != "" {
+				if _, err := workloads.ByName(foreign.Model); err != nil {
+					return err
+				}
+			}
 			var results []checker.Result
 			for _, path := range args {
-				run, err := readRun(path)
+				run, made, err := readRun(path, foreign)
 				if err != nil {
 					return failureError{err}
 				}
-				judge, err := workloads.ByName(workloadOf(run, workload))
+				judge, err := workloads.ByName(workloadOf(run, foreign.Model))
 				if err != nil {
-					return err
+					return failureError{fmt.Errorf("%s: %w", path, err)}
 				}
 				result := judge.Check(command.Context(), run, options)
 				if run.Dir != "" {
@@ -45,35 +68,113 @@ killed, is judged as far as it goes.`,
 						return failureError{err}
 					}
 				}
+				if made != nil {
+					fmt.Fprintln(command.OutOrStdout(), provenance(path, made, result))
+				}
 				reports.Text(command.OutOrStdout(), run, result)
 				results = append(results, result)
 			}
 			return conclude(results...)
 		},
 	}
-	command.Flags().StringVar(&workload, "workload", "", "judge as this workload (default: the run's own, or what the operations look like)")
-	command.Flags().DurationVar(&options.Budget.Time, "check-time", options.Budget.Time, "time budget")
+	flags := command.Flags()
+	flags.StringVar(&foreign.Model, "model", "", "judge as this workload (default: the run's own, or what the operations look like)")
+	flags.StringVar(&foreign.Model, "workload", "", "the same as --model")
+	command.MarkFlagsMutuallyExclusive("model", "workload")
+	flags.StringVar((*string)(&options.Engine), "engine", "", "how to decide: "+strings.Join(engines, ", ")+" (default: the fastest that is exact for each key)")
+	flags.DurationVar(&options.Budget.Time, "check-time", options.Budget.Time, "time budget")
+	foreignFlags(command, &foreign)
 	return command
 }
 
-func readRun(path string) (*history.Run, error) {
+var engines = []string{string(checker.Zones), string(checker.Search), string(checker.Porcupine), string(checker.Polynomial)}
+
+// foreignFlags are those that only histories from elsewhere need.
+func foreignFlags(command *cobra.Command, foreign *jepsen.Options) {
+	command.Flags().StringVar((*string)(&foreign.Independent), "independent", string(jepsen.Auto), "whether a Jepsen history's values are [key value] tuples: yes, no, or auto, if all of them look like it")
+	command.Flags().StringVar(&foreign.Initial, "initial", "", "what a Jepsen history's registers hold at first, as EDN (default: nothing)")
+}
+
+// readRun reads a run directory, a Jepsen test's directory, or a history alone.
+// The Import is nil for this module's own form.
+func readRun(path string, foreign jepsen.Options) (*history.Run, *jepsen.Import, error) {
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, fmt.Errorf("%s does not exist; want a run directory, such as runs/%s, or a history, such as history.jsonl or Jepsen's history.edn", path, history.LatestLink)
+	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if info.IsDir() {
-		return history.ReadRun(path)
+		_, noTrial := os.Stat(filepath.Join(path, history.TrialFile))
+		edn := filepath.Join(path, "history.edn")
+		if _, err := os.Stat(edn); err != nil || noTrial == nil {
+			run, err := history.ReadRun(path)
+			return run, nil, err
+		}
+		path = edn
 	}
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer file.Close()
-	recorded, err := history.ReadHistory(file)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	in := bufio.NewReaderSize(file, 64<<10)
+	begin, err := in.Peek(64 << 10)
+	if err != nil && err != io.EOF {
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return &history.Run{Manifest: history.Manifest{Target: path}, History: recorded}, nil
+	run := &history.Run{Manifest: history.Manifest{Target: path}}
+	switch {
+	case bytes.HasPrefix(begin, []byte(`{"`)):
+		run.History, err = history.ReadHistory(in)
+		if err != nil {
+			return nil, nil, history.InFile(path, err)
+		}
+		return run, nil, nil
+	case jepsen.IsHistory(begin):
+		made, err := jepsen.Read(in, foreign)
+		if err != nil {
+			return nil, nil, history.InFile(path, err)
+		}
+		run.History, run.Events, run.Manifest.Workload = made.History, made.Events, made.Model
+		return run, &made, nil
+	}
+	return nil, nil, fmt.Errorf(`%s is no history: want a history.jsonl, which begins with {"rashomon":"history", Jepsen's history.edn, or a log of its operations`, path)
+}
+
+// provenance says in a line what was read, what was guessed about it, and which
+// values the numbers in the violations stand for.
+func provenance(path string, made *jepsen.Import, result checker.Result) string {
+	text := fmt.Sprintf("%s: %d operations, judged as %s", path, len(made.History.Operations), made.Model)
+	if made.Why != "" {
+		text += ", because " + made.Why
+	}
+	if made.Independent {
+		text += "; values are [key value] tuples"
+	}
+	shown := map[int64]bool{}
+	for _, violation := range result.Violations {
+		for _, o := range violation.Witness {
+			for _, number := range slices.Concat(o.Input, o.Output) {
+				shown[number] = true
+			}
+		}
+	}
+	var names []string
+	for _, number := range slices.Sorted(maps.Keys(shown)) {
+		if name, ok := made.Names[number]; ok {
+			names = append(names, fmt.Sprintf("%d is %.40s", number, name))
+		}
+	}
+	const most = 20
+	if len(names) > most {
+		names = append(names[:most], "…")
+	}
+	if len(names) > 0 {
+		text += "\nwhere " + strings.Join(names, ", ")
+	}
+	return text + "\n"
 }
 
 // workloadOf is the one asked for, else the run's, else what its operations
@@ -85,10 +186,22 @@ func workloadOf(run *history.Run, asked string) string {
 	if run.Manifest.Workload != "" {
 		return run.Manifest.Workload
 	}
+	name := workloads.Register{}.Name()
 	for _, operation := range run.History.Operations {
-		if operation.Kind == history.Add || operation.Kind == history.ReadAll {
-			return workloads.Set{}.Name()
+		switch operation.Kind {
+		case history.Add, history.ReadAll:
+			name = workloads.Set{}.Name()
+		case history.Increment:
+			return "counter"
+		case history.Enqueue, history.Dequeue:
+			return "queue"
+		case history.Acquire, history.Release, history.Use:
+			return "lock"
+		case history.Transfer: // beside read-all
+			return "bank"
+		case history.Generate:
+			return "unique-ids"
 		}
 	}
-	return workloads.Register{}.Name()
+	return name
 }

@@ -120,6 +120,6 @@ vacuous or interrupted; 254 usage; 255 the trial could not be carried out.`,
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(runCommand(), compareCommand(), checkCommand(), listCommand(), doctorCommand(), imagesCommand())
+	root.AddCommand(runCommand(), compareCommand(), checkCommand(), exportCommand(), listCommand(), doctorCommand(), imagesCommand())
 	return root
 }

@@ -98,7 +98,7 @@ func (f *trialFlags) faults() (harness.Nemesis, error) {
 	defer file.Close()
 	events, err := history.ReadEvents(file)
 	if err != nil {
-		return nil, fmt.Errorf("--replay %s: %w", f.replay, err)
+		return nil, fmt.Errorf("--replay %w", history.InFile(f.replay, err))
 	}
 	return nemesis.Replay(events)
 }

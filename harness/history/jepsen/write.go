@@ -1,0 +1,223 @@
+package jepsen
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+// functions are the names of kinds in Jepsen's histories.
+var functionNames = map[history.Kind]string{
+	history.Read: "read", history.Write: "write", history.CompareAndSet: "cas",
+	history.Add: "add", history.ReadAll: "read", history.Increment: "add",
+	history.Enqueue: "enqueue", history.Dequeue: "dequeue",
+	history.Acquire: "acquire", history.Release: "release", history.Use: "use",
+	history.Transfer: "transfer", history.Generate: "generate",
+}
+
+// Write writes a run as Jepsen's history.edn, one operation a line. Faults are
+// operations of the process :nemesis. If there is more than one key, values are
+// [key value] tuples, as those of jepsen.independent; the name of a single key
+// is left out. Read understands what Write writes.
+func Write(w io.Writer, run *history.Run) error {
+	lines, err := clientLines(run.History.Operations)
+	if err != nil {
+		return fmt.Errorf("cannot write the history: %w", err)
+	}
+	lines = append(lines, nemesisLines(run.Events)...)
+	slices.SortStableFunc(lines, func(a, b line) int {
+		return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.rank, b.rank))
+	})
+	out := bufio.NewWriter(w)
+	var text []byte
+	for i, l := range lines {
+		text = fmt.Appendf(text[:0], "{:index %d, :time %d, :type :%s, :process %s, :f :%s, :value ", i, int64(l.time), l.what, l.process, l.f)
+		text = l.value.append(text)
+		for _, extra := range l.extra {
+			text = extra.append(text)
+		}
+		out.Write(append(text, "}\n"...))
+	}
+	return out.Flush()
+}
+
+// A line is an event as it is written.
+type line struct {
+	time time.Duration
+	// rank orders lines of one time: invocations before completions, so that
+	// what was concurrent remains so, as far as processes allow it.
+	rank             int
+	what, process, f string
+	value            datum
+	extra            []field
+}
+
+// A field is written after those that every line has.
+type field struct {
+	name  string
+	value datum
+}
+
+func (f field) append(to []byte) []byte {
+	return f.value.append(append(append(append(to, ", :"...), f.name...), ' '))
+}
+
+func clientLines(operations []history.Operation) ([]line, error) {
+	keys := map[string]bool{}
+	isBank := false
+	for i := range operations {
+		keys[operations[i].Key] = true
+		isBank = isBank || operations[i].Kind == history.Transfer
+	}
+	type moment struct {
+		time    time.Duration
+		rank    int
+		retired bool
+	}
+	last := map[int]moment{} // of each process
+	lines := make([]line, 0, 2*len(operations))
+	for i := range operations {
+		o := &operations[i]
+		f, known := functionNames[o.Kind]
+		if !known {
+			return nil, fmt.Errorf("operation %d (p%d): Jepsen's histories have no word for %.40q", i+1, o.Process, o.Kind)
+		}
+		before, some := last[o.Process]
+		if o.Invoke < 0 || o.Complete < o.Invoke || some && o.Invoke < before.time || before.retired {
+			return nil, fmt.Errorf("operation %d (p%d %s) overlaps with another of its process, or completes before it is invoked", i+1, o.Process, o.Kind)
+		}
+		key := datum{kind: text, text: o.Key}
+		value := func(d datum) datum {
+			if len(keys) == 1 {
+				return d
+			}
+			return datum{kind: vector, items: []datum{key, d}}
+		}
+		input, output := inputDatum(o), outputDatum(o, isBank)
+		invocation := line{time: o.Invoke, what: "invoke", process: fmt.Sprint(o.Process), f: f, value: value(input)}
+		if some && o.Invoke == before.time {
+			invocation.rank = before.rank + 1
+		}
+		if o.Node != "" {
+			invocation.extra = append(invocation.extra, field{"node", datum{kind: text, text: o.Node}})
+		}
+		completion := invocation
+		completion.time, completion.rank, completion.what, completion.extra = o.Complete, 1, o.Outcome.String(), nil
+		if o.Complete == o.Invoke {
+			completion.rank = invocation.rank + 1
+		}
+		if o.Outcome == history.OK && output.kind != absent {
+			completion.value = value(output)
+		}
+		if o.Outcome == history.Fail && (o.Error == "" || len(o.Output) > 0) {
+			completion.extra = append(completion.extra, field{"saw", outputDatum(o, false)})
+		}
+		if o.Error != "" {
+			completion.extra = append(completion.extra, field{"error", datum{kind: text, text: o.Error}})
+		}
+		last[o.Process] = moment{completion.time, completion.rank, o.Outcome == history.Info}
+		lines = append(lines, invocation, completion)
+	}
+	return lines, nil
+}
+
+func integerDatum(number int64) datum { return datum{kind: integer, number: number} }
+
+func vectorDatum(value history.Value) datum {
+	d := datum{kind: vector}
+	for _, number := range value {
+		d.items = append(d.items, integerDatum(number))
+	}
+	return d
+}
+
+func inputDatum(o *history.Operation) datum {
+	switch {
+	case o.Kind == history.Transfer && len(o.Input) == 3:
+		d := datum{kind: mapping}
+		for i, name := range []string{"from", "to", "amount"} {
+			d.items = append(d.items, datum{kind: keyword, text: name}, integerDatum(o.Input[i]))
+		}
+		return d
+	case len(o.Input) == 0:
+		return datum{kind: null}
+	case len(o.Input) == 1:
+		return integerDatum(o.Input[0])
+	}
+	return vectorDatum(o.Input)
+}
+
+// outputDatum is absent where the completion repeats the invocation's value.
+func outputDatum(o *history.Operation, isBank bool) datum {
+	switch {
+	case o.Kind == history.ReadAll && isBank:
+		d := datum{kind: mapping}
+		for account, balance := range o.Output {
+			d.items = append(d.items, integerDatum(int64(account)), integerDatum(balance))
+		}
+		return d
+	case o.Kind == history.ReadAll || len(o.Output) > 1:
+		return vectorDatum(o.Output)
+	case len(o.Output) == 1:
+		return integerDatum(o.Output[0])
+	}
+	return datum{}
+}
+
+// nemesisLines tells each fault and its end twice, as Jepsen does: when the
+// action began, and when it had taken effect.
+func nemesisLines(events []history.Event) []line {
+	var lines []line
+	for _, e := range events {
+		l := line{what: "info", process: ":nemesis", time: e.Time, value: datum{kind: null}}
+		switch e.Type {
+		case history.PhaseBegins:
+			l.f, l.value = "phase", datum{kind: keyword, text: string(e.Phase)}
+			lines = append(lines, l)
+			continue
+		case history.Inject:
+			l.f = "start-" + e.Family
+		case history.Heal:
+			l.f = "stop-" + e.Family
+		default:
+			continue
+		}
+		begin := l
+		begin.time = max(0, e.Time-e.Took)
+		if e.Type == history.Inject {
+			l.value = victimsDatum(e)
+		}
+		lines = append(lines, begin, l)
+	}
+	return lines
+}
+
+// victimsDatum is what victims reads.
+func victimsDatum(e history.Event) datum {
+	d := datum{kind: vector}
+	if len(e.Links) == 0 {
+		for _, node := range e.Nodes {
+			d.items = append(d.items, datum{kind: text, text: node})
+		}
+		return d
+	}
+	grudge := datum{kind: mapping}
+	mute := map[string]int{} // where a deaf node's set is
+	for _, link := range e.Links {
+		from, deaf, _ := strings.Cut(link, ">")
+		if mute[deaf] == 0 {
+			grudge.items = append(grudge.items, datum{kind: text, text: deaf}, datum{kind: set})
+			mute[deaf] = len(grudge.items) - 1
+		}
+		to := &grudge.items[mute[deaf]]
+		to.items = append(to.items, datum{kind: text, text: from})
+	}
+	d.items = []datum{{kind: keyword, text: "isolated"}, grudge}
+	return d
+}
