@@ -25,8 +25,8 @@ import (
 // orders explain the history.
 //
 // What must be known is which append created which shown state. It was invoked
-// before the first get that shows the state returned, and not over before all
-// pieces of P had been invoked; no put came after it and was over before the
+// before the last get that shows the state returned, or the first if the state
+// cannot come twice; it was not over before all pieces of P had been invoked; no put came after it and was over before the
 // first of these gets; and one that appended to the empty string was invoked
 // before any other put or append was over. If that leaves one append, it is the
 // one. If it leaves none, then the state was put, or nobody created it, and a
@@ -68,8 +68,9 @@ type texts struct {
 type state struct {
 	before, piece string
 	possible      time.Duration // since when it can have been there
-	shown         time.Duration // when the first get that shows it returned
+	shown         time.Duration // when the first get that shows it returned, or the last if it recurs
 	asked         time.Duration // when the first get that shows it was invoked
+	recurs        bool          // what it begins with may have been there twice
 }
 
 func (k *texts) add(c *call) error {
@@ -119,6 +120,9 @@ func (k *texts) resolve() error {
 	for _, get := range k.gets { // the first to be invoked comes last
 		for s := k.states[get.output.text]; s != nil; s = k.states[s.before] {
 			s.asked = get.invoke
+			if s.recurs {
+				s.shown = max(s.shown, get.complete)
+			}
 		}
 	}
 	creators := map[*call]*state{}
@@ -191,7 +195,11 @@ func (k *texts) show(get *call) []*state {
 		s := &state{piece: whole[:end], shown: get.complete}
 		if i > 0 {
 			s.before, s.piece = whole[:ends[i-1]], whole[ends[i-1]:end]
-			s.possible = k.states[s.before].possible
+			s.possible, s.recurs = k.states[s.before].possible, k.states[s.before].recurs
+		} else if puts := len(k.puts[s.piece]); puts == 0 {
+			s.recurs = len(k.puts[""]) > 0
+		} else {
+			s.recurs = puts > 1 || len(k.appends[s.piece]) > 0
 		}
 		first := time.Duration(latest)
 		for _, c := range slices.Concat(k.puts[s.piece], k.appends[s.piece]) {
