@@ -108,6 +108,9 @@ func endsToken(c byte) bool { return isSpace(c) || strings.IndexByte(`()[]{}";`,
 // begin skips white space, comments and discarded values, and returns the byte
 // after them.
 func (r *ednReader) begin(depth int) (byte, error) {
+	if depth > depthLimit {
+		return 0, r.fault("values are nested more than %d deep", depthLimit)
+	}
 	for {
 		c, err := r.next()
 		switch {
@@ -149,9 +152,6 @@ func (r *ednReader) value(depth int) (datum, error) {
 func (r *ednReader) valueFrom(c byte, depth int) (datum, error) {
 	if r.elements++; r.elements > elementLimit {
 		return datum{}, r.fault("one operation has more than %d values", elementLimit)
-	}
-	if depth > depthLimit {
-		return datum{}, r.fault("values are nested more than %d deep", depthLimit)
 	}
 	switch c {
 	case '(':
