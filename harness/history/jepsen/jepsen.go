@@ -88,10 +88,11 @@ type Import struct {
 
 // IsHistory reports whether a file that begins with these bytes may be one that
 // Read understands; some KiB suffice.
-func IsHistory(begin []byte) bool {
+func IsHistory(begin []byte) bool { return isEDN(begin) || isLog(begin) }
+
+func isEDN(begin []byte) bool {
 	begin = bytes.TrimLeft(begin, "\t\n\r ,")
-	isEDN := len(begin) > 0 && strings.IndexByte("{[(#;", begin[0]) >= 0 && !bytes.HasPrefix(begin, []byte(`{"`))
-	return isEDN || isLog(begin)
+	return len(begin) > 0 && strings.IndexByte("{[(#;", begin[0]) >= 0 && !bytes.HasPrefix(begin, []byte(`{"`))
 }
 
 func isLog(begin []byte) bool {
@@ -114,7 +115,7 @@ func Read(r io.Reader, o Options) (Import, error) {
 	}
 	pairs := pairing{open: map[int]int{}, retired: map[int]int{}, nemesis: newNemesis()}
 	var torn string
-	if isLog(begin) {
+	if !isEDN(begin) && isLog(begin) {
 		pairs.observations = true
 		err = readLog(in, pairs.add)
 	} else {
