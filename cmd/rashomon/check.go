@@ -44,6 +44,9 @@ it goes.`,
 			if !slices.Contains(engines, string(options.Engine)) && options.Engine != "" {
 				return fmt.Errorf("no engine %q (there are: %s)", options.Engine, strings.Join(engines, ", "))
 			}
+			if err := checkForeign(foreign); err != nil {
+				return err
+			}
 			if foreign.Model != "" {
 				if _, err := workloads.ByName(foreign.Model); err != nil {
 					return err
@@ -93,6 +96,14 @@ var engines = []string{string(checker.Zones), string(checker.Search), string(che
 func foreignFlags(command *cobra.Command, foreign *jepsen.Options) {
 	command.Flags().StringVar((*string)(&foreign.Independent), "independent", string(jepsen.Auto), "whether a Jepsen history's values are [key value] tuples: yes, no, or auto, if all of them look like it")
 	command.Flags().StringVar(&foreign.Initial, "initial", "", "what a Jepsen history's registers hold at first, as EDN (default: nothing)")
+}
+
+func checkForeign(foreign jepsen.Options) error {
+	switch foreign.Independent {
+	case jepsen.Auto, jepsen.Yes, jepsen.No:
+		return nil
+	}
+	return fmt.Errorf("--independent %q is neither auto, yes nor no", foreign.Independent)
 }
 
 // readRun reads a run directory, a Jepsen test's directory, or a history alone.

@@ -24,6 +24,9 @@ tuples if there is more than one key.`,
   rashomon export --edn history.jsonl | grep :nemesis`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
+			if err := checkForeign(foreign); err != nil {
+				return err
+			}
 			run, _, err := readRun(args[0], foreign)
 			if err != nil {
 				return failureError{err}
