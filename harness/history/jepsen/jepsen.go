@@ -24,7 +24,8 @@
 //
 // The order of lines is the order of events. An operation without a completion
 // is info. A read of nil found nothing. Values that are no integers are numbered,
-// see Import.Names; strings that are appended to, see resolveAppends.
+// see Import.Names; strings that are appended to, see resolveAppends. A queue is
+// one that keeps its order; a :drain is a dequeue of each element, in any order.
 //
 // In EDN a :fail says that an operation did not happen, and nothing else: as in
 // Knossos, one of a :cas does not tell that the value was another. In logs it

@@ -232,6 +232,10 @@ func TestReadRefuses(t *testing.T) {
 		{op(0, "invoke", "append", `"a"`) + op(1, "invoke", "append", `"ab"`), `line 2: "ab" begins with "a"`},
 		{op(0, "invoke", "append", `"a"`) + op(1, "invoke", "append", `"a"`) + op(2, "invoke", "get", "nil") + op(2, "ok", "get", `"a"`),
 			`line 2: "a" was written on line 1, too, and it cannot be told`},
+		// Here each of the appends creates "a" once, because the key is emptied in between.
+		{op(0, "invoke", "append", `"a"`) + op(0, "ok", "append", "nil") + op(1, "invoke", "get", "nil") + op(1, "ok", "get", `"a"`) +
+			op(0, "invoke", "put", `""`) + op(0, "ok", "put", `""`) + op(0, "invoke", "append", `"a"`) + op(0, "ok", "append", "nil") +
+			op(1, "invoke", "get", "nil") + op(1, "ok", "get", `"a"`), `line 7: "a" was written on line 1, too`},
 		{op(0, "invoke", "transfer", "{:from 0}"), "line 1: the :transfer of p0 has the :value {:from 0}"},
 		{"INFO - 1\t:ok\t:read\t3\n", "line 1: p1 completes :read"},
 	} {
