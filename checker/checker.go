@@ -14,22 +14,38 @@
 // # What an operation says
 //
 // An acknowledged operation took effect at one moment of its closed interval. A
-// failed one never did; a failed compare-and-set that recorded what it saw
-// instead is a read of that, and one that did not says nothing. A read of
-// unknown outcome says nothing. A write or compare-and-set of unknown outcome
-// may take effect at any moment after its invocation, or never: it returns at
-// infinity. A register holds nothing until it is written.
+// failed one never did. A failed compare-and-set that recorded what it saw
+// instead is a read of that; one that did not, and failed without an error, says
+// that the register held anything else than it expected, or nothing; with an
+// error it says nothing. A compare-and-set of a value for itself is a read of it.
+// A read of unknown outcome says nothing. A write or compare-and-set of unknown
+// outcome may take effect at any moment after its invocation, or never: it
+// returns at infinity. A register holds nothing until it is written.
 //
-// # Witnesses first
+// # Engines for registers
 //
-// Keys are independent, so each is judged alone. Two facts carry the design.
+// Keys are independent, so each is judged alone.
+//
+// Zones decides every key to which no value is written twice, exactly and in
+// near-linear time (internal/zones holds the theory). There is one exception: a
+// compare-and-set that failed without telling what it saw, for which it finds
+// neither a place nor a proof that there is none.
+//
+// What is left goes to Porcupine as a whole, unless a small contradiction is
+// found first. Options.Engine forces an engine: zones then leaves a key unknown
+// that it cannot decide, and Porcupine decides the others, too.
+//
+// # Witnesses
+//
+// Two facts carry the design.
 //
 // Unneeded unknowns may go. Call a value needed if an acknowledged operation
 // observed it, or if a compare-and-set of unknown outcome, whose own new value
 // is needed, expects it. An operation of unknown outcome whose value is not
 // needed can be taken out of any order that explains the history: only others
 // of its sort observed it. So dropping them all changes no verdict, and spares
-// Porcupine a factor for each.
+// Porcupine a factor for each. They stay where a failed compare-and-set may need
+// them to have replaced what it expected.
 //
 // Closed subsets suffice. A subset of a key's operations is closed if, with an
 // operation that observes a value, it holds every operation that may have
@@ -39,12 +55,17 @@
 // nothing between the two. (An unknown compare-and-set that took no effect in
 // the whole might do so in the subset; it goes to the end, where it harms
 // nobody.) So a closed subset that is not linearizable convicts the whole, and
-// a witness of three operations outweighs a history of a million.
+// a witness of three operations outweighs a history of a million. A failed
+// compare-and-set that says what was not there needs every write that may have
+// come between a write of that and itself; or, if that value is written once, an
+// operation that observed it later, since then nothing came between.
 //
-// Small contradictions are therefore looked for directly, in near-linear time
-// (witness.go). What is found is closed, put before Porcupine, and made smaller
-// as long as it stays closed and not linearizable. Only if nothing is found does
-// the whole key go to Porcupine.
+// A witness closes a contradiction that zones found, or a stale read or lost
+// commit as defined below. It is put before Porcupine, and made smaller as long
+// as it stays closed and not linearizable. If it is large because of a chain of
+// compare-and-sets, each of which expects what the one before wrote, then the
+// chain is cut: the first one shown counts as a write, whatever it expected,
+// which only makes the history easier to explain.
 //
 // # Cases
 //

@@ -16,6 +16,7 @@ import (
 //	p1 n1 write x 1 [0,10] ok
 //	p2 n2 read x -> 1 [2,3] ok
 //	p3 n3 cas x 1 2 -> 5 [4,5] fail
+//	p3 n3 cas x 1 2 [4,5] fail with an error
 //	p4 n1 read-all s -> 1 2 3 [6,7] info
 //	final at 20
 //	partition n1 from 3 to 8
@@ -57,6 +58,7 @@ func parseOperation(t testing.TB, line string) history.Operation {
 		t.Fatalf("cannot read %q", line)
 	}
 	o := history.Operation{Invoke: parseSeconds(t, from), Complete: parseSeconds(t, to)}
+	outcome, o.Error, _ = strings.Cut(outcome, " ")
 	if err := o.Outcome.UnmarshalText([]byte(outcome)); err != nil {
 		t.Fatalf("%q: %v", line, err)
 	}

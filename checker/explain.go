@@ -28,23 +28,19 @@ const maxTold = 4
 
 func (s story) violation(run *history.Run) Violation {
 	anomaly := s.anomaly
-	if s.reads {
+	switch {
+	case s.reads:
 		anomaly = StaleRead
+	case anomaly == refused:
+		anomaly = Disorder
 	}
 	return Violation{Anomaly: anomaly, Key: s.key, Witness: s.witness, Sentence: s.sentence(run)}
 }
 
 func (c contradiction) story(key string) story {
-	s := story{anomaly: c.anomaly, key: key, reads: c.reads}
-	for _, step := range c.told {
-		if step == nil {
-			s.told = append(s.told, nil)
-		} else {
-			s.told = append(s.told, step.operation)
-		}
-	}
-	for _, step := range c.witness {
-		s.witness = append(s.witness, *step.operation)
+	s := story{anomaly: c.anomaly, key: key, told: c.told, reads: c.reads}
+	for _, o := range c.witness {
+		s.witness = append(s.witness, *o)
 	}
 	return s
 }
@@ -74,6 +70,13 @@ func (s story) sentence(run *history.Run) string {
 			text += fmt.Sprintf(", and before that %s", s.dated(early))
 		}
 		text += ": an overwritten value came back"
+	case refused:
+		text = fmt.Sprintf("%s, after %s", s.dated(o), s.dated(s.told[1]))
+		if after := s.told[2]; after != nil {
+			text += fmt.Sprintf(", and after that %s: the value was there", s.dated(after))
+		} else {
+			text += ": nothing can have been written in between"
+		}
 	default:
 		var all []string
 		for _, o := range s.told[:min(maxTold, len(s.told))] {
@@ -120,6 +123,8 @@ func (s story) did(o *history.Operation) string {
 		return fmt.Sprintf("p%d found no %s%s", o.Process, s.name(), place(" on ", o))
 	case o.Kind == history.Read:
 		return fmt.Sprintf("p%d read %s = %d%s", o.Process, s.name(), o.Output[0], place(" from ", o))
+	case o.Kind == history.CompareAndSet && o.Outcome == history.Fail && len(o.Output) == 0:
+		return fmt.Sprintf("a compare-and-set of p%d found that %s was not %d%s", o.Process, s.name(), o.Input[0], place(" on ", o))
 	case o.Kind == history.CompareAndSet && o.Outcome == history.Fail:
 		return fmt.Sprintf("a failed compare-and-set of p%d saw %s = %d%s", o.Process, s.name(), o.Output[0], place(" on ", o))
 	case o.Kind == history.ReadAll:

@@ -12,6 +12,7 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"github.com/rashomon-io/rashomon/checker/internal/zones"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -42,7 +43,10 @@ func plainPorcupine(operations []history.Operation) bool {
 			case o.Kind == history.Write && o.Outcome != history.Fail:
 				return true, o.Input[0]
 			case o.Kind == history.CompareAndSet && o.Outcome == history.Fail:
-				return len(o.Output) == 0 || held == seen, held
+				if len(o.Output) == 0 {
+					return o.Error != "" || held != o.Input[0], held
+				}
+				return held == seen, held
 			case o.Kind == history.CompareAndSet && held == o.Input[0]:
 				return true, o.Input[1]
 			case o.Kind == history.CompareAndSet:
@@ -55,8 +59,16 @@ func plainPorcupine(operations []history.Operation) bool {
 
 // A universe is how random histories are drawn.
 type universe struct {
-	unique bool
-	size   int
+	name     string
+	unique   bool // no value is written twice, or hardly ever
+	refusals bool // most compare-and-sets that fail do not tell what they saw
+	size     int
+}
+
+var universes = []universe{
+	{name: "unique", unique: true, size: 14},
+	{name: "refusals", unique: true, refusals: true, size: 12},
+	{name: "repeated", size: 12},
 }
 
 // draw returns a random history of one key. A real register is simulated with
@@ -92,9 +104,12 @@ func (u universe) draw(r *rand.Rand) []history.Operation {
 	slices.SortStableFunc(effects, func(a, b effect) int { return a.at - b.at })
 	var held history.Value
 	var written []int64
-	pick := func() int64 { // a value that may be there, or that never was
-		if len(written) == 0 || r.IntN(200) == 0 {
+	pick := func() int64 { // a value that may be there, or that never was, or not yet
+		switch {
+		case len(written) == 0 || r.IntN(200) == 0:
 			return 99
+		case u.unique && r.IntN(40) == 0:
+			return int64(len(written) + 1 + r.IntN(4))
 		}
 		return written[max(0, len(written)-1-r.IntN(3))]
 	}
@@ -135,17 +150,28 @@ func (u universe) draw(r *rand.Rand) []history.Operation {
 			if len(held) > 0 && r.IntN(4) > 0 {
 				expected = held[0]
 			}
+			if r.IntN(30) == 0 {
+				fresh = expected // which changes nothing
+			}
 			o.Input = history.Value{expected, fresh}
-			switch swaps := len(held) > 0 && held[0] == expected; {
+			swaps := len(held) > 0 && held[0] == expected
+			if swaps && o.Outcome == history.OK && (u.refusals && r.IntN(2) == 0 || r.IntN(10) == 0) && r.Float64() < spoil {
+				o.Outcome = history.Fail // although it held
+				break
+			}
+			switch {
 			case swaps && happens:
 				held = history.Value{fresh}
 			case !swaps && o.Outcome == history.OK && r.Float64() >= spoil:
 				o.Outcome = history.Fail
-				if r.IntN(2) == 0 {
-					o.Output = slices.Clone(held)
-				}
-				if r.Float64() < spoil {
+				switch {
+				case r.IntN(10) == 0:
+					o.Error = "refused" // which says nothing
+				case u.refusals && r.IntN(5) > 0:
+				case r.Float64() < spoil:
 					o.Output = history.Value{pick()}
+				case r.IntN(2) == 0:
+					o.Output = slices.Clone(held)
 				}
 			}
 			if len(held) > 0 && held[0] == fresh || r.IntN(20) == 0 {
@@ -166,83 +192,141 @@ func histories(t *testing.T) int {
 		}
 		return n
 	}
-	return 10_000
+	if testing.Short() {
+		return 10_000
+	}
+	return 70_000
 }
 
 func TestRegisterAgreesWithPorcupine(t *testing.T) {
-	for _, u := range []universe{{true, 14}, {false, 12}} {
-		t.Run(fmt.Sprintf("unique=%v", u.unique), func(t *testing.T) {
+	for _, u := range universes {
+		t.Run(u.name, func(t *testing.T) {
 			t.Parallel()
 			anomalies := map[Anomaly]int{}
-			invalid, small, direct, spurious := 0, 0, 0, 0
-			for seed := range uint64(histories(t)) {
+			verdicts := map[zones.Verdict]int{}
+			invalid, small := 0, 0
+			n := histories(t)
+			for seed := range uint64(n) {
 				operations := u.draw(rand.New(rand.NewPCG(seed, 7)))
 				run := &history.Run{History: history.History{Operations: operations}}
 				if seed%3 == 0 {
 					run.Events = []history.Event{{Type: history.PhaseBegins, Phase: history.Final, Time: operations[len(operations)/2].Invoke}}
 				}
-				want := Valid
-				if !plainPorcupine(operations) {
-					want = Invalid
+				result, verdict := compare(t, run)
+				verdicts[verdict]++
+				if result.Verdict == Invalid {
 					invalid++
 				}
-				got := Check(t.Context(), run, Register, Options{})
-				if got.Verdict != want {
-					t.Fatalf("seed %d: verdict %s (%s), but Porcupine says %s, of\n%s", seed, got.Verdict, got.Reason, want, list(operations))
-				}
-				if (got.StaleReads.Certain > 0 || got.LostCommits.Certain > 0) && want == Valid {
-					t.Fatalf("seed %d: %s stale reads and %s lost commits in a valid history\n%s", seed, got.StaleReads, got.LostCommits, list(operations))
-				}
-				// What the direct analysis finds, and how much of it stands.
-				r := splitRegisters(run)[0]
-				suspects := r.contradictions(measure(operations, r.final).certainlyLost)
-				if want == Invalid && len(suspects) > 0 {
-					direct++
-				}
-				if want == Valid && len(suspects) > 0 || want == Invalid && u.unique && r.unique && len(suspects) == 0 {
-					t.Fatalf("seed %d: %s, with suspects %v\n%s", seed, want, suspects, list(operations))
-				}
-				for _, c := range suspects {
-					if explained, err := linearizable[value](t.Context(), newMemory(1<<30), r.enclose(c.told)); err != nil || explained {
-						spurious++
-						t.Logf("seed %d: %s of %d steps is no contradiction", seed, c.anomaly, len(c.told))
-					}
-				}
-				for _, v := range got.Violations {
+				for _, v := range result.Violations {
 					anomalies[v.Anomaly]++
 					if len(v.Witness) <= 4 {
 						small++
 					}
-					checkWitness(t, seed, operations, v)
+				}
+				if t.Failed() {
+					t.Fatalf("seed %d", seed)
 				}
 			}
-			t.Logf("%d of %d invalid, %d of these by direct analysis, %d suspects spurious; witnesses of at most 4: %d of %v",
-				invalid, histories(t), direct, spurious, small, anomalies)
-			if invalid == 0 || invalid == histories(t) {
+			t.Logf("%d of %d invalid; witnesses of at most 4: %d of %v; zones says valid %d, invalid %d, repeated %d, undecided %d", invalid, n, small, anomalies,
+				verdicts[zones.Valid], verdicts[zones.Invalid], verdicts[zones.Repeated], verdicts[zones.Undecided])
+			if invalid == 0 || invalid == n {
 				t.Error("the histories are all alike")
-			}
-			if spurious > 0 {
-				t.Error("the direct analysis suspects the innocent")
 			}
 		})
 	}
 }
 
+// compare holds the check of one key, and all that leads to it, against
+// Porcupine on the whole.
+func compare(t *testing.T, run *history.Run) (Result, zones.Verdict) {
+	t.Helper()
+	operations := run.History.Operations
+	want := Valid
+	if !plainPorcupine(operations) {
+		want = Invalid
+	}
+	result := Check(t.Context(), run, Register, Options{})
+	if result.Verdict != want {
+		t.Errorf("verdict %s (%s), but Porcupine says %s, of\n%s", result.Verdict, result.Reason, want, list(operations))
+	}
+	if (result.StaleReads.Certain > 0 || result.LostCommits.Certain > 0) && want == Valid {
+		t.Errorf("%d stale reads and %d lost commits in a valid history\n%s", result.StaleReads, result.LostCommits, list(operations))
+	}
+	for _, v := range result.Violations {
+		checkWitness(t, operations, v)
+	}
+	// What the direct analysis finds, and whether all of it stands.
+	keys := splitKeys(run)
+	if len(keys) == 0 {
+		return result, zones.Valid
+	}
+	h := keys[0]
+	h.order()
+	verdict := zones.Decide(h.steps, h.values).Verdict
+	suspects := h.suspects(h.measure().certainlyLost)
+	if want == Valid && len(suspects) > 0 || verdict == zones.Invalid && len(suspects) == 0 {
+		t.Errorf("%s, with suspects %v\n%s", want, suspects, list(operations))
+	}
+	for _, s := range suspects {
+		if h.enclose(t.Context(), newMemory(1<<30), s) == nil {
+			t.Errorf("%s of %d steps is no contradiction\n%s", s.anomaly, len(s.told), list(operations))
+		}
+	}
+	return result, verdict
+}
+
+// FuzzRegister reads each operation from six bytes: kind, invocation, duration,
+// two values and outcome.
+func FuzzRegister(f *testing.F) {
+	f.Add([]byte("\x01\x00\x01\x01\x00\x00\x00\x03\x01\x01\x00\x00"))
+	f.Add([]byte("\x02\x00\x09\x01\x02\x00\x02\x00\x09\x02\x01\x00"))
+	f.Add([]byte("\x01\x00\x01\x01\x00\x00\x02\x03\x01\x01\x05\x02\x02\x04\x01\x01\x06\x03\x00\x05\x01\x06\x00\x00"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		const size, most = 6, 12
+		var operations []history.Operation
+		for len(data) >= size && len(operations) < most {
+			at := time.Duration(data[1] % 32)
+			o := history.Operation{
+				Process: len(operations), Key: "x", Invoke: at, Complete: at + time.Duration(data[2]%16),
+				Outcome: []history.Outcome{history.OK, history.Info, history.Fail, history.Fail}[data[5]%4],
+			}
+			first, second := int64(data[3]%16), int64(data[4]%16)
+			switch data[0] % 3 {
+			case 0:
+				o.Kind = history.Read
+				if first > 0 {
+					o.Output = history.Value{first}
+				}
+			case 1:
+				o.Kind, o.Input = history.Write, history.Value{first}
+			case 2:
+				o.Kind, o.Input = history.CompareAndSet, history.Value{first, second}
+				if data[5]%4 == 3 {
+					o.Output = history.Value{int64(data[5]>>2) % 16}
+				}
+			}
+			operations = append(operations, o)
+			data = data[size:]
+		}
+		compare(t, &history.Run{History: history.History{Operations: operations}})
+	})
+}
+
 // checkWitness demands that a witness is part of the history, closed, illegal by
 // itself, and has a sentence.
-func checkWitness(t *testing.T, seed uint64, operations []history.Operation, v Violation) {
+func checkWitness(t *testing.T, operations []history.Operation, v Violation) {
 	t.Helper()
 	if plainPorcupine(v.Witness) {
-		t.Fatalf("seed %d: the witness is linearizable:\n%s", seed, list(v.Witness))
+		t.Errorf("the witness is linearizable:\n%s", list(v.Witness))
 	}
 	if v.Sentence == "" {
-		t.Fatalf("seed %d: no sentence", seed)
+		t.Error("no sentence")
 	}
 	in := map[int]bool{}
 	for _, o := range v.Witness {
 		in[o.Process] = true
 		if !slices.ContainsFunc(operations, func(p history.Operation) bool { return p.Process == o.Process }) {
-			t.Fatalf("seed %d: the witness holds a stranger", seed)
+			t.Error("the witness holds a stranger")
 		}
 	}
 	for _, o := range v.Witness {
@@ -256,8 +340,9 @@ func checkWitness(t *testing.T, seed uint64, operations []history.Operation, v V
 		for _, w := range operations {
 			writes := w.Outcome != history.Fail && w.Kind != history.Read && w.Input[len(w.Input)-1] == observed[0]
 			needless := w.Outcome == history.Info && w.Kind == history.CompareAndSet // may have been dropped with what it needs
-			if writes && !needless && !in[w.Process] {
-				t.Fatalf("seed %d: the witness is not closed: %s wrote what %s observed\n%s", seed, brief(w), brief(o), list(v.Witness))
+			idle := w.Kind == history.CompareAndSet && w.Input[0] == w.Input[1]      // a read
+			if writes && !needless && !idle && !in[w.Process] {
+				t.Errorf("the witness is not closed: %s wrote what %s observed\n%s", brief(w), brief(o), list(v.Witness))
 			}
 		}
 	}

@@ -104,9 +104,12 @@ func linearizable[S comparable, T transition[S]](ctx context.Context, memory *me
 	return decided, stopped
 }
 
-// exhausted says in one line why linearizable could not tell, and what to do.
+// exhausted says in one line why an engine could not tell, and what to do.
 func exhausted(err error, what string, operations int, budget Budget) string {
+	var reason beyond
 	switch {
+	case errors.As(err, &reason):
+		return fmt.Sprintf("%s: %s", what, reason)
 	case errors.Is(err, errMemory):
 		return fmt.Sprintf("%s: Porcupine needs more than the memory budget of %d MiB for %d operations, at least %d MiB; raise it, or spread the operations over more keys",
 			what, budget.MemoryBytes>>20, operations, (configurationBytes(operations)*int64(operations))>>20+1)

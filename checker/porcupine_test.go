@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/internal/register"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -69,19 +70,19 @@ func TestBudget(t *testing.T) {
 		}
 	})
 	t.Run("memory is counted once a configuration", func(t *testing.T) {
-		var steps []*step
-		for i := range 12 { // 4,096 configurations are reached in 24,576 steps
-			steps = append(steps, newStep(&history.Operation{Process: i, Kind: history.Write, Input: history.Value{1}, Complete: 1, Outcome: history.OK}))
+		var steps []step
+		for range 12 { // 4,096 configurations are reached in 24,576 steps
+			steps = append(steps, step{Ret: 1, From: register.None, To: 1})
 		}
-		steps = append(steps, newStep(&history.Operation{Kind: history.Read, Output: history.Value{2}, Invoke: 2, Complete: 3, Outcome: history.OK}))
-		explained, err := linearizable[value](t.Context(), newMemory(4<<20), steps)
+		steps = append(steps, step{Call: 2, Ret: 3, From: 2, To: register.None})
+		explained, err := linearizable[register.Value](t.Context(), newMemory(4<<20), steps)
 		if err != nil || explained {
 			t.Errorf("explained: %t, %v", explained, err)
 		}
 	})
 	t.Run("memory before searching", func(t *testing.T) {
 		run := &history.Run{History: history.History{Operations: valid(2000, 1, 5)}}
-		result := Check(t.Context(), run, Register, Options{Budget: Budget{MemoryBytes: 1 << 20}})
+		result := Check(t.Context(), run, Register, Options{Budget: Budget{MemoryBytes: 1 << 20}, Engine: Porcupine})
 		if result.Verdict != Unknown || !strings.Contains(result.Reason, "2000 operations, at least 2 MiB") {
 			t.Errorf("%s: %s", result.Verdict, result.Reason)
 		}

@@ -4,12 +4,13 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/internal/zones"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -22,44 +23,60 @@ var Register = Model{
 		history.Write:         {input: 1, output: 1},
 		history.CompareAndSet: {input: 2, output: 1},
 	},
-	engines: []Engine{Porcupine},
+	engines: []Engine{Zones, Porcupine},
 	judge:   judgeRegisters,
 }
 
-// judgeRegisters decides the keys in parallel, small ones first. Each may use
-// its share of the time that is left, so that one hard key starves no other.
+// judgeRegisters decides the keys in parallel: all by zones first, which needs
+// hardly any time, then those that are left by searching, small ones first. Each
+// of these may use its share of the time that is left, so that one hard key
+// starves no other.
 func judgeRegisters(ctx context.Context, run *history.Run, options Options, result *Result) {
-	budget := options.Budget
-	registers := splitRegisters(run)
-	memory := newMemory(budget.MemoryBytes)
-	judgements := make([]judgement, len(registers))
-	workers := min(runtime.GOMAXPROCS(0), len(registers))
-	next := make(chan int)
-	var wg sync.WaitGroup
-	for range workers {
-		wg.Go(func() {
-			for i := range next {
-				deadline, _ := ctx.Deadline()
-				share := time.Until(deadline) * time.Duration(workers) / time.Duration(len(registers)-i)
-				bounded, cancel := context.WithTimeout(ctx, share)
-				judgements[i] = registers[i].judge(bounded, memory)
-				cancel()
-			}
-		})
-	}
-	for i := range registers {
-		next <- i
-	}
-	close(next)
-	wg.Wait()
+	memory := newMemory(options.Budget.MemoryBytes)
+	keys, answers := decideByZones(run)
+	judgements := make([]judgement, len(keys))
+	parallel(len(keys), func(i int) {
+		judgements[i] = keys[i].judge(ctx, memory, answers[i], options.Engine)
+	})
 
-	result.Keys = len(registers)
+	var hard []int
+	for i, j := range judgements {
+		if j.undecided != "" {
+			hard = append(hard, i)
+		}
+	}
+	slices.SortStableFunc(hard, func(i, j int) int {
+		return cmp.Compare(keys[i].operations, keys[j].operations)
+	})
+	parallel(len(hard), func(i int) {
+		deadline, _ := ctx.Deadline()
+		share := time.Until(deadline) * time.Duration(workers(len(hard))) / time.Duration(len(hard)-i)
+		bounded, cancel := context.WithTimeout(ctx, share)
+		defer cancel()
+		key := hard[i]
+		judgements[key] = keys[key].search(bounded, memory, judgements[key].undecided)
+	})
+	summarise(run, options.Budget, keys, judgements, result)
+}
+
+// decideByZones returns what the operations on each key say, and what zones says
+// of that.
+func decideByZones(run *history.Run) ([]*keyHistory, []zones.Answer) {
+	keys := splitKeys(run)
+	answers := make([]zones.Answer, len(keys))
+	parallel(len(keys), func(i int) { answers[i] = zones.Decide(keys[i].steps, keys[i].values) })
+	return keys, answers
+}
+
+// summarise makes a result of what was found about each key.
+func summarise(run *history.Run, budget Budget, keys []*keyHistory, judgements []judgement, result *Result) {
+	result.Keys = len(keys)
 	first := never
 	var ages []time.Duration
 	var versions []int
 	for i, j := range judgements {
-		r := registers[i]
-		result.decided(Porcupine, "the only engine so far", r.key)
+		key := keys[i].key
+		result.decided(j.engine, j.why, key)
 		result.StaleReads.add(j.counts.stale)
 		result.LostCommits.add(j.counts.lost)
 		result.Lost = append(result.Lost, j.counts.losses...)
@@ -69,12 +86,12 @@ func judgeRegisters(ctx context.Context, run *history.Run, options Options, resu
 			result.KeysInvalid++
 			first = min(first, j.first)
 			for _, c := range j.found {
-				result.Violations = append(result.Violations, c.story(r.key).violation(run))
+				result.Violations = append(result.Violations, c.story(key).violation(run))
 			}
 		case j.err != nil:
 			result.KeysUnknown++
 			if result.Reason == "" {
-				result.Reason = exhausted(j.err, fmt.Sprintf("key %q", r.key), len(r.steps), budget)
+				result.Reason = exhausted(j.err, fmt.Sprintf("key %q", key), keys[i].operations, budget)
 			}
 		}
 	}
@@ -87,257 +104,142 @@ func judgeRegisters(ctx context.Context, run *history.Run, options Options, resu
 	}
 }
 
+// workers is how many goroutines share n pieces of work.
+func workers(n int) int { return min(runtime.GOMAXPROCS(0), n) }
+
+// parallel works on 0 to n-1, begun in this order.
+func parallel(n int, work func(i int)) {
+	var begun atomic.Int64
+	var wg sync.WaitGroup
+	for range workers(n) {
+		wg.Go(func() {
+			for i := begun.Add(1) - 1; i < int64(n); i = begun.Add(1) - 1 {
+				work(int(i))
+			}
+		})
+	}
+	wg.Wait()
+}
+
 // A judgement is what was found about one key: contradictions that Porcupine
 // has confirmed, or, if none, an error where it could not tell.
 type judgement struct {
+	engine Engine
+	why    string
 	found  []contradiction
 	first  time.Duration // when the earliest contradiction was complete
 	counts registerCounts
 	err    error
+	// undecided says why the key has to be searched.
+	undecided string
 }
 
-// A value is what a register holds. The zero value is nothing.
-type value struct {
-	number int64
-	found  bool
-}
+// Why an engine decided a key.
+const (
+	whyZones    = "no value is written twice"
+	whyRepeated = "a value is written twice"
+	whyRefusal  = "a compare-and-set failed without telling what it saw, and no place for it is obvious"
+	whyAsked    = "it was asked for"
+	// whyUnconfirmed happens if the budget does not suffice for a witness.
+	whyUnconfirmed = "zones found a contradiction that could not be confirmed"
+)
 
-func some(number int64) value { return value{number, true} }
-
-// A step is what one operation says about its register.
-type step struct {
-	operation *history.Operation
-	call, ret time.Duration // ret is never if the outcome is unknown
-	// observes: the register held from. A compare-and-set of unknown outcome
-	// says so only if it took effect.
-	observes bool
-	from     value
-	// writes: the register held to afterwards.
-	writes bool
-	to     value
-}
-
-// newStep returns nil if the operation says nothing.
-func newStep(o *history.Operation) *step {
-	s := &step{operation: o, call: o.Invoke, ret: o.Complete}
+// judge makes a judgement of what zones answered, or leaves the key undecided.
+func (h *keyHistory) judge(ctx context.Context, memory *memory, answer zones.Answer, asked Engine) judgement {
+	why := whyZones
 	switch {
-	case o.Outcome == history.Info && o.Kind == history.Read:
-		return nil
-	case o.Outcome == history.Info:
-		s.ret = never
-	case o.Outcome == history.Fail && (o.Kind != history.CompareAndSet || len(o.Output) == 0):
-		return nil
+	case ctx.Err() != nil:
+		return judgement{engine: Zones, why: whyZones, err: ctx.Err()}
+	case asked == Porcupine:
+		return judgement{undecided: whyAsked}
+	case asked == Zones:
+		why = whyAsked
 	}
-	switch {
-	case o.Kind == history.Write:
-		s.writes, s.to = true, some(o.Input[0])
-	case o.Kind == history.CompareAndSet && o.Outcome != history.Fail:
-		s.observes, s.from = true, some(o.Input[0])
-		s.writes, s.to = true, some(o.Input[1])
-	default:
-		s.observes = true
-		if len(o.Output) > 0 {
-			s.from = some(o.Output[0])
+	switch answer.Verdict {
+	case zones.Valid:
+		return judgement{engine: Zones, why: why, counts: h.measure()}
+	case zones.Invalid:
+		h.order()
+		j := judgement{engine: Zones, why: why, counts: h.measure()}
+		if h.convict(ctx, memory, &j); len(j.found) == 0 {
+			return judgement{undecided: whyUnconfirmed}
+		}
+		j.countAtOdds()
+		return j
+	}
+	if asked == Zones {
+		return judgement{engine: Zones, why: why, err: h.beyondZones(answer)}
+	}
+	if answer.Verdict == zones.Undecided {
+		return judgement{undecided: whyRefusal}
+	}
+	return judgement{undecided: whyRepeated}
+}
+
+// beyond is a reason why an engine that was asked for cannot decide.
+type beyond string
+
+func (b beyond) Error() string { return string(b) }
+
+// beyondZones says why zones cannot decide.
+func (h *keyHistory) beyondZones(answer zones.Answer) error {
+	o := h.operation(int32(answer.Step))
+	if answer.Verdict == zones.Undecided {
+		return beyond(fmt.Sprintf("zones finds no place for the failed compare-and-set of p%d at %s, and no proof that there is none; leave the choice of the engine to the check", o.Process, seconds(o.Invoke)))
+	}
+	return beyond(fmt.Sprintf("the value %d is written twice, again by p%d at %s, which zones cannot decide; leave the choice of the engine to the check", o.Input[len(o.Input)-1], o.Process, seconds(o.Invoke)))
+}
+
+// measure counts the key's stale reads and lost commits.
+func (h *keyHistory) measure() registerCounts {
+	operations := make([]*history.Operation, len(h.of))
+	for i := range h.of {
+		operations[i] = h.operation(int32(i))
+	}
+	byInvoke := func(a, b *history.Operation) int { return cmp.Compare(a.Invoke, b.Invoke) }
+	if !slices.IsSortedFunc(operations, byInvoke) {
+		slices.SortStableFunc(operations, byInvoke)
+	}
+	return measureRegister(operations, h.final)
+}
+
+// countAtOdds counts the contradictions of which only the reads are at odds.
+func (j *judgement) countAtOdds() {
+	for _, c := range j.found {
+		if c.reads {
+			j.counts.atOdds(slices.DeleteFunc(slices.Clone(c.witness), updates))
 		}
 	}
-	return s
 }
 
-// uncertain: nobody knows whether it took effect.
-func (s *step) uncertain() bool { return s.ret == never }
-
-func (s *step) interval() (call, ret time.Duration) { return s.call, s.ret }
-
-func (s *step) apply(held value) (value, bool) {
-	switch {
-	case s.observes && s.from != held:
-		return held, s.uncertain()
-	case s.writes:
-		return s.to, true
+// search decides a key that zones did not: by a small contradiction if there is
+// one, else as a whole.
+func (h *keyHistory) search(ctx context.Context, memory *memory, why string) judgement {
+	h.order()
+	h = h.withoutUnneeded()
+	j := judgement{engine: Porcupine, why: why, counts: h.measure()}
+	if why != whyAsked {
+		h.convict(ctx, memory, &j)
 	}
-	return held, true
-}
-
-// A register is the history of one key, or a part of it.
-type register struct {
-	key   string
-	final time.Duration // when the final phase began, or never
-	steps []*step       // ordered by call
-	// writers of each value, ordered by call.
-	writers map[value][]writer
-	// readers and swaps are the steps that observe a value, and leave or
-	// replace it.
-	readers, swaps map[value][]*step
-	// unique: no value is written twice.
-	unique bool
-}
-
-// A writer of a value knows which of the value's writers, up to itself, returned
-// last.
-type writer struct {
-	*step
-	last *step
-}
-
-// newRegister indexes steps, which are ordered by call.
-func newRegister(key string, final time.Duration, steps []*step) *register {
-	r := &register{
-		key: key, final: final, steps: steps, unique: true,
-		writers: map[value][]writer{}, readers: map[value][]*step{}, swaps: map[value][]*step{},
-	}
-	for _, s := range steps {
-		if s.writes {
-			ws := r.writers[s.to]
-			w := writer{s, s}
-			if len(ws) > 0 {
-				r.unique = false
-				if earlier := ws[len(ws)-1].last; earlier.ret > s.ret {
-					w.last = earlier
-				}
+	if len(j.found) == 0 {
+		var explained bool
+		if j.engine, explained, j.err = decideRepeated(ctx, memory, h); j.err == nil && !explained {
+			if why == whyAsked {
+				h.convict(ctx, memory, &j)
 			}
-			r.writers[s.to] = append(ws, w)
-		}
-		switch {
-		case s.observes && s.writes:
-			r.swaps[s.from] = append(r.swaps[s.from], s)
-		case s.observes:
-			r.readers[s.from] = append(r.readers[s.from], s)
-		}
-	}
-	return r
-}
-
-// splitRegisters returns the register of each key, smallest first, without
-// the unknown operations that nothing needs.
-func splitRegisters(run *history.Run) []*register {
-	byKey := map[string][]*step{}
-	for i := range run.History.Operations {
-		o := &run.History.Operations[i]
-		steps := byKey[o.Key] // a key whose operations say nothing counts, too
-		if s := newStep(o); s != nil {
-			steps = append(steps, s)
-		}
-		byKey[o.Key] = steps
-	}
-	final := phaseBegins(run, history.Final)
-	var registers []*register
-	for _, key := range slices.Sorted(maps.Keys(byKey)) {
-		steps := needed(byKey[key])
-		slices.SortStableFunc(steps, func(a, b *step) int { return cmp.Compare(a.call, b.call) })
-		registers = append(registers, newRegister(key, final, steps))
-	}
-	slices.SortStableFunc(registers, func(a, b *register) int { return cmp.Compare(len(a.steps), len(b.steps)) })
-	return registers
-}
-
-// needed drops the steps of unknown outcome whose values are not needed, as the
-// package comment argues.
-func needed(steps []*step) []*step {
-	uncertain := map[value][]*step{}
-	var observed []value
-	for _, s := range steps {
-		if s.uncertain() {
-			uncertain[s.to] = append(uncertain[s.to], s)
-		} else if s.observes {
-			observed = append(observed, s.from)
-		}
-	}
-	keep := map[*step]bool{}
-	for len(observed) > 0 {
-		v := observed[len(observed)-1]
-		observed = observed[:len(observed)-1]
-		for _, s := range uncertain[v] {
-			keep[s] = true
-			if s.observes {
-				observed = append(observed, s.from)
-			}
-		}
-		delete(uncertain, v)
-	}
-	return slices.DeleteFunc(steps, func(s *step) bool { return s.uncertain() && !keep[s] })
-}
-
-// source returns the write of what s observed that returned last, of those that
-// s can have seen: nil for nothing. It is certain if each of these writes was
-// acknowledged, and there is one.
-func (r *register) source(s *step) (last *step, certain bool) {
-	if !s.from.found {
-		return nil, true
-	}
-	ws := r.writers[s.from]
-	seen, _ := slices.BinarySearchFunc(ws, s.ret, func(w writer, ret time.Duration) int {
-		if w.call <= ret {
-			return -1
-		}
-		return 1
-	})
-	if seen == 0 {
-		return nil, false
-	}
-	last = ws[seen-1].last
-	return last, !last.uncertain()
-}
-
-// A frontier answers which of some acknowledged writes was invoked last, of
-// those that had completed at a time.
-type frontier struct {
-	steps  []*step // ordered by ret
-	latest []*step // of steps up to here, the one with the greatest call
-}
-
-func newFrontier(steps []*step) frontier {
-	slices.SortStableFunc(steps, func(a, b *step) int { return cmp.Compare(a.ret, b.ret) })
-	f := frontier{steps, make([]*step, len(steps))}
-	for i, s := range steps {
-		f.latest[i] = s
-		if i > 0 && f.latest[i-1].call > s.call {
-			f.latest[i] = f.latest[i-1]
-		}
-	}
-	return f
-}
-
-func (f frontier) before(t time.Duration) *step {
-	done, _ := slices.BinarySearchFunc(f.steps, t, func(s *step, t time.Duration) int { return cmp.Compare(s.ret, t) })
-	if done == 0 {
-		return nil
-	}
-	return f.latest[done-1]
-}
-
-// An outdated step observed what source wrote, or nothing, although newer had
-// been acknowledged between source and it.
-type outdated struct{ observer, newer, source *step }
-
-// outdated returns the stale reads, and the swaps of older values. Where there
-// is a choice, newer is a plain write: it needs no others to be explained.
-func (r *register) outdated() []outdated {
-	var writes, swaps []*step
-	for _, s := range r.steps {
-		switch {
-		case !s.writes || s.uncertain():
-		case s.observes:
-			swaps = append(swaps, s)
-		default:
-			writes = append(writes, s)
-		}
-	}
-	frontiers := []frontier{newFrontier(writes), newFrontier(swaps)}
-	var found []outdated
-	for _, s := range r.steps {
-		if !s.observes || s.uncertain() {
-			continue
-		}
-		source, certain := r.source(s)
-		if !certain {
-			continue
-		}
-		for _, f := range frontiers {
-			if newer := f.before(s.call); newer != nil && (source == nil || source.ret < newer.call) {
-				found = append(found, outdated{s, newer, source})
-				break
+			if len(j.found) == 0 {
+				c := h.minimise(ctx, memory).tell(ctx, memory, Disorder, j.counts.certainlyLost)
+				j.found, j.first = []contradiction{c}, c.at()
 			}
 		}
 	}
-	return found
+	j.countAtOdds()
+	return j
+}
+
+// decideRepeated decides a whole key, whatever its values: the hook for another
+// engine. It names the one that decided.
+func decideRepeated(ctx context.Context, memory *memory, h *keyHistory) (engine Engine, explained bool, err error) {
+	explained, err = h.linearizable(ctx, memory)
+	return Porcupine, explained, err
 }

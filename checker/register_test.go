@@ -280,6 +280,70 @@ func TestCheckRegister(t *testing.T) {
 			says:    "no order explains that p1 swapped x from 1 to 2 on n1 at 9.000 s, that p2 swapped x from 2 to 1 on n2 at 9.000 s.",
 		},
 		{
+			name: "refused although the value was there",
+			history: `p1 n1 write x 1 [0,1] ok
+			          p2 n2 cas x 1 2 [4,5] fail
+			          p3 n3 read x -> 1 [6,7] ok`,
+			verdict: Invalid, anomaly: Disorder,
+			witness: []string{"write 1", "cas 1 2", "read -> 1"},
+			says:    "a compare-and-set of p2 found that x was not 1 on n2 at 5.000 s, after p1 wrote x = 1 on n1 at 1.000 s, and after that p3 read x = 1 from n3 at 7.000 s: the value was there.",
+		},
+		{
+			name: "refused although nothing had replaced the value",
+			history: `p1 n1 write x 7 [0,1] ok
+			          p1 n1 write x 1 [2,3] ok
+			          p2 n2 cas x 1 2 [4,5] fail
+			          p3 n3 write x 8 [6,7] info`,
+			verdict: Invalid, anomaly: Disorder,
+			witness: []string{"write 1", "cas 1 2"},
+			says:    "a compare-and-set of p2 found that x was not 1 on n2 at 5.000 s, after p1 wrote x = 1 on n1 at 3.000 s: nothing can have been written in between.",
+		},
+		{
+			name: "refused between the swaps of a chain",
+			history: `p1 n1 write x 1 [0,1] ok
+			          p1 n1 cas x 1 2 [2,3] ok
+			          p2 n2 cas x 2 9 [4,5] fail
+			          p1 n1 cas x 2 3 [6,7] ok`,
+			verdict: Invalid, anomaly: Disorder,
+			witness: []string{"write 1", "cas 1 2", "cas 2 9", "cas 2 3"},
+		},
+		{
+			name: "refused as an unknown write or swap may have come between",
+			history: `p1 n1 write x 1 [0,1] ok
+			          p3 n3 write x 2 [0,1] info
+			          p2 n2 cas x 1 5 [4,5] fail
+			          p1 n1 write y 1 [0,1] ok
+			          p4 n3 cas y 1 2 [0,1] info
+			          p2 n2 cas y 1 5 [6,7] fail`,
+			verdict: Valid,
+		},
+		{
+			name: "refused at the last moment",
+			history: `p1 n1 write x 1 [0,4] ok
+			          p1 n1 write x 2 [5,9] ok
+			          p2 n2 cas x 1 9 [1,4] fail
+			          p3 n2 cas x 1 9 [4.5,5] fail
+			          p4 n2 read x -> 1 [4,4] ok`,
+			verdict: Valid,
+		},
+		{
+			name: "refused with an error says nothing",
+			history: `p1 n1 write x 1 [0,1] ok
+			          p2 n2 cas x 1 2 [4,5] fail refused
+			          p3 n3 read x -> 1 [6,7] ok`,
+			verdict: Valid,
+		},
+		{
+			name: "a swap of a value for itself is a read",
+			history: `p1 n1 write x 1 [0,1] ok
+			          p2 n2 cas x 1 1 [2,3] ok
+			          p2 n2 cas x 1 1 [2,3] info
+			          p1 n1 write x 2 [4,5] ok
+			          p3 n3 cas x 1 1 [6,7] ok`,
+			verdict: Invalid, anomaly: StaleRead, stale: 1,
+			witness: []string{"write 1", "write 2", "cas 1 1"},
+		},
+		{
 			name: "values written twice",
 			history: `p1 n1 write x 1 [0,1] ok
 			          p1 n1 write x 2 [2,3] ok
@@ -341,6 +405,79 @@ func TestCheckRegister(t *testing.T) {
 			}
 			if len(result.Violations) > 1 {
 				t.Errorf("%d violations, want one", len(result.Violations))
+			}
+		})
+	}
+}
+
+func TestEngines(t *testing.T) {
+	const once = "p1 n1 write x 1 [0,1] ok\n p1 n1 read x -> 1 [2,3] ok\n"
+	const stale = once + "p1 n1 write x 2 [4,5] ok\n p1 n1 read x -> 1 [6,7] ok"
+	const twice = once + "p1 n1 write x 1 [4,5] ok\n"
+	const open = `p1 n1 write x 1 [0,3] ok
+	              p2 n2 write x 2 [0,3] ok
+	              p3 n3 cas x 1 7 [4,5] fail
+	              p4 n3 cas x 2 7 [4,5] fail`
+	for _, test := range []struct {
+		name    string
+		history string
+		asked   Engine
+		verdict Verdict
+		by      Engine
+		why     string
+		reason  string
+	}{
+		{"zones by itself", once, "", Valid, Zones, "no value is written twice", ""},
+		{"zones finds a violation", stale, "", Invalid, Zones, "no value is written twice", ""},
+		{"zones asked for", once, Zones, Valid, Zones, "it was asked for", ""},
+		{"Porcupine asked for", once, Porcupine, Valid, Porcupine, "it was asked for", ""},
+		{"Porcupine asked for a violation", stale, Porcupine, Invalid, Porcupine, "it was asked for", ""},
+		{"beyond zones by itself", twice, "", Valid, Porcupine, "a value is written twice", ""},
+		{"beyond zones, asked for", twice, Zones, Unknown, Zones, "it was asked for",
+			`key "x": the value 1 is written twice, again by p1 at 4.000 s, which zones cannot decide; leave the choice of the engine to the check`},
+		{"no place found by itself", open, "", Invalid, Porcupine, "a compare-and-set failed without telling what it saw, and no place for it is obvious", ""},
+		{"no place found, asked for", open, Zones, Unknown, Zones, "it was asked for",
+			`key "x": zones finds no place for the failed compare-and-set of p4 at 4.000 s, and no proof that there is none; leave the choice of the engine to the check`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			result := Check(t.Context(), parse(t, test.history), Register, Options{Engine: test.asked})
+			want := []Decision{{test.by, test.why, []string{"x"}}}
+			if diff := cmp.Diff(want, result.Decisions); diff != "" || result.Verdict != test.verdict || result.Reason != test.reason {
+				t.Errorf("%s: %s\n%s", result.Verdict, result.Reason, diff)
+			}
+		})
+	}
+}
+
+// Witnesses stay small however long a chain of swaps is.
+func TestLongChain(t *testing.T) {
+	operations := []history.Operation{{Kind: history.Write, Input: history.Value{1}, Invoke: 1, Complete: 2, Outcome: history.OK}}
+	const last = 100_000
+	for i := int64(2); i <= last; i++ {
+		operations = append(operations, history.Operation{Kind: history.CompareAndSet, Input: history.Value{i - 1, i}, Invoke: time.Duration(10 * i), Complete: time.Duration(10*i + 1), Outcome: history.OK})
+	}
+	for _, test := range []struct {
+		name    string
+		read    history.Operation
+		witness []string
+	}{
+		{"stale", history.Operation{Output: history.Value{last - 5000}, Invoke: 10*last + 5}, []string{"cas 94999 95000", "cas 99999 100000", "read -> 95000"}},
+		{"too early", history.Operation{Output: history.Value{last - 5000}, Invoke: 10 * 90_000}, []string{"read -> 95000", "cas 94999 95000"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			test.read.Process, test.read.Kind, test.read.Outcome = 1, history.Read, history.OK
+			test.read.Complete = test.read.Invoke + 1
+			run := &history.Run{History: history.History{Operations: append(slices.Clip(operations), test.read)}}
+			result := Check(t.Context(), run, Register, Options{})
+			if result.Verdict != Invalid || len(result.Violations) != 1 {
+				t.Fatalf("%s (%s), %d violations", result.Verdict, result.Reason, len(result.Violations))
+			}
+			var witness []string
+			for _, o := range result.Violations[0].Witness {
+				witness = append(witness, brief(o))
+			}
+			if diff := cmp.Diff(test.witness, witness); diff != "" {
+				t.Error(diff)
 			}
 		})
 	}
