@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -49,7 +50,10 @@ var ensureImage = sync.OnceValue(func() error {
 var worlds = map[string]func(*testing.T) (cluster.World, error){
 	"docker": func(*testing.T) (cluster.World, error) {
 		world := docker.World()
-		return world, cmpOr(world.Supports(cluster.CutFault), ensureImage)
+		if err := world.Supports(cluster.CutFault); err != nil {
+			return nil, err
+		}
+		return world, ensureImage()
 	},
 	"process": func(t *testing.T) (cluster.World, error) {
 		for _, program := range []string{"redis-server", "redis-cli"} {
@@ -68,13 +72,6 @@ var worlds = map[string]func(*testing.T) (cluster.World, error){
 		}
 		return world, nil
 	},
-}
-
-func cmpOr(err error, next func() error) error {
-	if err != nil {
-		return err
-	}
-	return next()
 }
 
 // A trio is three nodes, with a client at each.
@@ -110,17 +107,22 @@ func withTrio(t *testing.T, options Options, test func(trio)) {
 	}
 }
 
-// leader waits until there is one that fits.
-func (c trio) leader(fits func(cluster.Node) bool) (leader cluster.Node) {
+// leader waits until it is one of these.
+func (c trio) leader(among ...cluster.Node) (leader cluster.Node) {
 	c.Helper()
 	c.Eventually(patience, func(ctx context.Context) (err error) {
 		leader, err = c.target.Leader(ctx, c)
-		if err == nil && !fits(leader) {
+		if err == nil && !slices.Contains(among, leader) {
 			err = errors.New(leader + " leads")
 		}
 		return err
 	})
 	return leader
+}
+
+// others are all nodes but one.
+func (c trio) others(than cluster.Node) []cluster.Node {
+	return slices.DeleteFunc(c.Nodes(), func(node cluster.Node) bool { return node == than })
 }
 
 func (c trio) readyAgain() {
@@ -135,15 +137,15 @@ func (c trio) must(err error) {
 	}
 }
 
-// soon is a client call's context.
+// soon is the context of a call that is not to be answered in time.
 func (c trio) soon() context.Context {
-	ctx, cancel := context.WithTimeout(c.Context(), 500*time.Millisecond)
+	ctx, cancel := context.WithTimeout(c.Context(), 300*time.Millisecond)
 	c.Cleanup(cancel)
 	return ctx
 }
 
 func TestEveryNodeServes(t *testing.T) {
-	withTrio(t, Options{}, func(c trio) {
+	withTrio(t, Options{DefaultTimes: true}, func(c trio) {
 		ctx := c.Context()
 		for i, node := range c.Nodes() {
 			client, key := c.clients[node], "key-"+node
@@ -197,56 +199,40 @@ func (c trio) equal(node cluster.Node, what string, got, want any, gotErr, wantE
 	}
 }
 
-func TestLockExpires(t *testing.T) {
-	withTrio(t, Options{Lease: 50 * time.Millisecond}, func(c trio) {
-		_, acquired, err := c.clients["n1"].Acquire(c.Context(), "lock")
-		c.equal("n1", "acquire", acquired, true, err, nil)
-		c.Eventually(patience, func(ctx context.Context) error {
-			_, acquired, err := c.clients["n2"].Acquire(ctx, "lock")
-			if err == nil && !acquired {
-				err = errors.New("still held")
-			}
-			return err
-		})
-		released, err := c.clients["n1"].Release(c.Context(), "lock")
-		c.equal("n1", "release of what another may hold", released, false, err, nil)
-	})
-}
-
-// A node comes back as what it was last, also if it was the primary.
+// A node comes back as what it was last, also if it began as the primary.
 func TestNewPrimaryAfterKill(t *testing.T) {
 	withTrio(t, Options{AppendFsync: "everysec"}, func(c trio) {
-		c.must(c.clients["n1"].Write(c.Context(), "x", 1))
+		old := c.leader(c.Nodes()...)
+		c.must(c.clients[old].Write(c.Context(), "x", 1))
 		c.readyAgain()
 		start := time.Now()
-		c.must(c.Kill(c.Context(), "n1"))
-		if err := c.clients["n1"].Write(c.soon(), "x", 2); !harness.IsDefinite(err) {
+		c.must(c.Kill(c.Context(), old))
+		if err := c.clients[old].Write(c.Context(), "x", 2); !harness.IsDefinite(err) {
 			c.Errorf("a write to a dead node: %v, which should be definite", err)
 		}
-		second := c.leader(func(node cluster.Node) bool { return node != "n1" })
-		for _, node := range []cluster.Node{"n2", "n3"} {
+		c.leader(c.others(old)...)
+		for _, node := range c.others(old) {
 			client := c.clients[node]
 			c.Eventually(patience, func(ctx context.Context) error { return client.Write(ctx, "y", 3) })
 		}
 		c.Logf("failover took %v", time.Since(start))
 
-		c.must(c.Start(c.Context(), "n1"))
+		c.must(c.Start(c.Context(), old))
 		start = time.Now()
 		c.readyAgain()
-		c.Logf("n1 is back in %v", time.Since(start))
-		c.must(c.Kill(c.Context(), "n1"))
-		c.must(c.Start(c.Context(), "n1"))
+		c.Logf("%s is back in %v", old, time.Since(start))
+		c.must(c.Kill(c.Context(), old))
+		c.must(c.Start(c.Context(), old))
 		c.Eventually(patience, func(ctx context.Context) error {
-			info, err := c.replication(ctx, "n1")
+			server := goredis.NewClient(connection(c.PortAddress(old, serverPort)))
+			defer server.Close()
+			info, err := ask(ctx, server, tunedTimes.silence)
 			if err == nil && info.isPrimary {
-				c.Error("a replica that was restarted is the primary that it was first")
+				c.Error("a replica that was restarted is the primary that it was before")
 			}
 			return err
 		})
 		c.readyAgain()
-		if leader := c.leader(func(cluster.Node) bool { return true }); leader != second {
-			c.Errorf("%s leads, want %s", leader, second)
-		}
 		for _, node := range c.Nodes() {
 			value, _, err := c.clients[node].Read(c.Context(), "x")
 			c.equal(node, "what was replicated", value, int64(1), err, nil)
@@ -254,39 +240,32 @@ func TestNewPrimaryAfterKill(t *testing.T) {
 	})
 }
 
-func (c trio) replication(ctx context.Context, node cluster.Node) (replication, error) {
-	server := goredis.NewClient(connection(c.PortAddress(node, serverPort)))
-	defer server.Close()
-	return ask(ctx, server, tunedTimes.silence)
-}
-
 // The planted proof that the target fails as it claims: a primary that is cut off
 // goes on acknowledging, two compare-and-sets swap from one value, its reads are
 // stale, a lock is held twice, and when the network is whole again what it
 // acknowledged is gone.
 func TestPartitionLosesAcknowledgedWrites(t *testing.T) {
-	withTrio(t, Options{}, func(c trio) {
-		there, here := c.clients["n1"], c.clients["n2"]
-		c.must(there.Write(c.Context(), "x", 1))
+	withTrio(t, Options{Lease: time.Minute}, func(c trio) {
+		c.must(c.clients["n1"].Write(c.Context(), "x", 1))
 		c.readyAgain()
-		c.Isolate("n1")
+		old := c.leader(c.Nodes()...)
+		there, here := c.clients[old], c.clients[c.others(old)[0]]
+		c.Isolate(old)
 		for i := range int64(10) {
-			c.must(there.Add(c.soon(), i))
+			c.must(there.Add(c.Context(), i))
 		}
-		c.leader(func(node cluster.Node) bool { return node != "n1" })
-		swapped, err := there.CompareAndSet(c.soon(), "x", 1, 2)
-		c.equal("n1", "swap on the minority's side", swapped, true, err, nil)
+		c.leader(c.others(old)...)
+		swapped, err := there.CompareAndSet(c.Context(), "x", 1, 2)
+		c.equal(old, "swap on the minority's side", swapped, true, err, nil)
 		c.Eventually(patience, func(ctx context.Context) (err error) {
 			swapped, err = here.CompareAndSet(ctx, "x", 1, 3)
 			return err
 		})
-		if !swapped {
-			c.Error("no swap on the majority's side")
-		}
-		value, _, err := there.Read(c.soon(), "x")
-		c.equal("n1", "stale read", value, int64(2), err, nil)
+		c.equal(here.node, "swap on the majority's side", swapped, true, nil, nil)
+		value, _, err := there.Read(c.Context(), "x")
+		c.equal(old, "stale read", value, int64(2), err, nil)
 		for _, client := range []*client{there, here} {
-			_, acquired, err := client.Acquire(c.soon(), "lock")
+			_, acquired, err := client.Acquire(c.Context(), "lock")
 			c.equal(client.node, "acquire", acquired, true, err, nil)
 		}
 
@@ -298,44 +277,56 @@ func TestPartitionLosesAcknowledgedWrites(t *testing.T) {
 			elements, err := c.clients[node].Elements(c.Context())
 			c.equal(node, "elements", len(elements), 0, err, nil)
 		}
-	})
-}
+		released, err := there.Release(c.Context(), "lock")
+		c.equal(old, "release of what another holds", released, false, err, nil)
 
-// A client is not a way around a partition, and what it is refused for that
-// reason it has not sent.
-func TestClientOfACutOffReplicaIsRefused(t *testing.T) {
-	withTrio(t, Options{}, func(c trio) {
-		c.must(c.clients["n3"].Write(c.Context(), "x", 1))
-		c.Isolate("n3")
+		// A client is not a way around a partition, and has not sent what it is
+		// refused for that reason.
+		replica := c.others(c.leader(c.Nodes()...))[0]
+		c.Isolate(replica)
 		c.Eventually(patience, func(ctx context.Context) error {
-			err := c.clients["n3"].Write(ctx, "x", 2)
+			err := c.clients[replica].Write(ctx, "x", 4)
 			if err == nil {
 				return errors.New("it still gets around")
 			}
-			if !harness.IsDefinite(err) || !strings.Contains(err.Error(), "n3 does not hear from its primary") {
-				c.Errorf("refused with %v", err)
+			if !harness.IsDefinite(err) {
+				c.Errorf("%s is cut off: %v, which should be definite", replica, err)
+			}
+			if want := replica + " does not hear from its primary"; !strings.Contains(err.Error(), want) {
+				return fmt.Errorf("%w, want %s", err, want)
 			}
 			return nil
 		})
 	})
 }
 
+// With Redis' own times, nobody replaces n1 while this lasts.
 func TestOutcomes(t *testing.T) {
-	withTrio(t, Options{MinReplicas: 2, Wait: 2, ReplicaReads: true}, func(c trio) {
+	withTrio(t, Options{MinReplicas: 2, Wait: 2, ReplicaReads: true, DefaultTimes: true, Lease: minLease}, func(c trio) {
 		primary := c.clients["n1"]
-		c.must(primary.Write(c.Context(), "x", 1))
-		c.Eventually(patience, func(ctx context.Context) error { // from its own copy
-			_, found, err := c.clients["n3"].Read(ctx, "x")
-			if err == nil && !found {
-				err = errors.New("not there yet")
-			}
-			return err
-		})
+		c.Eventually(patience, func(ctx context.Context) error { return primary.Write(ctx, "x", 1) })
+		value, _, err := c.clients["n3"].Read(c.Context(), "x") // which n3 has acknowledged
+		c.equal("n3", "its own copy", value, int64(1), err, nil)
 
 		direct := goredis.NewClient(connection(c.PortAddress("n3", serverPort)))
 		defer direct.Close()
-		_, err := outcome(direct.Do(c.soon(), "EVAL", compareAndSet, 1, "x", 1, 2).Result())
+		_, err = outcome(direct.Do(c.Context(), "EVAL", compareAndSet, 1, "x", 1, 2).Result())
 		c.definite("a script that writes to a replica", err, true)
+
+		c.Eventually(patience, func(ctx context.Context) error {
+			_, acquired, err := primary.Acquire(ctx, "lock")
+			if err == nil && !acquired {
+				err = errors.New("not acquired")
+			}
+			return err
+		})
+		c.Eventually(patience, func(ctx context.Context) error {
+			_, acquired, err := c.clients["n2"].Acquire(ctx, "lock")
+			if err == nil && !acquired {
+				err = errors.New("not expired")
+			}
+			return err
+		})
 
 		// n3 is connected but says nothing, so there are two replicas still, of
 		// which one acknowledges.
@@ -344,23 +335,25 @@ func TestOutcomes(t *testing.T) {
 		_, _, err = c.clients["n3"].Read(c.soon(), "x")
 		c.definite("a read from a node that is paused", err, false)
 		c.definite("a write through a node that is paused", c.clients["n3"].Write(c.soon(), "x", 3), true)
+
+		c.must(c.Kill(c.Context(), "n3"))
 		c.Eventually(patience, func(ctx context.Context) error {
 			err := primary.Write(ctx, "x", 4)
 			if err == nil || !strings.Contains(err.Error(), "NOREPLICAS") {
-				return errors.Join(errors.New("written in spite of min-replicas-to-write"), err)
+				return fmt.Errorf("%v, want NOREPLICAS", err)
 			}
 			c.definite("a write with too few replicas", err, true)
 			return nil
 		})
-		_, err = primary.CompareAndSet(c.soon(), "x", 1, 2)
+		_, err = primary.CompareAndSet(c.Context(), "x", 1, 2)
 		c.definite("a script with too few replicas", err, true)
-		c.must(c.Resume(c.Context(), "n3"))
+		c.must(c.Start(c.Context(), "n3"))
 		c.Eventually(patience, func(ctx context.Context) error { return primary.Write(ctx, "x", 5) })
 
 		// The server answers questions and holds writes back.
 		server := goredis.NewClient(connection(c.PortAddress("n1", serverPort)))
 		defer server.Close()
-		c.must(server.Do(c.Context(), "CLIENT", "PAUSE", "1000", "WRITE").Err())
+		c.must(server.Do(c.Context(), "CLIENT", "PAUSE", "5000", "WRITE").Err())
 		c.definite("a write that is not answered in time", primary.Write(c.soon(), "x", 6), false)
 	})
 }

@@ -64,7 +64,6 @@ var defaultTimes = times{silence: 11}
 
 var tunedTimes = times{
 	server: []string{
-		"repl-diskless-sync-delay 0",
 		"repl-ping-replica-period 1",
 		"repl-timeout 4",
 		"min-replicas-max-lag 2",
@@ -107,7 +106,9 @@ func (s *system) serverConfiguration(place cluster.Place) string {
 	if s.options.AppendFsync != "" {
 		lines = append(lines, "appendonly yes", "appendfsync "+s.options.AppendFsync)
 	}
-	lines = append(lines, fmt.Sprintf("min-replicas-to-write %d", s.options.MinReplicas))
+	lines = append(lines,
+		fmt.Sprintf("min-replicas-to-write %d", s.options.MinReplicas),
+		"repl-diskless-sync-delay 0") // a copy begins at once, and not in case others want one too
 	return text(append(lines, s.times().server...))
 }
 

@@ -86,6 +86,7 @@ replicaof 10.0.0.1 710
 appendonly yes
 appendfsync always
 min-replicas-to-write 1
+repl-diskless-sync-delay 0
 `, s.serverConfiguration(place(`/the "data"`))); diff != "" {
 		t.Error(diff)
 	}
