@@ -12,6 +12,7 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/rashomon-io/rashomon/harness"
@@ -295,6 +296,10 @@ func (c *client) Close() error {
 	c.servers = nil
 	return err
 }
+
+// Nodes that do not answer are a trial's daily bread, and clients return each
+// error that go-redis would also print.
+func init() { logging.Disable() }
 
 // connection is how to reach a server: over one connection, where a command is
 // sent once and nothing else is, and for no longer than its context lasts.

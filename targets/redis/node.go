@@ -69,7 +69,7 @@ var tunedTimes = times{
 		"min-replicas-max-lag 2",
 	},
 	sentinel: []string{
-		"sentinel down-after-milliseconds " + primaryName + " 600",
+		"sentinel down-after-milliseconds " + primaryName + " 1000",
 		"sentinel failover-timeout " + primaryName + " 2000",
 	},
 	debug: []string{

@@ -1,9 +1,11 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -85,15 +87,10 @@ func (s *system) ready(ctx context.Context, c cluster.Cluster) error {
 // leader returns the primary by the newest epoch that a sentinel knows.
 func (s *system) leader(ctx context.Context, c cluster.Cluster) (cluster.Node, error) {
 	views, err := s.views(ctx, c, false)
-	var newest view
-	for _, v := range views {
-		if newest.primary == "" || v.epoch > newest.epoch {
-			newest = v
-		}
-	}
-	if newest.primary == "" {
+	if len(views) == 0 {
 		return "", fmt.Errorf("no sentinel names a primary: %w", err)
 	}
+	newest := slices.MaxFunc(views, func(a, b view) int { return cmp.Compare(a.epoch, b.epoch) })
 	return newest.primary, nil
 }
 
@@ -107,19 +104,22 @@ func (s *system) views(ctx context.Context, c cluster.Cluster, servers bool) ([]
 		asking.Go(func() {
 			all[i].node = node
 			failures[i] = s.look(ctx, c, &all[i], servers)
-			if failures[i] != nil {
-				failures[i] = fmt.Errorf("%s: %w", node, failures[i])
-			}
 		})
 	}
 	asking.Wait()
 	var views []view
+	var silent []string
 	for i, v := range all {
-		if failures[i] == nil {
-			views = append(views, v)
+		if failures[i] != nil {
+			silent = append(silent, v.node+": "+failures[i].Error())
+			continue
 		}
+		views = append(views, v)
 	}
-	return views, errors.Join(failures...)
+	if len(silent) > 0 {
+		return views, errors.New(strings.Join(silent, "; "))
+	}
+	return views, nil
 }
 
 func (s *system) look(ctx context.Context, c cluster.Cluster, v *view, servers bool) error {
