@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/moby/moby/client"
+
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/targets/raft"
 )
@@ -203,6 +205,25 @@ func TestBuildRefusesPrograms(t *testing.T) {
 			program := func(cluster.Place) cluster.Program { return test.program }
 			refused(t, cluster.Spec{Nodes: cluster.Names(1), Program: program, Logs: t.TempDir()}, test.want)
 		})
+	}
+}
+
+func TestEquivalentImageTakesThePlace(t *testing.T) {
+	here := built(t, cluster.Spec{Nodes: cluster.Names(1), Program: echo}).image
+	const nowhere = "rashomon.invalid/nowhere:1"
+	for _, test := range []struct{ image, equivalent, want string }{
+		{nowhere, here, here},
+		{here, nowhere, here},
+		{here, "", here},
+	} {
+		c := built(t, cluster.Spec{Nodes: cluster.Names(1), Program: func(cluster.Place) cluster.Program {
+			return cluster.Program{Image: test.image, Equivalent: test.equivalent}
+		}})
+		inspected, err := c.engine.api.ContainerInspect(t.Context(), c.nodes["n1"].target, client.ContainerInspectOptions{})
+		must(t, err)
+		if got := inspected.Container.Config.Image; got != test.want {
+			t.Errorf("image %s or %s became %s, want %s", test.image, test.equivalent, got, test.want)
+		}
 	}
 }
 
