@@ -3,12 +3,10 @@ package targets_test
 import (
 	"testing"
 
-	"github.com/moby/moby/client"
-
 	"github.com/rashomon-io/rashomon/checker"
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/cluster/docker"
-	"github.com/rashomon-io/rashomon/targets/images"
+	"github.com/rashomon-io/rashomon/targets/internal/nodetest"
 	"github.com/rashomon-io/rashomon/workloads"
 )
 
@@ -80,30 +78,17 @@ func TestInContainers(t *testing.T) {
 	}
 }
 
-// needsImage skips the test, with the reason, where the image cannot be had.
-func needsImage(t *testing.T, image string) {
-	t.Helper()
-	engine, err := client.New(client.FromEnv)
-	if err != nil {
-		t.Skip(err)
-	}
-	defer engine.Close()
-	if _, err := images.Ensure(t.Context(), engine, image, t.Output()); err != nil {
-		t.Skip(err)
-	}
-}
-
 // Redis acknowledges before it replicates, and loses what it acknowledged.
 func TestRedisLosesCommits(t *testing.T) {
-	world := inContainers(t, cluster.CutFault)
-	needsImage(t, "redis:7")
-	const trials = 3
-	for seed := range uint64(trials) {
-		_, result := tryIn(t, world, "redis", "partition:leader", workloads.Set{}, seed+1)
-		if result.LostCommits > 0 && result.AsClaimed == checker.AsClaimed {
-			t.Logf("seed %d: %s", seed+1, result.Violations[0].Sentence)
-			return
+	nodetest.InWorlds(t, "redis:7", []string{"redis-server", "redis-cli"}, func(t *testing.T, world cluster.World) {
+		const trials = 3
+		for seed := range uint64(trials) {
+			_, result := tryIn(t, world, "redis", "partition:leader", workloads.Set{}, seed+1)
+			if result.LostCommits > 0 && result.AsClaimed == checker.AsClaimed {
+				t.Logf("seed %d: %s", seed+1, result.Violations[0].Sentence)
+				return
+			}
 		}
-	}
-	t.Errorf("not caught in %d trials", trials)
+		t.Errorf("not caught in %d trials", trials)
+	})
 }

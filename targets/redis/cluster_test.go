@@ -7,24 +7,18 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	engine "github.com/moby/moby/client"
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/cluster/docker"
-	"github.com/rashomon-io/rashomon/harness/cluster/process"
-	"github.com/rashomon-io/rashomon/targets/images"
 	"github.com/rashomon-io/rashomon/targets/internal/nodetest"
-	"github.com/rashomon-io/rashomon/workloads"
 )
 
 func TestMain(m *testing.M) {
@@ -35,44 +29,6 @@ func TestMain(m *testing.M) {
 // patience bounds how long a test waits for a failover, which takes some two
 // seconds, on a machine that may be very busy.
 const patience = 30 * time.Second
-
-var ensureImage = sync.OnceValue(func() error {
-	docker, err := engine.New(engine.FromEnv)
-	if err != nil {
-		return err
-	}
-	defer docker.Close()
-	_, err = images.Ensure(context.Background(), docker, image, os.Stderr)
-	return err
-})
-
-// worlds are those that Redis can be tried in, or why not.
-var worlds = map[string]func(*testing.T) (cluster.World, error){
-	"docker": func(*testing.T) (cluster.World, error) {
-		world := docker.World()
-		if err := world.Supports(cluster.CutFault); err != nil {
-			return nil, err
-		}
-		return world, ensureImage()
-	},
-	"process": func(t *testing.T) (cluster.World, error) {
-		for _, program := range []string{"redis-server", "redis-cli"} {
-			if _, err := exec.LookPath(program); err != nil {
-				return nil, err
-			}
-		}
-		world, target := process.World(), Target(Options{})
-		c, err := world.Build(t.Context(), cluster.Spec{Nodes: cluster.Names(1), Ports: target.Ports, Program: target.Program, Logs: t.TempDir()})
-		if err != nil {
-			return nil, err
-		}
-		defer c.Close()
-		if c.PortAddress("n1", serverPort) == "" {
-			return nil, errors.New("its nodes have no further ports")
-		}
-		return world, nil
-	},
-}
 
 // A trio is three nodes, with a client at each.
 type trio struct {
@@ -85,26 +41,19 @@ type trio struct {
 // withTrio runs the test in each world, on nodes that are ready.
 func withTrio(t *testing.T, options Options, test func(trio)) {
 	t.Parallel()
-	for name, world := range worlds {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			world, err := world(t)
+	nodetest.InWorlds(t, image, []string{"redis-server", "redis-cli"}, func(t *testing.T, world cluster.World) {
+		c := trio{T: t, target: Target(options), clients: map[cluster.Node]*client{}}
+		c.Cluster = nodetest.StartIn(t, world, c.target, 3, cluster.CutFault, cluster.KillFault, cluster.PauseFault)
+		for _, node := range c.Nodes() {
+			opened, err := c.target.Open(t.Context(), c, node)
 			if err != nil {
-				t.Skipf("world %s: %v", name, err)
+				t.Fatal(err)
 			}
-			c := trio{T: t, target: Target(options), clients: map[cluster.Node]*client{}}
-			c.Cluster = nodetest.StartIn(t, world, c.target, 3, cluster.CutFault, cluster.KillFault, cluster.PauseFault)
-			for _, node := range c.Nodes() {
-				opened, err := c.target.Open(t.Context(), c, node)
-				if err != nil {
-					t.Fatal(err)
-				}
-				c.clients[node] = opened.(*client)
-				t.Cleanup(func() { opened.Close() })
-			}
-			test(c)
-		})
-	}
+			c.clients[node] = opened.(*client)
+			t.Cleanup(func() { opened.Close() })
+		}
+		test(c)
+	})
 }
 
 // leader waits until it is one of these.
@@ -145,51 +94,7 @@ func (c trio) soon() context.Context {
 }
 
 func TestEveryNodeServes(t *testing.T) {
-	withTrio(t, Options{DefaultTimes: true}, func(c trio) {
-		ctx := c.Context()
-		for i, node := range c.Nodes() {
-			client, key := c.clients[node], "key-"+node
-			_, found, err := client.Read(ctx, key)
-			c.equal(node, "read of nothing", found, false, err, nil)
-			swapped, err := client.CompareAndSet(ctx, key, 1, 2)
-			c.equal(node, "swap of nothing", swapped, false, err, &workloads.Mismatch{})
-			c.must(client.Write(ctx, key, 1))
-			swapped, err = client.CompareAndSet(ctx, key, 1, 2)
-			c.equal(node, "swap", swapped, true, err, nil)
-			swapped, err = client.CompareAndSet(ctx, key, 1, 3)
-			c.equal(node, "swap of an old value", swapped, false, err, &workloads.Mismatch{Value: 2, Found: true})
-			value, _, err := client.Read(ctx, key)
-			c.equal(node, "read", value, int64(2), err, nil)
-
-			c.must(client.Add(ctx, int64(i)))
-			c.must(client.Increment(ctx, 10))
-			sum, err := client.Value(ctx)
-			c.equal(node, "counter", sum, int64(10*(i+1)), err, nil)
-
-			queue, lock := "queue-"+node, "lock-"+node
-			c.must(client.Enqueue(ctx, queue, 7))
-			c.must(client.Enqueue(ctx, queue, 8))
-			for _, want := range []int64{7, 8, 0} {
-				element, found, err := client.Dequeue(ctx, queue)
-				c.equal(node, "dequeue", element, want, err, nil)
-				c.equal(node, "dequeue", found, want != 0, nil, nil)
-			}
-
-			_, acquired, err := client.Acquire(ctx, lock)
-			c.equal(node, "acquire", acquired, true, err, nil)
-			_, acquired, err = c.clients["n1"].Acquire(ctx, lock)
-			c.equal(node, "acquire what is held", acquired, false, err, nil)
-			released, err := client.Release(ctx, lock)
-			c.equal(node, "release", released, true, err, nil)
-			released, err = client.Release(ctx, lock)
-			c.equal(node, "release again", released, false, err, nil)
-		}
-		for _, node := range c.Nodes() {
-			elements, err := c.clients[node].Elements(ctx)
-			slices.Sort(elements)
-			c.equal(node, "elements", elements, []int64{0, 1, 2}, err, nil)
-		}
-	})
+	withTrio(t, Options{DefaultTimes: true, Lease: time.Minute}, func(c trio) { c.Conforms(c.target) })
 }
 
 func (c trio) equal(node cluster.Node, what string, got, want any, gotErr, wantErr error) {
