@@ -27,7 +27,7 @@ const maxHops = 3
 // A client goes where its node leads it. Before each operation it asks its node's
 // server; if that is a replica, it goes on to the primary that the replica names,
 // provided that the replica hears from it. It reaches all nodes past all
-// partitions, and must not be a way around them: where the node's link is down,
+// partitions, and is not to be a way around them: where the node's link is down,
 // the operation fails, before it was sent.
 //
 // For a replica that is cut off it takes a while to know: up to times.silence,
