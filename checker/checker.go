@@ -212,7 +212,7 @@ func (m Model) malformed(operations []history.Operation) string {
 		switch {
 		case !known:
 			problem = "is of a kind that the model does not know"
-		case len(o.Input) != want.input:
+		case want.input != unbounded && len(o.Input) != want.input:
 			problem = fmt.Sprintf("has %d input values (want %d)", len(o.Input), want.input)
 		case want.output != unbounded && len(o.Output) > want.output:
 			problem = fmt.Sprintf("has %d output values (want at most %d)", len(o.Output), want.output)
@@ -281,7 +281,7 @@ func vacuous(run *history.Run, s Statistics) string {
 	landed := slices.ContainsFunc(run.Events, func(e history.Event) bool { return e.Type == history.Inject })
 	observed := slices.ContainsFunc(run.History.Operations, func(o history.Operation) bool {
 		switch o.Kind {
-		case history.Read, history.ReadAll:
+		case history.Read, history.ReadAll, history.Dequeue, history.Acquire:
 			return o.Outcome == history.OK
 		case history.CompareAndSet:
 			return o.Outcome == history.OK || o.Outcome == history.Fail && len(o.Output) > 0

@@ -59,7 +59,7 @@ func (s story) sentence(run *history.Run) string {
 		newer := s.told[1]
 		when = newer.Complete
 		slices.Reverse(nodes)
-		text = fmt.Sprintf("%s at %s, yet %s at %s: a commit is lost", s.had(newer), seconds(newer.Complete), s.did(o), seconds(o.Invoke))
+		text = fmt.Sprintf("%s at %s, yet %s at %s: a commit is lost%s", s.had(newer), seconds(newer.Complete), s.did(o), seconds(o.Invoke), s.outnumbered())
 	case PhantomRead:
 		text = fmt.Sprintf("%s at %s, %s", s.did(o), seconds(o.Complete), s.nowhere(run, o, s.told[1]))
 	case DoubleSwap:
@@ -77,6 +77,10 @@ func (s story) sentence(run *history.Run) string {
 		} else {
 			text += ": nothing can have been written in between"
 		}
+	case OutOfOrder, DequeuedTwice:
+		text = s.queueText()
+	case HeldTwice, TokenWentBack, FenceBroken:
+		text = s.lockText()
 	default:
 		var all []string
 		for _, o := range s.told[:min(maxTold, len(s.told))] {
@@ -133,6 +137,16 @@ func (s story) did(o *history.Operation) string {
 		return fmt.Sprintf("p%d wrote %s = %d%s%s", o.Process, s.name(), o.Input[0], place(" on ", o), asked)
 	case o.Kind == history.CompareAndSet:
 		return fmt.Sprintf("p%d swapped %s from %d to %d%s%s", o.Process, s.name(), o.Input[0], o.Input[1], place(" on ", o), asked)
+	case o.Kind == history.Enqueue:
+		return fmt.Sprintf("p%d enqueued %d%s%s", o.Process, o.Input[0], place(" on ", o), asked)
+	case o.Kind == history.Dequeue && len(o.Output) == 0:
+		return fmt.Sprintf("p%d found %s empty%s", o.Process, s.name(), place(" on ", o))
+	case o.Kind == history.Dequeue:
+		return fmt.Sprintf("p%d dequeued %d from %s%s", o.Process, o.Output[0], s.name(), place(" on ", o))
+	case o.Kind == history.Acquire:
+		return fmt.Sprintf("p%d acquired %s%s%s", o.Process, s.name(), withToken(o.Output), place(" on ", o))
+	case o.Kind == history.Use:
+		return fmt.Sprintf("p%d used what %s protects%s", o.Process, s.name(), withToken(o.Input))
 	default:
 		return fmt.Sprintf("p%d added %d%s%s", o.Process, o.Input[0], place(" on ", o), asked)
 	}
@@ -150,7 +164,7 @@ func (s story) had(o *history.Operation) string {
 		return fmt.Sprintf("%s had acknowledged %s = %d to p%d", node, s.name(), o.Input[0], o.Process)
 	case history.CompareAndSet:
 		return fmt.Sprintf("%s had acknowledged the swap of %s from %d to %d to p%d", node, s.name(), o.Input[0], o.Input[1], o.Process)
-	case history.Add:
+	case history.Add, history.Enqueue:
 		return fmt.Sprintf("%s had acknowledged %d to p%d", node, o.Input[0], o.Process)
 	default:
 		return fmt.Sprintf("p%d had read a set%s%s", o.Process, s.contents(o), place(" from ", o))
@@ -207,7 +221,11 @@ func (s story) nowhere(run *history.Run, o, late *history.Operation) string {
 			return fmt.Sprintf("but %s had failed at %s", s.intent(w), seconds(w.Complete))
 		}
 	}
-	return fmt.Sprintf("but nobody ever wrote %d", observed)
+	verb := "wrote"
+	if o.Kind == history.Dequeue {
+		verb = "enqueued"
+	}
+	return fmt.Sprintf("but nobody ever %s %d", verb, observed)
 }
 
 // intent names what an operation was to do: "p2's write of k3 = 57".
@@ -217,6 +235,8 @@ func (s story) intent(o *history.Operation) string {
 		return fmt.Sprintf("p%d's write of %s = %d%s", o.Process, s.name(), o.Input[0], place(" on ", o))
 	case history.CompareAndSet:
 		return fmt.Sprintf("p%d's swap of %s from %d to %d%s", o.Process, s.name(), o.Input[0], o.Input[1], place(" on ", o))
+	case history.Enqueue:
+		return fmt.Sprintf("p%d's enqueue of %d to %s%s", o.Process, o.Input[0], s.name(), place(" on ", o))
 	default:
 		return fmt.Sprintf("p%d's add of %d%s", o.Process, o.Input[0], place(" on ", o))
 	}

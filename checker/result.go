@@ -33,6 +33,7 @@ const (
 	DequeuedTwice Anomaly = "dequeued twice"  // a queue gave one element to two
 	HeldTwice     Anomaly = "lock held twice" // two processes held one lock at once
 	TokenWentBack Anomaly = "token went back" // a later holder of a lock got a fencing token that is no greater
+	FenceBroken   Anomaly = "fence broken"    // what a lock protects accepted a fencing token after a newer one
 	DuplicateID   Anomaly = "duplicate id"    // two processes got one id
 )
 
@@ -108,8 +109,11 @@ type Result struct {
 	// Violations are ordered by time, and at most MaxViolations of them.
 	Violations []Violation `json:"violations,omitempty"`
 	// Set is present for the set workload.
-	Set        *SetResult `json:"set,omitempty"`
-	Statistics Statistics `json:"statistics"`
+	Set *SetResult `json:"set,omitempty"`
+	// Queue is present for the queue workload, Lock for the lock workload.
+	Queue      *QueueResult `json:"queue,omitempty"`
+	Lock       *LockResult  `json:"lock,omitempty"`
+	Statistics Statistics   `json:"statistics"`
 	// Torn repeats History.Torn.
 	Torn string `json:"torn,omitempty"`
 }
@@ -169,6 +173,30 @@ type SetResult struct {
 	// invocation of a read that missed it.
 	StaleMedian time.Duration `json:"stale_median_ns,omitempty"`
 	StaleMax    time.Duration `json:"stale_max_ns,omitempty"`
+}
+
+// A QueueResult counts elements of queues by what became of them, and dequeues
+// that were wrong; Queue defines the words.
+type QueueResult struct {
+	Attempted    int    `json:"attempted"` // by enqueues that did not fail
+	Acknowledged int    `json:"acknowledged"`
+	Dequeued     int    `json:"dequeued"`     // elements, also of unknown enqueues
+	Recovered    int    `json:"recovered"`    // of unknown outcome, and dequeued
+	Lost         Bounds `json:"lost"`         // acknowledged, never dequeued, and then the queue was empty
+	Duplicated   int    `json:"duplicated"`   // dequeued more than once
+	Unexpected   int    `json:"unexpected"`   // dequeued, and never enqueued, or not yet
+	OutOfOrder   int    `json:"out_of_order"` // dequeued before another that was enqueued earlier
+	NotEmpty     int    `json:"not_empty"`    // dequeues that found nothing although something was inside
+}
+
+// A LockResult counts what happened under locks; Lock defines the words.
+type LockResult struct {
+	Holds         int `json:"holds"`           // acknowledged acquires
+	HeldTwice     int `json:"held_twice"`      // holds that began while another process certainly held the lock
+	TokenWentBack int `json:"token_went_back"` // holds whose token is no greater than that of an earlier one
+	Uses          int `json:"uses"`            // accepted
+	Refused       int `json:"refused"`         // uses by a process that believed in its hold, stopped by a newer token
+	Corrupted     int `json:"corrupted"`       // accepted uses that nothing kept apart from another holder's
 }
 
 // Statistics describe how the system served, whatever the verdict.

@@ -1,0 +1,403 @@
+package checker
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+// Lock is the model of locks with fencing tokens: acquire, release and use, each
+// key by itself. Tokens are optional: an acquire without output, a use without
+// input. The verdict is exact and takes n log n steps.
+//
+// # What a hold is
+//
+// A process that was granted a lock holds it until it gives it back, or is gone.
+// Locks that expire are locks all the same: one that expires while its holder is
+// alive, and believes in it, is what is to be found. So an acknowledged acquire
+// begins a hold, at a moment between its call and its return. The hold ends when
+// the process next calls release or acquire on this lock, or with the last sign
+// that the process is alive: the return of its last use, or the call of one of
+// unknown outcome. If that was an acknowledged release, the lock is free at a
+// moment between its call and its return; if it was anything else, then at any
+// moment after, for a lease may expire, and nobody tells.
+//
+// Acquires and releases that fail, and acquires of unknown outcome, say nothing.
+//
+// # When are holds explained?
+//
+// Two holds of one lock must not overlap, and if both have tokens the one with
+// the lesser comes first. Let f(X) be when the acquire of hold X returned, and
+// s(X) when its end was called. X can come before Y iff X can be over when Y
+// begins: iff s(X) ≤ f(Y). So every hold may be taken to be as short as it can,
+// the closed interval from f to s, a forward zone of Gibbons & Korach's (zones.go).
+// Two holds contradict each other iff neither can come before the other, or if
+// the one that can has the greater token, or if the tokens are the same. If no
+// two do, then order them by zone, and by token where zones touch in one moment:
+// each begins at f and ends at s, which explains them all. That needs no search.
+//
+//   - lock held twice: f(Y) < s(X), and X came first, by its token or else
+//     because Y cannot: f(X) < s(Y). Y then began while X went on.
+//   - token went back: the acquire of Y returned before that of X was called, and
+//     X's token is no greater; or two have the same.
+//
+// # Uses
+//
+// A use asks a resource, which is no part of the system, to accept a token. A
+// resource that fences accepts none that is older than one that it has accepted:
+//
+//   - fence broken: a use was accepted, and called after one with a newer token
+//     had returned that was accepted, too.
+//
+// A refused use is no contradiction, and is counted: the fence has stopped a
+// process that believed to hold the lock. So are uses without a token, accepted
+// while another process certainly held the lock: nothing would have stopped them.
+var Lock = Model{
+	name: "lock",
+	kinds: map[history.Kind]arity{
+		history.Acquire: {input: 0, output: 1},
+		history.Release: {input: 0, output: 0},
+		history.Use:     {input: unbounded, output: 1}, // one at most: newLockHistory
+	},
+	engines: []Engine{Polynomial},
+	judge:   judgeLocks,
+}
+
+func judgeLocks(ctx context.Context, run *history.Run, options Options, result *Result) {
+	result.Lock = &LockResult{}
+	judgeKeys(ctx, run, options, result, "lock", "holds are intervals", func(key string, operations []*history.Operation) finding {
+		for _, o := range operations {
+			if o.Kind == history.Use && len(o.Input) > 1 {
+				return finding{unjudged: fmt.Sprintf("a use at %s has %d input values (want a token, or none)", seconds(o.Invoke), len(o.Input))}
+			}
+		}
+		l := newLockHistory(key, operations)
+		return finding{suspects: l.judge(result.Lock)}
+	})
+}
+
+// A lockHistory is the history of one lock.
+type lockHistory struct {
+	key   string
+	holds []*hold              // by f, then s
+	uses  []*history.Operation // accepted, by completion
+	// unfenced are those without a token, by a process in its hold.
+	unfenced []*history.Operation
+	// refused counts uses by a process that believed in its hold.
+	refused int
+}
+
+// A hold is one process's, of one lock; f and s are those of the model's comment.
+type hold struct {
+	acquire, end *history.Operation // end is nil if no sign of life came after acquire
+	until        time.Duration
+}
+
+func (h *hold) f() time.Duration { return h.acquire.Complete }
+func (h *hold) s() time.Duration { return h.until }
+
+func (h *hold) fenced() bool { return len(h.acquire.Output) > 0 }
+func (h *hold) token() int64 { return h.acquire.Output[0] }
+
+func (h *hold) over(t time.Duration, end *history.Operation) {
+	h.end, h.until = end, max(t, h.acquire.Complete)
+}
+
+// newLockHistory takes operations ordered by Invoke.
+func newLockHistory(key string, operations []*history.Operation) *lockHistory {
+	l := &lockHistory{key: key}
+	current := map[int]*hold{} // by process
+	for _, o := range operations {
+		h := current[o.Process]
+		switch {
+		case h == nil:
+		case o.Kind != history.Use:
+			h.over(o.Invoke, o)
+			delete(current, o.Process)
+		case o.Outcome == history.Info:
+			h.over(o.Invoke, o)
+		default:
+			h.over(o.Complete, o)
+		}
+		switch {
+		case o.Kind == history.Acquire && o.Outcome == history.OK:
+			current[o.Process] = &hold{acquire: o, until: o.Complete}
+			l.holds = append(l.holds, current[o.Process])
+		case o.Kind == history.Use && o.Outcome == history.OK:
+			l.uses = append(l.uses, o)
+			if len(o.Input) == 0 && h != nil {
+				l.unfenced = append(l.unfenced, o)
+			}
+		case o.Kind == history.Use && len(o.Output) > 0 && h != nil:
+			l.refused++
+		}
+	}
+	slices.SortStableFunc(l.holds, func(a, b *hold) int { return cmp.Or(cmp.Compare(a.f(), b.f()), cmp.Compare(a.s(), b.s())) })
+	slices.SortStableFunc(l.uses, func(a, b *history.Operation) int { return cmp.Compare(a.Complete, b.Complete) })
+	return l
+}
+
+// A clash is of two holds or uses; the later one must not have been granted, or
+// accepted, as it was.
+type clash[T any] struct{ earlier, later T }
+
+// judge adds the lock to the counts and returns what is suspected: of each sort
+// the first few.
+func (l *lockHistory) judge(counts *LockResult) []accusation {
+	twice, back, broken := l.heldTwice(), l.wentBack(), l.broken()
+	counts.Holds += len(l.holds)
+	counts.HeldTwice += len(twice)
+	counts.TokenWentBack += len(back)
+	counts.Uses += len(l.uses)
+	counts.Refused += l.refused
+	counts.Corrupted += len(broken) + l.corrupted()
+
+	var suspects []accusation
+	add := func(anomaly Anomaly, told, more []*history.Operation) {
+		s := story{anomaly: anomaly, key: l.key, told: told, witness: copies(slices.Concat(told, more)...)}
+		suspects = append(suspects, accuse(s, newLockSteps))
+	}
+	for _, c := range few(twice) {
+		x, y := c.earlier, c.later
+		var more []*history.Operation
+		if !before(x, y) && x.f() == y.f() { // nothing but y's end tells that it is not the first
+			more = append(more, y.end)
+		}
+		add(HeldTwice, []*history.Operation{y.acquire, x.acquire, x.end}, more)
+	}
+	for _, c := range few(back) {
+		add(TokenWentBack, []*history.Operation{c.later.acquire, c.earlier.acquire}, nil)
+	}
+	for _, c := range few(broken) {
+		add(FenceBroken, []*history.Operation{c.later, c.earlier}, nil)
+	}
+	return suspects
+}
+
+// before: their tokens say that x came before y.
+func before(x, y *hold) bool { return x.fenced() && y.fenced() && x.token() < y.token() }
+
+// heldTwice returns the holds that began while another went on, by beginning.
+func (l *lockHistory) heldTwice() []clash[*hold] {
+	var found []clash[*hold]
+	// By their zones.
+	var longest *hold
+	for _, h := range l.holds {
+		if longest != nil && h.f() < longest.s() {
+			found = append(found, clash[*hold]{longest, h})
+		}
+		if longest == nil || h.s() > longest.s() {
+			longest = h
+		}
+	}
+	// By their tokens, where zones alone allow another order.
+	longest = nil
+	for _, h := range l.byToken() {
+		if longest != nil && before(longest, h) && longest.acquire.Invoke <= h.f() && h.f() < longest.s() && h.s() <= longest.f() {
+			found = append(found, clash[*hold]{longest, h})
+		}
+		if longest == nil || h.s() > longest.s() {
+			longest = h
+		}
+	}
+	slices.SortStableFunc(found, func(a, b clash[*hold]) int { return cmp.Compare(a.later.f(), b.later.f()) })
+	return found
+}
+
+func (l *lockHistory) byToken() []*hold {
+	fenced := slices.DeleteFunc(slices.Clone(l.holds), func(h *hold) bool { return !h.fenced() })
+	slices.SortStableFunc(fenced, func(a, b *hold) int { return cmp.Compare(a.token(), b.token()) })
+	return fenced
+}
+
+// wentBack returns holds whose tokens are no greater than an earlier hold's.
+func (l *lockHistory) wentBack() []clash[*hold] {
+	var found []clash[*hold]
+	tokens := l.byToken()
+	same := map[*hold]*hold{}
+	for i, h := range tokens {
+		if i > 0 && tokens[i-1].token() == h.token() {
+			same[h] = tokens[i-1]
+		}
+	}
+	byCall := slices.Clone(tokens)
+	slices.SortStableFunc(byCall, func(a, b *hold) int { return cmp.Compare(a.acquire.Invoke, b.acquire.Invoke) })
+	byReturn := slices.Clone(tokens)
+	slices.SortStableFunc(byReturn, func(a, b *hold) int { return cmp.Compare(a.f(), b.f()) })
+	var greatest *hold // of those that had returned
+	returned := 0
+	for _, h := range byCall {
+		for ; returned < len(byReturn) && byReturn[returned].f() < h.acquire.Invoke; returned++ {
+			if r := byReturn[returned]; greatest == nil || r.token() > greatest.token() {
+				greatest = r
+			}
+		}
+		switch {
+		case greatest != nil && greatest.token() > h.token():
+			found = append(found, clash[*hold]{greatest, h})
+		case same[h] != nil:
+			found = append(found, clash[*hold]{same[h], h})
+		}
+	}
+	return found
+}
+
+// broken returns uses that were accepted after one with a newer token.
+func (l *lockHistory) broken() []clash[*history.Operation] {
+	fenced := slices.DeleteFunc(slices.Clone(l.uses), func(u *history.Operation) bool { return len(u.Input) == 0 })
+	newest := make([]*history.Operation, len(fenced)) // of those up to here
+	for i, u := range fenced {
+		newest[i] = u
+		if i > 0 && newest[i-1].Input[0] > u.Input[0] {
+			newest[i] = newest[i-1]
+		}
+	}
+	var found []clash[*history.Operation]
+	for _, u := range fenced {
+		done, _ := slices.BinarySearchFunc(fenced, u.Invoke, func(u *history.Operation, t time.Duration) int { return cmp.Compare(u.Complete, t) })
+		if done > 0 && newest[done-1].Input[0] > u.Input[0] {
+			found = append(found, clash[*history.Operation]{newest[done-1], u})
+		}
+	}
+	return found
+}
+
+// corrupted counts the uses without a token, of one holder, that were wholly
+// within the hold of another.
+func (l *lockHistory) corrupted() int {
+	// Of the holds up to each, the longest, and the longest of another process.
+	type pair struct{ longest, other *hold }
+	longest := make([]pair, len(l.holds))
+	var p pair
+	for i, h := range l.holds {
+		switch {
+		case p.longest == nil || h.s() > p.longest.s():
+			if p.longest != nil && p.longest.acquire.Process != h.acquire.Process {
+				p.other = p.longest
+			}
+			p.longest = h
+		case h.acquire.Process != p.longest.acquire.Process && (p.other == nil || h.s() > p.other.s()):
+			p.other = h
+		}
+		longest[i] = p
+	}
+	count := 0
+	for _, u := range l.unfenced {
+		begun, _ := slices.BinarySearchFunc(l.holds, u.Invoke, func(h *hold, t time.Duration) int { return cmp.Compare(h.f(), t) })
+		if begun == 0 {
+			continue
+		}
+		h := longest[begun-1].longest
+		if h.acquire.Process == u.Process {
+			h = longest[begun-1].other
+		}
+		if h != nil && u.Complete < h.s() {
+			count++
+		}
+	}
+	return count
+}
+
+// A lockState is which hold a lock is in, and the last tokens granted and used.
+// The zero state is free, and nothing was granted or used.
+type lockState struct {
+	holder        int // 0: free
+	granted, used lastToken
+}
+
+type lastToken struct {
+	number int64
+	known  bool
+}
+
+// A lockStep is what Porcupine sees of an operation: that a hold begins, ends or
+// uses the resource.
+type lockStep struct {
+	call, ret  time.Duration
+	begin, end int // which hold; 0: none
+	token      lastToken
+	uses       bool
+}
+
+// newLockSteps takes operations ordered by Invoke. A hold whose lock was not
+// duly given back ends at some time after it was last seen.
+func newLockSteps(operations []history.Operation) []*lockStep {
+	all := make([]*history.Operation, len(operations))
+	for i := range operations {
+		all[i] = &operations[i]
+	}
+	l := newLockHistory("", all)
+	var steps []*lockStep
+	for i, h := range l.holds {
+		begin := &lockStep{call: h.acquire.Invoke, ret: h.acquire.Complete, begin: i + 1}
+		if h.fenced() {
+			begin.token = lastToken{h.token(), true}
+		}
+		end := &lockStep{call: h.s(), ret: never, end: i + 1}
+		if h.end != nil && h.end.Kind == history.Release && h.end.Outcome == history.OK {
+			end.ret = max(h.end.Complete, h.s())
+		}
+		steps = append(steps, begin, end)
+	}
+	for _, u := range l.uses {
+		if len(u.Input) > 0 {
+			steps = append(steps, &lockStep{call: u.Invoke, ret: u.Complete, uses: true, token: lastToken{u.Input[0], true}})
+		}
+	}
+	return steps
+}
+
+func (s *lockStep) interval() (call, ret time.Duration) { return s.call, s.ret }
+
+func (s *lockStep) apply(l lockState) (lockState, bool) {
+	switch {
+	case s.uses:
+		possible := !l.used.known || s.token.number >= l.used.number
+		l.used = s.token
+		return l, possible
+	case s.end > 0:
+		possible := l.holder == s.end
+		l.holder = 0
+		return l, possible
+	case s.token.known:
+		possible := l.holder == 0 && (!l.granted.known || s.token.number > l.granted.number)
+		l.holder, l.granted = s.begin, s.token
+		return l, possible
+	}
+	possible := l.holder == 0
+	l.holder = s.begin
+	return l, possible
+}
+
+// lockText tells which hold or use should not have been granted.
+func (s story) lockText() string {
+	later, earlier := s.told[0], s.told[1]
+	switch s.anomaly {
+	case HeldTwice:
+		until := earlier.Complete
+		if end := s.told[2]; end != nil && end.Kind == history.Use && end.Outcome != history.Info {
+			until = end.Complete
+		} else if end != nil {
+			until = max(until, end.Invoke)
+		}
+		if later.Complete < earlier.Complete {
+			return fmt.Sprintf("%s, although p%d, whose token %d is older, held it until %s at least", s.dated(later), earlier.Process, earlier.Output[0], seconds(until))
+		}
+		return fmt.Sprintf("%s, while p%d held it%s, from %s to %s at least", s.dated(later), earlier.Process, withToken(earlier.Output), seconds(earlier.Complete), seconds(until))
+	case TokenWentBack:
+		return fmt.Sprintf("%s, after %s: the token did not grow", s.dated(later), s.dated(earlier))
+	default:
+		return fmt.Sprintf("%s, after %s: an older token was accepted after a newer one", s.dated(later), s.dated(earlier))
+	}
+}
+
+func withToken(value history.Value) string {
+	if len(value) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" with token %d", value[0])
+}

@@ -1,0 +1,382 @@
+package checker
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+func TestCheckLock(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		history string
+		verdict Verdict
+		lock    LockResult
+		anomaly Anomaly
+		witness []string
+		says    string
+	}{
+		{
+			name: "one after the other",
+			history: `p1 n1 acquire l -> 1 [0,1] ok
+			          p1 n1 use l 1 [2,3] ok
+			          p2 n2 acquire l [2,3] fail
+			          p1 n1 release l [4,9] ok
+			          p2 n2 acquire l -> 2 [5,6] ok
+			          p2 n2 use l 2 [7,8] ok
+			          p1 n1 use l 1 -> 2 [10,11] fail`,
+			verdict: Valid,
+			lock:    LockResult{Holds: 2, Uses: 2},
+		},
+		{
+			name: "silence says nothing",
+			history: `p1 n1 acquire l -> 1 [0,1] info
+			          p2 n2 acquire l -> 2 [2,3] ok
+			          p2 n2 release l [4,5] info
+			          p3 n3 acquire l -> 3 [4,4] ok
+			          p3 n3 use l 3 [5,9] info
+			          p4 n1 acquire l -> 4 [4,7] ok`,
+			verdict: Valid,
+			lock:    LockResult{Holds: 3},
+		},
+		{
+			name: "tokens of acquires that overlap",
+			history: `p1 n1 acquire l -> 2 [0,9] ok
+			          p2 n2 acquire l -> 1 [0,5] ok
+			          p2 n2 release l [6,7] ok`,
+			verdict: Valid,
+			lock:    LockResult{Holds: 2},
+		},
+		{
+			name: "held twice",
+			history: `p1 n1 acquire l [0,1] ok
+			          p2 n2 acquire l [2,3] ok
+			          p2 n2 use l [4,5] ok
+			          p1 n1 use l [6,7] ok
+			          p1 n1 use l [8,9] ok
+			          p2 n2 release l [10,11] ok
+			          p1 n1 release l [12,13] fail
+			          partition n1 from 0 to 4`,
+			verdict: Invalid,
+			lock:    LockResult{Holds: 2, HeldTwice: 1, Uses: 3, Corrupted: 3},
+			anomaly: HeldTwice,
+			witness: []string{"acquire", "acquire", "release"},
+			says:    "p2 acquired l on n2 at 3.000 s, while p1 held it, from 1.000 s to 12.000 s at least; n1 had been cut off from n2 n3 since 0.000 s.",
+		},
+		{
+			name: "held by three",
+			history: `p1 n1 acquire l [0,1] ok
+			          p2 n2 acquire l [2,3] ok
+			          p2 n2 release l [4,5] ok
+			          p3 n3 acquire l [6,7] ok
+			          p1 n1 release l [8,9] ok`,
+			verdict: Invalid,
+			lock:    LockResult{Holds: 3, HeldTwice: 2},
+			anomaly: HeldTwice,
+			witness: []string{"acquire", "acquire", "release"},
+			says:    "p2 acquired l on n2 at 3.000 s, while p1 held it, from 1.000 s to 8.000 s at least.",
+		},
+		{
+			name: "held twice, and refused by the fence",
+			history: `p1 n1 acquire l -> 1 [0,1] ok
+			          p2 n2 acquire l -> 2 [2,3] ok
+			          p2 n2 use l 2 [4,5] ok
+			          p1 n1 use l 1 -> 2 [6,7] fail`,
+			verdict: Invalid,
+			lock:    LockResult{Holds: 2, HeldTwice: 1, Uses: 1, Refused: 1},
+			anomaly: HeldTwice,
+			witness: []string{"acquire -> 1", "acquire -> 2", "use 1 -> 2"},
+			says:    "p2 acquired l with token 2 on n2 at 3.000 s, while p1 held it with token 1, from 1.000 s to 7.000 s at least.",
+		},
+		{
+			name: "held twice, from the same moment",
+			history: `p1 n1 acquire l [0,1] ok
+			          p2 n2 acquire l [0,1] ok
+			          p1 n1 release l [2,3] ok
+			          p2 n2 release l [2,3] ok`,
+			verdict: Invalid,
+			lock:    LockResult{Holds: 2, HeldTwice: 1},
+			anomaly: HeldTwice,
+			witness: []string{"acquire", "acquire", "release", "release"},
+			says:    "p2 acquired l on n2 at 1.000 s, while p1 held it, from 1.000 s to 2.000 s at least.",
+		},
+		{
+			name: "held twice, as the tokens tell",
+			history: `p1 n1 acquire l -> 7 [0,20] ok
+			          p1 n1 release l [30,31] ok
+			          p2 n2 acquire l -> 8 [0,10] ok`,
+			verdict: Invalid,
+			lock:    LockResult{Holds: 2, HeldTwice: 1},
+			anomaly: HeldTwice,
+			witness: []string{"acquire -> 8", "acquire -> 7", "release"},
+			says:    "p2 acquired l with token 8 on n2 at 10.000 s, although p1, whose token 7 is older, held it until 30.000 s at least.",
+		},
+		{
+			name: "token went back",
+			history: `p1 n1 acquire l -> 7 [0,1] ok
+			          p1 n1 release l [2,3] ok
+			          p2 n2 acquire l -> 6 [4,5] ok`,
+			verdict: Invalid,
+			lock:    LockResult{Holds: 2, TokenWentBack: 1},
+			anomaly: TokenWentBack,
+			witness: []string{"acquire -> 7", "acquire -> 6"},
+			says:    "p2 acquired l with token 6 on n2 at 5.000 s, after p1 acquired l with token 7 on n1 at 1.000 s: the token did not grow.",
+		},
+		{
+			name: "one token for two",
+			history: `p1 n1 acquire l -> 7 [0,3] ok
+			          p2 n2 acquire l -> 7 [1,2] ok`,
+			verdict: Invalid,
+			lock:    LockResult{Holds: 2, TokenWentBack: 1},
+			anomaly: TokenWentBack,
+			witness: []string{"acquire -> 7", "acquire -> 7"},
+			says:    "p1 acquired l with token 7 on n1 at 3.000 s, after p2 acquired l with token 7 on n2 at 2.000 s: the token did not grow.",
+		},
+		{
+			name: "fence broken",
+			history: `p1 n1 acquire l -> 7 [0,1] ok
+			          p1 n1 release l [2,3] ok
+			          p2 n2 acquire l -> 8 [4,5] ok
+			          p2 n2 use l 8 [6,7] ok
+			          p1 n1 use l 7 [8,9] ok`,
+			verdict: Invalid,
+			lock:    LockResult{Holds: 2, Uses: 2, Corrupted: 1},
+			anomaly: FenceBroken,
+			witness: []string{"use 8", "use 7"},
+			says:    "p1 used what l protects with token 7 at 9.000 s, after p2 used what l protects with token 8 at 7.000 s: an older token was accepted after a newer one.",
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			result := Check(t.Context(), parse(t, test.history), Lock, Options{})
+			if result.Verdict != test.verdict {
+				t.Errorf("%s: %s", result.Verdict, result.Reason)
+			}
+			if diff := cmp.Diff(&test.lock, result.Lock); diff != "" {
+				t.Error(diff)
+			}
+			compareFirst(t, result, test.anomaly, test.witness, test.says)
+		})
+	}
+}
+
+func TestLockUnknown(t *testing.T) {
+	for _, test := range []struct{ history, reason string }{
+		{"p1 n1 use l 1 2 [0,1] ok", `lock "l": a use at 0.000 s has 2 input values`},
+		{"p1 n1 acquire l 1 [0,1] ok", "has 1 input values (want 0)"},
+		{"p1 n1 read l [0,1] ok", "a kind that the model does not know"},
+	} {
+		if r := Check(t.Context(), parse(t, test.history), Lock, Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, test.reason) {
+			t.Errorf("%s: %s", r.Verdict, r.Reason)
+		}
+	}
+}
+
+// plainPorcupineLock judges one lock with a model of its own: each grant and
+// each return takes effect inside its operation, and what is not duly given
+// back goes at some time after its process was last seen.
+func plainPorcupineLock(operations []history.Operation) bool {
+	type effect struct {
+		kind  history.Kind
+		hold  int
+		token int64 // 0: none
+	}
+	var entries []porcupine.Operation
+	add := func(e effect, call, ret time.Duration) {
+		entries = append(entries, porcupine.Operation{Input: e, Call: int64(call), Return: int64(ret)})
+	}
+	for i, o := range operations {
+		token := int64(0)
+		if o.Outcome == history.OK && len(o.Output) > 0 {
+			token = o.Output[0]
+		}
+		switch {
+		case o.Kind == history.Use && o.Outcome == history.OK && len(o.Input) > 0:
+			add(effect{history.Use, 0, o.Input[0]}, o.Invoke, o.Complete)
+		case o.Kind == history.Acquire && o.Outcome == history.OK:
+			add(effect{history.Acquire, i, token}, o.Invoke, o.Complete)
+			seen, gone := o.Complete, time.Duration(math.MaxInt64)
+			for _, next := range operations[i+1:] {
+				if next.Process != o.Process {
+					continue
+				}
+				seen = next.Complete
+				if next.Kind != history.Use || next.Outcome == history.Info {
+					seen = next.Invoke
+				}
+				if next.Kind == history.Release && next.Outcome == history.OK {
+					gone = next.Complete
+				}
+				if next.Kind != history.Use {
+					break
+				}
+			}
+			add(effect{history.Release, i, 0}, seen, gone)
+		}
+	}
+	type lock struct {
+		held          bool
+		hold          int
+		granted, used int64
+	}
+	return porcupine.CheckOperations(porcupine.Model{
+		Init: func() any { return lock{} },
+		Step: func(state, input, _ any) (bool, any) {
+			l, e := state.(lock), input.(effect)
+			switch e.kind {
+			case history.Use:
+				return e.token >= l.used, lock{l.held, l.hold, l.granted, e.token}
+			case history.Release:
+				return l.held && l.hold == e.hold, lock{false, 0, l.granted, l.used}
+			}
+			possible := !l.held && (e.token == 0 || e.token > l.granted)
+			return possible, lock{true, e.hold, max(e.token, l.granted), l.used}
+		},
+	}, entries)
+}
+
+// drawLock returns a random history of one lock. Each process acquires, uses and
+// gives back once or twice; a real lock is simulated with random effects inside
+// the intervals, which breaks now and then. Tokens are positive.
+func drawLock(r *rand.Rand) []history.Operation {
+	spoil := []float64{0, 0.1, 0.4}[r.IntN(3)]
+	fenced := []float64{0, 0.8, 1}[r.IntN(3)]
+	unknown := []float64{0, 0.2}[r.IntN(2)]
+	width := 1 + r.IntN(5) // small ones make for ties
+	var operations []history.Operation
+	at, token := 0, int64(0)
+	for process := range 1 + r.IntN(4) {
+		at = max(0, at-r.IntN(2*width))
+		if r.Float64() < spoil {
+			at = max(0, at-r.IntN(8*width))
+		}
+		add := func(kind history.Kind, input history.Value) *history.Operation {
+			// at is the moment of the effect.
+			o := history.Operation{Process: process, Node: "n1", Key: "l", Kind: kind, Input: input, Outcome: history.OK}
+			call := at
+			if n := len(operations); n > 0 && operations[n-1].Process == process {
+				call = max(call-r.IntN(width), int(operations[n-1].Complete))
+			} else {
+				call = max(call-r.IntN(width), 0)
+			}
+			at = max(at, call)
+			o.Invoke, o.Complete = time.Duration(call), time.Duration(at+r.IntN(width))
+			at += r.IntN(width)
+			operations = append(operations, o)
+			return &operations[len(operations)-1]
+		}
+		for range 1 + r.IntN(2) {
+			if len(operations) > 9 { // more keep Porcupine busy for minutes
+				break
+			}
+			acquire := add(history.Acquire, nil)
+			if r.Float64() < unknown {
+				acquire.Outcome = []history.Outcome{history.Info, history.Fail}[r.IntN(2)]
+			}
+			if acquire.Outcome == history.Info {
+				break
+			}
+			token++
+			granted := token
+			if r.Float64() < spoil {
+				granted = max(1, token-int64(r.IntN(3)))
+			}
+			var carried history.Value
+			if acquire.Outcome == history.OK && r.Float64() < fenced {
+				carried = history.Value{granted}
+				acquire.Output = carried
+			}
+			for range r.IntN(3) {
+				use := add(history.Use, carried)
+				if r.Float64() < unknown/2 {
+					use.Outcome = history.Fail
+				}
+			}
+			if r.IntN(4) == 0 {
+				break // and is not seen again
+			}
+			release := add(history.Release, nil)
+			if r.Float64() < unknown {
+				release.Outcome = []history.Outcome{history.Info, history.Fail}[r.IntN(2)]
+			}
+			if release.Outcome == history.Info {
+				break
+			}
+		}
+	}
+	slices.SortStableFunc(operations, func(a, b history.Operation) int { return int(a.Invoke - b.Invoke) })
+	return operations
+}
+
+func TestLockAgreesWithPorcupine(t *testing.T) {
+	t.Parallel()
+	anomalies := map[Anomaly]int{}
+	invalid := 0
+	for seed := range uint64(histories(t)) {
+		operations := drawLock(rand.New(rand.NewPCG(seed, 17)))
+		want := Valid
+		if !plainPorcupineLock(operations) {
+			want = Invalid
+			invalid++
+		}
+		got := Check(t.Context(), &history.Run{History: history.History{Operations: operations}}, Lock, Options{})
+		if got.Verdict != want {
+			t.Fatalf("seed %d: verdict %s (%s), but Porcupine says %s, of\n%s", seed, got.Verdict, got.Reason, want, list(operations))
+		}
+		if c := got.Lock; want == Valid && c.HeldTwice+c.TokenWentBack+c.Corrupted > 0 {
+			t.Fatalf("seed %d: %+v in a valid history\n%s", seed, c, list(operations))
+		}
+		// Every suspect must stand, not only those that are shown.
+		for _, s := range newLockHistory("l", pointers(operations)).judge(&LockResult{}) {
+			if plainPorcupineLock(s.witness) || len(s.witness) > 4 || s.sentence(&history.Run{}) == "" {
+				t.Fatalf("seed %d: %s is no witness:\n%s\nof\n%s", seed, s.anomaly, list(s.witness), list(operations))
+			}
+		}
+		for _, v := range got.Violations {
+			anomalies[v.Anomaly]++
+		}
+	}
+	t.Logf("%d of %d invalid: %v", invalid, histories(t), anomalies)
+	if invalid == 0 || invalid == histories(t) || len(anomalies) < 3 {
+		t.Error("the histories are all alike")
+	}
+}
+
+// Corrupted uses are counted in near-linear time; this is the definition.
+func TestCorruptedUses(t *testing.T) {
+	for seed := range uint64(5000) {
+		l := newLockHistory("l", pointers(drawLock(rand.New(rand.NewPCG(seed, 19)))))
+		want := 0
+		for _, u := range l.unfenced {
+			if slices.ContainsFunc(l.holds, func(h *hold) bool {
+				return h.acquire.Process != u.Process && h.f() < u.Invoke && u.Complete < h.s()
+			}) {
+				want++
+			}
+		}
+		if got := l.corrupted(); got != want {
+			t.Fatalf("seed %d: %d corrupted, want %d", seed, got, want)
+		}
+	}
+}
+
+func ExampleCheck_lock() {
+	run := &history.Run{History: history.History{Operations: []history.Operation{
+		{Process: 1, Key: "leader", Kind: history.Acquire, Invoke: 0, Complete: time.Second, Outcome: history.OK},
+		{Process: 2, Key: "leader", Kind: history.Acquire, Invoke: 2 * time.Second, Complete: 3 * time.Second, Outcome: history.OK},
+		{Process: 1, Key: "leader", Kind: history.Release, Invoke: 4 * time.Second, Complete: 5 * time.Second, Outcome: history.OK},
+	}}}
+	result := Check(context.Background(), run, Lock, Options{})
+	fmt.Println(result.Violations[0].Sentence)
+	// Output:
+	// p2 acquired leader at 3.000 s, while p1 held it, from 1.000 s to 4.000 s at least.
+}

@@ -1,0 +1,497 @@
+package checker
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+// Queue is the model of FIFO queues: enqueue and dequeue, each key by itself. A
+// dequeue without output found the queue empty. Elements must be unique:
+// enqueued at most once, failed enqueues apart. The verdict is exact, also with
+// operations of unknown outcome, and takes n log n steps.
+//
+// # If every outcome is known
+//
+// Say that one operation comes before another if it returned before the other
+// was called. Then a history is linearizable iff it has none of these (Henzinger,
+// Sezgin & Vafeiadis, "Aspect-oriented linearizability proofs", CONCUR 2013;
+// Bouajjani, Emmi, Enea & Hamza, "On reducing linearizability to state
+// reachability", ICALP 2015):
+//
+//   - phantom read: an element is dequeued that was never enqueued, or before.
+//   - dequeued twice: an element is.
+//   - out of order: a was enqueued before b, and b was dequeued, but a never or
+//     only after b.
+//   - not empty: a dequeue found nothing although, all the time that it took,
+//     one element or another was inside. An element is certainly inside from the
+//     return of its enqueue to the call of its dequeue, ends excluded.
+//
+// # If some are not
+//
+// An enqueue of unknown outcome returns at infinity, if its element is dequeued.
+// If not, it is dropped: an order in which it took effect stays one without it
+// and without the dequeue, if any, that took its element.
+//
+// That leaves dequeues of unknown outcome, which may take any element at any time
+// after their call, or none. They can take orphans only: elements acknowledged
+// and never seen again. Let
+//
+//	O(t) = orphans whose enqueue returned before t
+//	U(t) = dequeues of unknown outcome called at t or before.
+//
+// If b is dequeued, the orphans enqueued before it must have been taken, by
+// dequeues called before b's returned. If the queue is empty at t, the orphans of
+// O(t) must have been taken by dequeues of U(t). So orphans have deadlines, an
+// early dequeue can meet each deadline that a late one can, and by Hall's theorem
+// they can all be met iff for each deadline there are enough dequeues until then.
+// An orphan with an earlier return has no later deadline, which makes the
+// condition one for each acknowledged dequeue alone:
+//
+//   - of b: O(b's enqueue is called) ≤ U(b's dequeue returns),
+//   - of nothing: at some time t during it no element but orphans is certainly
+//     inside, and O(t) ≤ U(t).
+//
+// # Counts
+//
+// An element is lost if it was acknowledged, nobody dequeued it, and then the
+// queue was empty. A dequeue of unknown outcome may have taken it; so what is
+// certain is how many more of them there are than such dequeues.
+var Queue = Model{
+	name: "queue",
+	kinds: map[history.Kind]arity{
+		history.Enqueue: {input: 1, output: 0},
+		history.Dequeue: {input: 0, output: 1},
+	},
+	engines: []Engine{Polynomial},
+	judge:   judgeQueues,
+}
+
+func judgeQueues(ctx context.Context, run *history.Run, options Options, result *Result) {
+	result.Queue = &QueueResult{}
+	judgeKeys(ctx, run, options, result, "queue", "elements are enqueued once", func(key string, operations []*history.Operation) finding {
+		q, problem := newFIFO(key, operations)
+		if problem != "" {
+			return finding{unjudged: problem}
+		}
+		return finding{suspects: q.judge(result.Queue)}
+	})
+	result.LostCommits = result.Queue.Lost
+}
+
+// A fifo is the history of one queue.
+type fifo struct {
+	key     string
+	items   []*item              // by invocation of the enqueue, then those never enqueued
+	empties []*history.Operation // dequeues that found nothing, by completion
+	unsure  []*history.Operation // dequeues of unknown outcome, by invocation
+
+	taken   []*item // enqueued, and dequeued no sooner than that, by completion of the dequeue
+	orphans []*item // acknowledged and never dequeued, by completion of the enqueue
+	// called are the invocations of unsure, acknowledged the completions of the
+	// orphans' enqueues.
+	called, acknowledged []time.Duration
+}
+
+// An item is what became of one element.
+type item struct {
+	number   int64
+	enqueue  *history.Operation   // that did not fail; nil if there is none
+	dequeues []*history.Operation // acknowledged, by invocation
+}
+
+// entered is when the element was certainly inside; never if nobody knows.
+func (i *item) entered() time.Duration {
+	if i.enqueue.Outcome == history.Info {
+		return never
+	}
+	return i.enqueue.Complete
+}
+
+func (i *item) dequeue() *history.Operation { return i.dequeues[0] }
+
+// early returns a dequeue that returned before the enqueue was called; nil if
+// there is none.
+func (i *item) early() *history.Operation {
+	for _, d := range i.dequeues {
+		if i.enqueue == nil || d.Complete < i.enqueue.Invoke {
+			return d
+		}
+	}
+	return nil
+}
+
+// newFIFO indexes operations, or says why they cannot be judged.
+func newFIFO(key string, operations []*history.Operation) (*fifo, string) {
+	q := &fifo{key: key}
+	items := map[int64]*item{}
+	get := func(number int64) *item {
+		if items[number] == nil {
+			items[number] = &item{number: number}
+			q.items = append(q.items, items[number])
+		}
+		return items[number]
+	}
+	for _, o := range operations {
+		if o.Kind != history.Enqueue || o.Outcome == history.Fail {
+			continue
+		}
+		i := get(o.Input[0])
+		if i.enqueue != nil {
+			return nil, fmt.Sprintf("element %d is enqueued twice, at %s and at %s; the queue checker needs unique elements",
+				i.number, seconds(i.enqueue.Invoke), seconds(o.Invoke))
+		}
+		i.enqueue = o
+	}
+	for _, o := range operations {
+		switch {
+		case o.Kind != history.Dequeue || o.Outcome == history.Fail:
+		case o.Outcome == history.Info:
+			q.unsure = append(q.unsure, o)
+			q.called = append(q.called, o.Invoke)
+		case len(o.Output) == 0:
+			q.empties = append(q.empties, o)
+		default:
+			i := get(o.Output[0])
+			i.dequeues = append(i.dequeues, o)
+		}
+	}
+	slices.SortStableFunc(q.empties, func(a, b *history.Operation) int { return cmp.Compare(a.Complete, b.Complete) })
+	for _, i := range q.items {
+		switch {
+		case i.early() != nil:
+		case len(i.dequeues) > 0:
+			q.taken = append(q.taken, i)
+		case i.enqueue.Outcome == history.OK:
+			q.orphans = append(q.orphans, i)
+		}
+	}
+	slices.SortStableFunc(q.taken, func(a, b *item) int { return cmp.Compare(a.dequeue().Complete, b.dequeue().Complete) })
+	slices.SortStableFunc(q.orphans, func(a, b *item) int { return cmp.Compare(a.entered(), b.entered()) })
+	for _, i := range q.orphans {
+		q.acknowledged = append(q.acknowledged, i.entered())
+	}
+	return q, ""
+}
+
+// orphansBefore is O(t) and unsureUpTo is U(t) of the model's comment.
+func (q *fifo) orphansBefore(t time.Duration) int { return countBefore(q.acknowledged, t) }
+func (q *fifo) unsureUpTo(t time.Duration) int    { return countUpTo(q.called, t) }
+
+// judge adds the queue to the counts and returns what is suspected: of each
+// sort the first few.
+func (q *fifo) judge(counts *QueueResult) []accusation {
+	phantoms, twice := q.single(counts)
+	overtaken, skipped := q.overtakes()
+	empty, lost := q.notEmpty()
+	counts.OutOfOrder += len(overtaken) + len(skipped)
+	counts.NotEmpty += len(empty) + len(lost)
+	surplus, left := 0, 0
+	for _, e := range q.empties {
+		left = max(left, q.orphansBefore(e.Invoke))
+		surplus = max(surplus, q.orphansBefore(e.Invoke)-q.unsureUpTo(e.Complete))
+	}
+	counts.Lost.Certain += surplus
+	counts.Lost.Possible += left
+
+	var suspects []accusation
+	add := func(s story) {
+		s.key = q.key
+		suspects = append(suspects, accuse(s, newQueueSteps))
+	}
+	for _, i := range few(phantoms) {
+		add(story{anomaly: PhantomRead, told: []*history.Operation{i.early(), i.enqueue}, witness: copies(i.early(), i.enqueue)})
+	}
+	for _, i := range few(twice) {
+		d := i.dequeues
+		add(story{anomaly: DequeuedTwice, told: d[:2], witness: copies(i.enqueue, d[0], d[1])})
+	}
+	for _, p := range few(overtaken) {
+		told := []*history.Operation{p.later.dequeue(), p.earlier.enqueue, p.later.enqueue, p.earlier.dequeue()}
+		add(story{anomaly: OutOfOrder, told: told, witness: copies(told...)})
+	}
+	told := map[*item]bool{}
+	for _, e := range lost {
+		among := q.orphans[:min(q.orphansBefore(e.Invoke), perKey)]
+		if i := slices.IndexFunc(among, func(i *item) bool { return !told[i] }); i >= 0 {
+			told[among[i]] = true
+			add(story{anomaly: LostCommit, told: []*history.Operation{e, among[i].enqueue},
+				witness: append(q.outnumber(among[i], q.unsureUpTo(e.Complete)), *e)})
+		}
+	}
+	if len(lost) == 0 { // else it is told that they are lost, not that others came first
+		for _, b := range few(skipped) {
+			a := q.orphans[0]
+			witness := q.outnumber(a, q.unsureUpTo(b.dequeue().Complete))
+			add(story{anomaly: OutOfOrder, told: []*history.Operation{b.dequeue(), a.enqueue, b.enqueue, nil},
+				witness: append(witness, *b.enqueue, *b.dequeue())})
+		}
+	}
+	for _, e := range few(empty) {
+		add(q.cover(e))
+	}
+	return suspects
+}
+
+func few[T any](all []T) []T { return all[:min(perKey, len(all))] }
+
+// single returns the elements that are wrong each by itself.
+func (q *fifo) single(counts *QueueResult) (phantoms, twice []*item) {
+	for _, i := range q.items {
+		if i.enqueue != nil {
+			counts.Attempted++
+			if i.enqueue.Outcome == history.OK {
+				counts.Acknowledged++
+			} else if len(i.dequeues) > 0 {
+				counts.Recovered++
+			}
+		}
+		if len(i.dequeues) > 0 {
+			counts.Dequeued++
+		}
+		if i.early() != nil {
+			counts.Unexpected++
+			phantoms = append(phantoms, i)
+		}
+		if len(i.dequeues) > 1 {
+			counts.Duplicated++
+			twice = append(twice, i)
+		}
+	}
+	return phantoms, twice
+}
+
+// An overtaking is of two elements, enqueued one before the other and dequeued
+// the other way round.
+type overtaking struct{ earlier, later *item }
+
+// overtakes returns the elements that overtook another that was dequeued after
+// them, and those that overtook orphans, of which some cannot have been taken.
+func (q *fifo) overtakes() (overtaken []overtaking, skipped []*item) {
+	byEntry := slices.Clone(q.taken)
+	slices.SortStableFunc(byEntry, func(a, b *item) int { return cmp.Compare(a.entered(), b.entered()) })
+	latest := make([]*item, len(byEntry)) // of those up to here, the one whose dequeue was called last
+	for n, i := range byEntry {
+		latest[n] = i
+		if n > 0 && latest[n-1].dequeue().Invoke > i.dequeue().Invoke {
+			latest[n] = latest[n-1]
+		}
+	}
+	for _, b := range q.taken {
+		before, _ := slices.BinarySearchFunc(byEntry, b.enqueue.Invoke, func(i *item, t time.Duration) int { return cmp.Compare(i.entered(), t) })
+		if before > 0 && latest[before-1].dequeue().Invoke > b.dequeue().Complete {
+			overtaken = append(overtaken, overtaking{latest[before-1], b})
+		}
+		if q.orphansBefore(b.enqueue.Invoke) > q.unsureUpTo(b.dequeue().Complete) {
+			skipped = append(skipped, b)
+		}
+	}
+	return overtaken, skipped
+}
+
+// notEmpty returns the dequeues that found nothing although the queue cannot
+// have been empty, and those of them that prove a loss.
+//
+// The times at which it can have been empty are closed intervals that begin when
+// a dequeue is called, or when time does. So a dequeue of nothing is right iff it
+// holds such a beginning, or if the queue can have been empty when it was called.
+func (q *fifo) notEmpty() (empty, lost []*history.Operation) {
+	var entries, exits []time.Duration // of the stretches in which an element was certainly inside
+	for _, i := range q.taken {
+		if i.entered() < i.dequeue().Invoke {
+			entries, exits = append(entries, i.entered()), append(exits, i.dequeue().Invoke)
+		}
+	}
+	slices.Sort(entries)
+	slices.Sort(exits)
+	times := slices.Concat(exits, q.called)
+	for _, e := range q.empties {
+		times = append(times, e.Invoke)
+	}
+	slices.Sort(times)
+	canBeEmpty := slices.DeleteFunc(times, func(t time.Duration) bool {
+		return countBefore(entries, t) > countUpTo(exits, t) || q.orphansBefore(t) > q.unsureUpTo(t)
+	})
+	for _, e := range q.empties {
+		switch {
+		case countBefore(canBeEmpty, e.Invoke) < countUpTo(canBeEmpty, e.Complete):
+		case q.orphansBefore(e.Invoke) > q.unsureUpTo(e.Complete):
+			lost = append(lost, e)
+		default:
+			empty = append(empty, e)
+		}
+	}
+	return empty, lost
+}
+
+// outnumber returns the first so many dequeues of unknown outcome, and the
+// enqueues of one orphan more, a among them.
+func (q *fifo) outnumber(a *item, unsure int) []history.Operation {
+	witness := append(copies(a.enqueue), copies(q.unsure[:unsure]...)...)
+	for _, i := range q.orphans {
+		if len(witness) == 2*unsure+1 {
+			break
+		}
+		if i != a {
+			witness = append(witness, *i.enqueue)
+		}
+	}
+	return witness
+}
+
+// cover tells which elements were inside while e, of notEmpty, found nothing:
+// always the one that stayed longest, and where there is none, orphans. In the
+// story's told they follow e, each with its dequeue or nil.
+func (q *fifo) cover(e *history.Operation) story {
+	s := story{anomaly: OutOfOrder, told: []*history.Operation{e}}
+	outnumbered := -1 // by orphans, if any are needed
+	for at := e.Invoke; at <= e.Complete; {
+		var longest *item
+		next := never
+		for _, i := range q.taken {
+			exit := i.dequeue().Invoke
+			if i.entered() < at && at < exit && (longest == nil || exit > longest.dequeue().Invoke) {
+				longest = i
+			}
+			if at < exit {
+				next = min(next, exit)
+			}
+		}
+		if longest != nil {
+			s.told = append(s.told, longest.enqueue, longest.dequeue())
+			at = longest.dequeue().Invoke
+			continue
+		}
+		outnumbered = q.unsureUpTo(at)
+		if outnumbered < len(q.called) {
+			next = min(next, q.called[outnumbered])
+		}
+		at = next
+	}
+	s.witness = copies(s.told...)
+	if outnumbered >= 0 {
+		s.told = append(s.told, q.orphans[0].enqueue, nil)
+		s.witness = append(s.witness, q.outnumber(q.orphans[0], outnumbered)...)
+	}
+	return s
+}
+
+// A queueState is what a queue holds, one letter an element, and how many
+// dequeues of unknown outcome were carried out.
+type queueState struct {
+	inside  string
+	carried int
+}
+
+// A queueStep is an operation of a queue as Porcupine sees it.
+//
+// Dequeues of unknown outcome take the oldest element when they are carried out;
+// one that never was is carried out in the end, where it harms nobody. They are
+// all alike but for their calls, so only orders are tried in which those called
+// earlier are carried out earlier: any other becomes one of these by exchanging
+// two that stand the wrong way round.
+type queueStep struct {
+	call, ret time.Duration
+	enqueues  bool
+	element   string // "" for a dequeue of nothing
+	number    int    // of a dequeue of unknown outcome, from 1; else 0
+}
+
+// newQueueSteps takes operations ordered by Invoke.
+func newQueueSteps(operations []history.Operation) []*queueStep {
+	letters := map[int64]string{}
+	letter := func(number int64) string {
+		if letters[number] == "" {
+			letters[number] = string(rune('0' + len(letters)))
+		}
+		return letters[number]
+	}
+	unsure := 0
+	var steps []*queueStep
+	for _, o := range operations {
+		s := &queueStep{call: o.Invoke, ret: o.Complete, enqueues: o.Kind == history.Enqueue}
+		if o.Outcome == history.Info {
+			s.ret = never
+		}
+		switch {
+		case s.enqueues:
+			s.element = letter(o.Input[0])
+		case o.Outcome == history.Info:
+			unsure++
+			s.number = unsure
+		case len(o.Output) > 0:
+			s.element = letter(o.Output[0])
+		}
+		steps = append(steps, s)
+	}
+	return steps
+}
+
+func (s *queueStep) interval() (call, ret time.Duration) { return s.call, s.ret }
+
+func (s *queueStep) apply(q queueState) (queueState, bool) {
+	_, size := utf8.DecodeRuneInString(q.inside)
+	switch {
+	case s.enqueues:
+		q.inside += s.element
+		return q, true
+	case s.number > 0 && s.number != q.carried+1:
+		return q, false
+	case s.number > 0:
+		return queueState{q.inside[size:], s.number}, true
+	case q.inside[:size] == s.element:
+		q.inside = q.inside[size:]
+		return q, true
+	}
+	return q, false
+}
+
+// queueText tells what an element of a queue met with.
+func (s story) queueText() string {
+	o := s.told[0]
+	switch {
+	case s.anomaly == DequeuedTwice:
+		return fmt.Sprintf("%s and %s: one element was given to two", s.dated(o), s.dated(s.told[1]))
+	case len(o.Output) > 0:
+		text := fmt.Sprintf("%s, although %s at %s, before that was enqueued at %s", s.dated(o), s.had(s.told[1]), seconds(s.told[1].Complete), seconds(s.told[2].Invoke))
+		if late := s.told[3]; late != nil {
+			return text + fmt.Sprintf(", and p%d dequeued it only at %s%s", late.Process, seconds(late.Invoke), place(" on ", late))
+		}
+		return text + ", and nobody dequeued it" + s.outnumbered()
+	}
+	var inside []string
+	for i := 1; i < len(s.told); i += 2 {
+		text := fmt.Sprintf("%d from %s", s.told[i].Input[0], seconds(s.told[i].Complete))
+		if exit := s.told[i+1]; exit != nil {
+			text += " to " + seconds(exit.Invoke)
+		}
+		inside = append(inside, text)
+	}
+	return fmt.Sprintf("%s, although it never was: it held %s%s", s.dated(o), strings.Join(inside, ", "), s.outnumbered())
+}
+
+// outnumbered tells of dequeues of unknown outcome that cannot have taken every
+// element of the witness that nobody dequeued; nothing if there are none.
+func (s story) outnumbered() string {
+	enqueued, dequeued, unsure := 0, 0, 0
+	for _, o := range s.witness {
+		switch {
+		case o.Kind == history.Enqueue:
+			enqueued++
+		case o.Outcome == history.Info:
+			unsure++
+		case len(o.Output) > 0:
+			dequeued++
+		}
+	}
+	if unsure == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; of %d elements that nobody dequeued, dequeues of unknown outcome can have taken %d", enqueued-dequeued, unsure)
+}
