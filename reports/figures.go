@@ -76,16 +76,51 @@ func staleness(pick func(*checker.Staleness) []string) func(Entry) string {
 	}
 }
 
+var queueFigures = []figure{
+	{"queue: acknowledged / dequeued", queue(func(q *checker.QueueResult) []int { return []int{q.Acknowledged, q.Dequeued} })},
+	{"queue: duplicated / unexpected", queue(func(q *checker.QueueResult) []int { return []int{q.Duplicated, q.Unexpected} })},
+	{"queue: out of order / not empty", queue(func(q *checker.QueueResult) []int { return []int{q.OutOfOrder, q.NotEmpty} })},
+}
+
+func queue(pick func(*checker.QueueResult) []int) func(Entry) string {
+	return func(e Entry) string {
+		if e.Result.Queue == nil {
+			return unmeasured
+		}
+		return slashed(pick(e.Result.Queue))
+	}
+}
+
+var lockFigures = []figure{
+	{"lock: holds / held twice", lock(func(l *checker.LockResult) []int { return []int{l.Holds, l.HeldTwice} })},
+	{"lock: uses / refused", lock(func(l *checker.LockResult) []int { return []int{l.Uses, l.Refused} })},
+	{"lock: corrupted", lock(func(l *checker.LockResult) []int { return []int{l.Corrupted} })},
+}
+
+func lock(pick func(*checker.LockResult) []int) func(Entry) string {
+	return func(e Entry) string {
+		if e.Result.Lock == nil {
+			return unmeasured
+		}
+		return slashed(pick(e.Result.Lock))
+	}
+}
+
+// slashed is counts side by side: "12 / 3".
+func slashed(counts []int) string {
+	var texts []string
+	for _, n := range counts {
+		texts = append(texts, count(n))
+	}
+	return strings.Join(texts, " / ")
+}
+
 func set(pick func(*checker.SetResult) []int) func(Entry) string {
 	return func(e Entry) string {
 		if e.Result.Set == nil {
 			return unmeasured
 		}
-		var counts []string
-		for _, n := range pick(e.Result.Set) {
-			counts = append(counts, count(n))
-		}
-		return strings.Join(counts, " / ")
+		return slashed(pick(e.Result.Set))
 	}
 }
 
@@ -94,7 +129,13 @@ func set(pick func(*checker.SetResult) []int) func(Entry) string {
 func rows(entries []Entry) [][]string {
 	shown := figures
 	if slices.ContainsFunc(entries, func(e Entry) bool { return e.Result.Set != nil }) {
-		shown = slices.Concat(figures, setFigures)
+		shown = slices.Concat(shown, setFigures)
+	}
+	if slices.ContainsFunc(entries, func(e Entry) bool { return e.Result.Queue != nil }) {
+		shown = slices.Concat(shown, queueFigures)
+	}
+	if slices.ContainsFunc(entries, func(e Entry) bool { return e.Result.Lock != nil }) {
+		shown = slices.Concat(shown, lockFigures)
 	}
 	var table [][]string
 	for _, figure := range shown {

@@ -62,6 +62,8 @@ func TestCaught(t *testing.T) {
 		{"raft:reads=any", "partition,kill,pause", workloads.Register{}, []checker.Anomaly{checker.StaleRead}},
 		{"raft:reads=local", "partition,kill,pause", workloads.Register{}, []checker.Anomaly{checker.StaleRead}},
 		{"async", "partition,kill,pause", workloads.Set{}, []checker.Anomaly{checker.LostCommit}},
+		{"async", "partition,kill,pause", workloads.Queue{}, []checker.Anomaly{checker.LostCommit, checker.DequeuedTwice}},
+		{"async", "partition:leader", &workloads.Lock{}, []checker.Anomaly{checker.HeldTwice}},
 		{"lww", "partition,kill,pause", workloads.Register{}, []checker.Anomaly{checker.StaleRead, checker.LostCommit, checker.DoubleSwap}},
 
 		{"raft:bug=ack-before-commit", "partition:leader,kill:leader", workloads.Set{}, []checker.Anomaly{checker.LostCommit}},
@@ -70,11 +72,16 @@ func TestCaught(t *testing.T) {
 		{"raft:bug=blind-cas", "none", workloads.Register{}, nil},
 		{"raft:bug=short-snapshot", "kill:all", workloads.Set{}, []checker.Anomaly{checker.LostCommit}},
 		{"raft:bug=double-apply", "latency", workloads.Register{}, nil},
+		{"raft:bug=double-apply", "latency", workloads.Queue{}, []checker.Anomaly{checker.LostCommit, checker.OutOfOrder}},
 	} {
-		t.Run(c.target, func(t *testing.T) {
+		t.Run(c.target+" "+c.workload.Name(), func(t *testing.T) {
 			t.Parallel()
 			for seed := range uint64(trials) {
-				_, result := try(t, c.target, c.faults, c.workload, seed+1)
+				workload := c.workload
+				if seed > 0 { // a lock's serves one trial
+					workload, _ = workloads.ByName(workload.Name())
+				}
+				_, result := try(t, c.target, c.faults, workload, seed+1)
 				if result.Verdict != checker.Invalid {
 					t.Logf("seed %d: %s %s", seed+1, result.Verdict, result.Vacuous)
 					continue
@@ -101,6 +108,8 @@ func TestNoFalseAlarm(t *testing.T) {
 		{"raft", "partition,kill,pause", workloads.Register{}},
 		{"raft", "partition,kill:all,pause", workloads.Set{}},
 		{"raft", "latency,slow,partition,overlap", workloads.Register{}},
+		{"raft", "partition,kill,pause", workloads.Queue{}},
+		{"raft", "partition,kill,pause", &workloads.Lock{}},
 		{"raft:reads=lease", "partition,kill,pause", workloads.Register{}}, // clocks alone can break it
 	} {
 		t.Run(fmt.Sprintf("%s %s %s", c.target, c.workload.Name(), c.faults), func(t *testing.T) {

@@ -9,27 +9,6 @@ type CounterClient interface {
 	Close() error
 }
 
-// A QueueClient serves FIFO queues.
-type QueueClient interface {
-	Enqueue(ctx context.Context, queue string, element int64) error
-	// Dequeue takes the oldest element; false means that the queue was empty.
-	Dequeue(ctx context.Context, queue string) (element int64, found bool, err error)
-	Close() error
-}
-
-// A LockClient takes locks for its process. A client holds a lock from its
-// acknowledged Acquire until it calls Release, or Close; the system may think
-// otherwise, and that is what is tried.
-type LockClient interface {
-	// Acquire tries once, and need not wait: false means that another holds
-	// the lock. The fencing token grows from holder to holder; 0 means that the
-	// system has none.
-	Acquire(ctx context.Context, lock string) (token int64, acquired bool, err error)
-	// Release gives the lock back; false means that it was not held any more.
-	Release(ctx context.Context, lock string) (released bool, err error)
-	Close() error
-}
-
 // BankBalance is what an account holds that has never been written.
 const BankBalance = 100
 

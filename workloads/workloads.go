@@ -10,13 +10,16 @@ import (
 	"github.com/rashomon-io/rashomon/harness"
 )
 
-// All are the workloads with their defaults, in the order of lists.
-var All = []harness.Workload{Register{}, Set{}}
+// All returns the workloads with their defaults, in the order of lists. They are
+// made anew, because some serve one trial only.
+func All() []harness.Workload {
+	return []harness.Workload{Register{}, Set{}, Queue{}, &Lock{}}
+}
 
-// ByName returns the workload that --workload names.
+// ByName returns the workload that --workload names, for one trial.
 func ByName(name string) (harness.Workload, error) {
 	var names []string
-	for _, workload := range All {
+	for _, workload := range All() {
 		if workload.Name() == name {
 			return workload, nil
 		}

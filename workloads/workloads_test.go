@@ -21,7 +21,10 @@ func worker(index int) harness.Worker {
 
 // A value that is written twice makes most stale reads invisible.
 func TestNoValueIsWrittenTwice(t *testing.T) {
-	for _, workload := range workloads.All {
+	for _, workload := range workloads.All() {
+		if workload.Name() == "lock" {
+			continue // it writes nothing
+		}
 		written := map[int64]bool{}
 		for index := range 5 {
 			generator := workload.Generator(worker(index))

@@ -30,7 +30,7 @@ func listCommand() *cobra.Command {
 				}
 			}
 			var names []string
-			for _, workload := range workloads.All {
+			for _, workload := range workloads.All() {
 				names = append(names, workload.Name())
 			}
 			fmt.Fprintf(out, "workloads\n  %s\n", strings.Join(names, ", "))

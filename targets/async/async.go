@@ -21,7 +21,8 @@
 // before it answers. One that is cut off or paused goes on answering until it is
 // told, and what it acknowledged meanwhile, or had not yet streamed, is lost.
 // Until then there are two primaries, with stale reads, and compare-and-sets that
-// succeed on both. No value is made up, so phantom reads are not among its
+// succeed on both; elements of queues that both give away, and locks that both
+// grant. No value is made up, so phantom reads are not among its
 // anomalies.
 //
 // # Durability
@@ -57,12 +58,13 @@ func Target() harness.Target {
 		Claim: history.Claim{CAP: "AP", Expect: []string{
 			string(checker.StaleRead), string(checker.LostCommit), string(checker.DoubleSwap),
 			string(checker.Resurrected), string(checker.Disorder),
+			string(checker.OutOfOrder), string(checker.DequeuedTwice), string(checker.HeldTwice),
 		}},
 		Program: func(place cluster.Place) cluster.Program {
 			return cluster.Program{Args: node.Args(name, place)}
 		},
 		Ready:  ready,
-		Open:   line.Open,
+		Open:   line.OpenCoordination,
 		Leader: leader,
 	}
 }

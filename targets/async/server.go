@@ -146,7 +146,7 @@ func (s *server) announce() {
 	s.changed = make(chan struct{})
 }
 
-// A primary is a server as clients see it: line.Store, with mu held.
+// A primary is a server as clients see it: line.Coordinator, with mu held.
 type primary struct{ *server }
 
 func (p primary) Get(key string) (value int64, found bool) {
@@ -175,4 +175,33 @@ func (p primary) Elements() []int64 {
 		elements = append(elements, element)
 	}
 	return elements
+}
+
+func (p primary) Enqueue(queue string, element int64) error {
+	return p.commit(fmt.Sprintf("enqueue %s %d", queue, element))
+}
+
+func (p primary) Dequeue(queue string) (element int64, found bool, err error) {
+	elements := p.store.queues[queue]
+	if len(elements) == 0 {
+		return 0, false, nil
+	}
+	element = elements[0]
+	return element, true, p.commit(fmt.Sprintf("dequeue %s %d", queue, element))
+}
+
+// Acquire knows no leases, and no tokens: nothing here grows from holder to
+// holder across a failover.
+func (p primary) Acquire(lock string, holder int64) (token int64, acquired bool, err error) {
+	if p.store.held(lock) {
+		return 0, false, nil
+	}
+	return 0, true, p.commit(fmt.Sprintf("acquire %s %d", lock, holder))
+}
+
+func (p primary) Release(lock string, holder int64) (released bool, err error) {
+	if !p.store.held(lock) || p.store.holders[lock] != holder {
+		return false, nil
+	}
+	return true, p.commit(fmt.Sprintf("release %s %d", lock, holder))
 }

@@ -214,6 +214,10 @@ func TestLoadRejects(t *testing.T) {
 		"epoch 1\nadd one",
 		"epoch 1\nadd",
 		"epoch 1\nadd 1 2",
+		"epoch 1\ndequeue q 1",
+		"epoch 1\nenqueue q 1\nenqueue q 2\ndequeue q 2",
+		"epoch 1\nacquire l 1\nacquire l 2",
+		"epoch 1\nacquire l 1\nrelease l 2",
 		"",
 	} {
 		s, rejected := newStore(), false
@@ -237,6 +241,7 @@ func TestLoadRejects(t *testing.T) {
 func FuzzLoad(f *testing.F) {
 	f.Add("snapshot 9 1:0,3:4 2\nset x 1\nadd 2\nset x 3\nepoch 4\nadd 5")
 	f.Add("epoch 1\nset x 1\nadd -3")
+	f.Add("epoch 1\nenqueue q 1\nenqueue q 2\ndequeue q 1\nacquire l 1\nrelease l 1\nacquire l 2")
 	f.Add("snapshot 2 1:0 1\nset x")
 	f.Fuzz(func(t *testing.T, text string) {
 		s := newStore()

@@ -14,6 +14,10 @@ import (
 //
 //	set KEY VALUE
 //	add ELEMENT
+//	enqueue QUEUE ELEMENT
+//	dequeue QUEUE ELEMENT    (the oldest)
+//	acquire LOCK HOLDER
+//	release LOCK HOLDER
 //	epoch EPOCH      (a new primary's first)
 //
 // A snapshot is a line that says where in which history it was taken, and as many
@@ -23,6 +27,8 @@ import (
 type store struct {
 	registers map[string]int64
 	elements  map[int64]struct{}
+	queues    map[string][]int64 // none of them empty
+	holders   map[string]int64   // of locks that are held
 	lineage   lineage
 	offset    int64 // commands since the beginning
 
@@ -30,7 +36,10 @@ type store struct {
 }
 
 func newStore() *store {
-	return &store{registers: map[string]int64{}, elements: map[int64]struct{}{}}
+	return &store{
+		registers: map[string]int64{}, elements: map[int64]struct{}{},
+		queues: map[string][]int64{}, holders: map[string]int64{},
+	}
 }
 
 // load takes the next line of a snapshot, or of the commands after it.
@@ -89,6 +98,16 @@ func (s *store) change(words []string) error {
 		s.registers[words[1]] = numbers[0]
 	case len(words) == 2 && words[0] == "add":
 		s.elements[numbers[0]] = struct{}{}
+	case len(words) == 3 && words[0] == "enqueue":
+		s.queues[words[1]] = append(s.queues[words[1]], numbers[0])
+	case len(words) == 3 && words[0] == "dequeue" && slices.Index(s.queues[words[1]], numbers[0]) == 0:
+		if s.queues[words[1]] = s.queues[words[1]][1:]; len(s.queues[words[1]]) == 0 {
+			delete(s.queues, words[1])
+		}
+	case len(words) == 3 && words[0] == "acquire" && !s.held(words[1]):
+		s.holders[words[1]] = numbers[0]
+	case len(words) == 3 && words[0] == "release" && s.held(words[1]) && s.holders[words[1]] == numbers[0]:
+		delete(s.holders, words[1])
 	case len(words) == 2 && words[0] == "epoch" && numbers[0] > s.lineage.epoch():
 		s.lineage = append(slices.Clip(s.lineage), branch{numbers[0], s.offset})
 	default:
@@ -97,10 +116,24 @@ func (s *store) change(words []string) error {
 	return nil
 }
 
+func (s *store) held(lock string) bool {
+	_, held := s.holders[lock]
+	return held
+}
+
+// size is how many commands make the store.
+func (s *store) size() int {
+	size := len(s.registers) + len(s.elements) + len(s.holders)
+	for _, elements := range s.queues {
+		size += len(elements)
+	}
+	return size
+}
+
 // snapshot returns the lines that load makes the same store of.
 func (s *store) snapshot() iter.Seq[string] {
 	return func(yield func(string) bool) {
-		if !yield(fmt.Sprintf("snapshot %d %s %d", s.offset, s.lineage, len(s.registers)+len(s.elements))) {
+		if !yield(fmt.Sprintf("snapshot %d %s %d", s.offset, s.lineage, s.size())) {
 			return
 		}
 		for key, value := range s.registers {
@@ -110,6 +143,18 @@ func (s *store) snapshot() iter.Seq[string] {
 		}
 		for element := range s.elements {
 			if !yield(fmt.Sprintf("add %d", element)) {
+				return
+			}
+		}
+		for queue, elements := range s.queues {
+			for _, element := range elements {
+				if !yield(fmt.Sprintf("enqueue %s %d", queue, element)) {
+					return
+				}
+			}
+		}
+		for lock, holder := range s.holders {
+			if !yield(fmt.Sprintf("acquire %s %d", lock, holder)) {
 				return
 			}
 		}

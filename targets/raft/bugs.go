@@ -76,10 +76,11 @@ var Bugs = []Bug{AckBeforeCommit, NoFsync, StaleFollower, BlindCAS, ShortSnapsho
 
 func (s *server) ackBeforeCommit(command []byte) string {
 	future := s.raft.Apply(command, enqueueTimeout)
-	if strings.HasPrefix(string(command), "cas") {
-		return await(future) // whether it swaps is not known before
+	switch verb, _, _ := strings.Cut(string(command), " "); verb {
+	case "set", "add", "enqueue":
+		return "ok"
 	}
-	return "ok"
+	return await(future) // what it does is not known before
 }
 
 const (

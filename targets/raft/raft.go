@@ -1,5 +1,5 @@
-// Package raft is the built-in target raft: a key-value store and a set on
-// hashicorp/raft, with a log on disk, snapshots and log compaction.
+// Package raft is the built-in target raft: a key-value store, a set, queues and
+// locks on hashicorp/raft, with a log on disk, snapshots and log compaction.
 //
 // # How a node is built
 //
@@ -123,7 +123,7 @@ func Target(options Options) harness.Target {
 			return cluster.Program{Args: slices.Insert(node.Args("raft", place), 2, options.String())}
 		},
 		Ready:  ready,
-		Open:   line.Open,
+		Open:   line.OpenCoordination,
 		Leader: leader,
 	}
 }

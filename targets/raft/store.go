@@ -16,18 +16,27 @@ import (
 )
 
 // A state is what the commands of the log have made, up to some index. It
-// implements line.Store.
+// implements line.Coordinator.
 type state struct {
 	values   map[string]int64
 	elements map[int64]struct{}
+	queues   map[string][]int64 // none of them empty; what they hold is never changed in place
+	holders  map[string]int64   // of locks that are held
+	index    int64              // in the log, of the command; so it is a fencing token
 }
 
 func newState() state {
-	return state{map[string]int64{}, map[int64]struct{}{}}
+	return state{map[string]int64{}, map[int64]struct{}{}, map[string][]int64{}, map[string]int64{}, 0}
 }
 
 func (s state) clone() state {
-	return state{maps.Clone(s.values), maps.Clone(s.elements)}
+	return state{maps.Clone(s.values), maps.Clone(s.elements), maps.Clone(s.queues), maps.Clone(s.holders), s.index}
+}
+
+// at is the state for the command of that index.
+func (s state) at(index uint64) state {
+	s.index = int64(index)
+	return s
 }
 
 func (s state) Get(key string) (int64, bool) {
@@ -54,6 +63,41 @@ func (s state) Add(element int64) error {
 
 func (s state) Elements() []int64 {
 	return slices.Sorted(maps.Keys(s.elements))
+}
+
+func (s state) Enqueue(queue string, element int64) error {
+	s.queues[queue] = append(slices.Clip(s.queues[queue]), element)
+	return nil
+}
+
+func (s state) Dequeue(queue string) (element int64, found bool, err error) {
+	elements := s.queues[queue]
+	switch len(elements) {
+	case 0:
+		return 0, false, nil
+	case 1:
+		delete(s.queues, queue)
+	default:
+		s.queues[queue] = elements[1:]
+	}
+	return elements[0], true, nil
+}
+
+// Acquire knows no leases: whoever does not release a lock holds it for ever.
+func (s state) Acquire(lock string, holder int64) (token int64, acquired bool, err error) {
+	if _, held := s.holders[lock]; held {
+		return 0, false, nil
+	}
+	s.holders[lock] = holder
+	return s.index, true, nil
+}
+
+func (s state) Release(lock string, holder int64) (released bool, err error) {
+	if by, held := s.holders[lock]; !held || by != holder {
+		return false, nil
+	}
+	delete(s.holders, lock)
+	return true, nil
 }
 
 // A store is the replicated state machine. It implements hraft.FSM.
@@ -83,11 +127,11 @@ func (s *store) Apply(entry *hraft.Log) any {
 	defer s.mu.Unlock()
 	switch s.bug {
 	case BlindCAS:
-		return line.Answer(blindState{s.state}, command)
+		return line.Answer(blindState{s.state.at(entry.Index)}, command)
 	case ShortSnapshot:
 		s.previous = s.state.clone()
 	}
-	return line.Answer(s.state, command)
+	return line.Answer(s.state.at(entry.Index), command)
 }
 
 // Snapshot copies the state, so that it can be written down while the store
@@ -106,7 +150,7 @@ func (s *store) Restore(from io.ReadCloser) error {
 	restored := newState()
 	scanner := bufio.NewScanner(from)
 	for scanner.Scan() {
-		if reply := line.Answer(restored, strings.Split(scanner.Text(), " ")); reply != "ok" {
+		if reply := line.Answer(restored, strings.Split(scanner.Text(), " ")); reply != "ok" && reply != "acquired 0" {
 			return fmt.Errorf("snapshot: %.100q: %s", scanner.Text(), reply)
 		}
 	}
@@ -129,6 +173,14 @@ func (s snapshot) Persist(sink hraft.SnapshotSink) error {
 	}
 	for element := range s.elements {
 		fmt.Fprintln(buffer, "add", element)
+	}
+	for queue, elements := range s.queues {
+		for _, element := range elements {
+			fmt.Fprintln(buffer, "enqueue", queue, element)
+		}
+	}
+	for lock, holder := range s.holders {
+		fmt.Fprintln(buffer, "acquire", lock, holder)
 	}
 	if err := buffer.Flush(); err != nil {
 		return fmt.Errorf("write snapshot: %w", err)

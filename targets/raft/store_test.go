@@ -25,7 +25,11 @@ func (*sink) Close() error  { return nil }
 var commands = rapid.SliceOf(rapid.Custom(func(t *rapid.T) string {
 	number := rapid.Int64Range(0, 3)
 	key := rapid.SampledFrom([]string{"k", "l"})
-	switch rapid.SampledFrom([]string{"set", "cas", "add"}).Draw(t, "verb") {
+	switch verb := rapid.SampledFrom([]string{"set", "cas", "add", "enqueue", "dequeue", "acquire", "release"}).Draw(t, "verb"); verb {
+	case "enqueue", "acquire", "release":
+		return fmt.Sprint(verb, " ", key.Draw(t, "key"), " ", number.Draw(t, "number"))
+	case "dequeue":
+		return fmt.Sprint("dequeue ", key.Draw(t, "key"))
 	case "set":
 		return fmt.Sprint("set ", key.Draw(t, "key"), " ", number.Draw(t, "value"))
 	case "cas":
@@ -82,6 +86,32 @@ func TestRestoreRefusesOtherFiles(t *testing.T) {
 		if err := newStore("").Restore(io.NopCloser(strings.NewReader(file))); err == nil {
 			t.Errorf("%.20q restored", file)
 		}
+	}
+}
+
+// Nothing is ever changed in place, so a snapshot stays what it was.
+func TestQueuesAndLocks(t *testing.T) {
+	s := newStore("")
+	s.applyAll("enqueue q 7", "enqueue q 8", "acquire l 5")
+	taken := s.state.clone()
+	for i, step := range []struct{ command, reply string }{
+		{"dequeue q", "value 7"},
+		{"enqueue q 9", "ok"},
+		{"acquire l 6", "held"},
+		{"release l 6", "not held"},
+		{"release l 5", "ok"},
+		{"release l 5", "not held"},
+		{"acquire l 6", "acquired 106"},
+		{"dequeue q", "value 8"},
+		{"dequeue q", "value 9"},
+		{"dequeue q", "none"},
+	} {
+		if got := s.Apply(&hraft.Log{Index: uint64(100 + i), Data: []byte(step.command)}); got != step.reply {
+			t.Errorf("%s: %s, want %s", step.command, got, step.reply)
+		}
+	}
+	if diff := cmp.Diff([]int64{7, 8}, taken.queues["q"]); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -39,17 +39,7 @@ func Open(_ context.Context, c cluster.Cluster, node cluster.Node) (harness.Clie
 }
 
 func (c *Client) Read(ctx context.Context, key string) (value int64, found bool, err error) {
-	reply, err := c.call(ctx, "get", key)
-	switch {
-	case err != nil:
-		return 0, false, err
-	case len(reply) == 1 && reply[0] == "none":
-		return 0, false, nil
-	case len(reply) == 2 && reply[0] == "value":
-		value, err = strconv.ParseInt(reply[1], 10, 64)
-		return value, true, err
-	}
-	return 0, false, unexpected(reply)
+	return c.maybe(ctx, "value", "none", "get", key)
 }
 
 func (c *Client) Write(ctx context.Context, key string, value int64) error {
@@ -97,6 +87,21 @@ func (c *Client) do(ctx context.Context, request ...string) error {
 		err = unexpected(reply)
 	}
 	return err
+}
+
+// maybe calls for a number after the word yes, or else for the word no.
+func (c *Client) maybe(ctx context.Context, yes, no string, request ...string) (number int64, found bool, err error) {
+	reply, err := c.call(ctx, request...)
+	switch {
+	case err != nil:
+		return 0, false, err
+	case len(reply) == 1 && reply[0] == no:
+		return 0, false, nil
+	case len(reply) == 2 && reply[0] == yes:
+		number, err = strconv.ParseInt(reply[1], 10, 64)
+		return number, err == nil, err
+	}
+	return 0, false, unexpected(reply)
 }
 
 // call follows redirects. Each of them, as each refusal, says that nothing was

@@ -20,6 +20,8 @@ import (
 var (
 	_ workloads.RegisterClient = (*Client)(nil)
 	_ workloads.SetClient      = (*Client)(nil)
+	_ workloads.QueueClient    = (*CoordinationClient)(nil)
+	_ workloads.LockClient     = (*CoordinationClient)(nil)
 )
 
 // listen serves on loopback until the test ends, and returns the address.

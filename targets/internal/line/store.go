@@ -19,19 +19,42 @@ type Store interface {
 	Elements() []int64
 }
 
+// A Coordinator is a Store that has queues and locks, too.
+type Coordinator interface {
+	Store
+	Enqueue(queue string, element int64) error
+	Dequeue(queue string) (element int64, found bool, err error)
+	// Acquire takes a lock for a holder, unless it is held, by whomever. The
+	// fencing token grows; 0 means none.
+	Acquire(lock string, holder int64) (token int64, acquired bool, err error)
+	// Release returns false if the lock is not the holder's.
+	Release(lock string, holder int64) (released bool, err error)
+}
+
 // Answer carries out a client's request and returns the reply:
 //
-//	get KEY            value V | none
-//	set KEY V          ok
-//	cas KEY OLD NEW    ok | saw V | saw none
-//	add E              ok
-//	elements           elements E…
+//	get KEY                 value V | none
+//	set KEY V               ok
+//	cas KEY OLD NEW         ok | saw V | saw none
+//	add E                   ok
+//	elements                elements E…
+//
+// and, of a Coordinator,
+//
+//	enqueue QUEUE E         ok
+//	dequeue QUEUE           value E | none
+//	acquire LOCK HOLDER     acquired TOKEN | held
+//	release LOCK HOLDER     ok | not held
 //
 // A request that is none of these, or that a node declines, is answered by
 // Refused or Moved; one that went wrong half-way by "failed", and the reason.
 func Answer(store Store, request []string) string {
 	verb, words := request[0], request[1:]
-	arity, known := map[string]int{"get": 1, "set": 2, "cas": 3, "add": 1, "elements": 0}[verb]
+	arity, known := arities[verb]
+	coordinator, coordinates := store.(Coordinator)
+	if isCoordination(verb) {
+		known = coordinates
+	}
 	switch {
 	case !known:
 		return Refused("unknown verb " + strconv.Quote(verb))
@@ -39,7 +62,7 @@ func Answer(store Store, request []string) string {
 		return Refused(verb + " takes " + strconv.Itoa(arity) + " words")
 	}
 	var key string
-	if verb == "get" || verb == "set" || verb == "cas" {
+	if verb != "add" && verb != "elements" {
 		if key, words = words[0], words[1:]; !ValidWord(key) {
 			return Refused("bad key " + strconv.Quote(key))
 		}
@@ -68,6 +91,17 @@ func Answer(store Store, request []string) string {
 		return "saw none"
 	case "add":
 		return done(store.Add(numbers[0]))
+	case "enqueue":
+		return done(coordinator.Enqueue(key, numbers[0]))
+	case "dequeue":
+		element, found, err := coordinator.Dequeue(key)
+		return either(found, "value "+strconv.FormatInt(element, 10), "none", err)
+	case "acquire":
+		token, acquired, err := coordinator.Acquire(key, numbers[0])
+		return either(acquired, "acquired "+strconv.FormatInt(token, 10), "held", err)
+	case "release":
+		released, err := coordinator.Release(key, numbers[0])
+		return either(released, "ok", "not held", err)
 	}
 	reply := []byte("elements")
 	for _, element := range store.Elements() {
@@ -76,11 +110,26 @@ func Answer(store Store, request []string) string {
 	return string(reply)
 }
 
-func done(err error) string {
-	if err != nil {
+// arities are how many words follow each verb.
+var arities = map[string]int{
+	"get": 1, "set": 2, "cas": 3, "add": 1, "elements": 0,
+	"enqueue": 2, "dequeue": 1, "acquire": 2, "release": 2,
+}
+
+func isCoordination(verb string) bool {
+	return verb == "enqueue" || verb == "dequeue" || verb == "acquire" || verb == "release"
+}
+
+func done(err error) string { return either(true, "ok", "", err) }
+
+func either(condition bool, yes, no string, err error) string {
+	switch {
+	case err != nil:
 		return "failed " + oneLine(err.Error())
+	case condition:
+		return yes
 	}
-	return "ok"
+	return no
 }
 
 // Refused is the reply to a request that was not and will not be carried out.

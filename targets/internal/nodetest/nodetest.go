@@ -85,6 +85,9 @@ func (c *Cluster) Client(node cluster.Node) *line.Client {
 		c.t.Fatal(err)
 	}
 	c.t.Cleanup(func() { client.Close() })
+	if coordinates, ok := client.(*line.CoordinationClient); ok {
+		return coordinates.Client
+	}
 	return client.(*line.Client)
 }
 
