@@ -281,7 +281,7 @@ func vacuous(run *history.Run, s Statistics) string {
 	landed := slices.ContainsFunc(run.Events, func(e history.Event) bool { return e.Type == history.Inject })
 	observed := slices.ContainsFunc(run.History.Operations, func(o history.Operation) bool {
 		switch o.Kind {
-		case history.Read, history.ReadAll, history.Dequeue, history.Acquire:
+		case history.Read, history.ReadAll, history.Dequeue, history.Acquire, history.Generate:
 			return o.Outcome == history.OK
 		case history.CompareAndSet:
 			return o.Outcome == history.OK || o.Outcome == history.Fail && len(o.Output) > 0

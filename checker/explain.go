@@ -21,6 +21,10 @@ type story struct {
 	elements []int64
 	// reads is a contradiction's: only reads are at odds, so one was stale.
 	reads bool
+	// text tells the story, and when is the time whose faults matter, where the
+	// model has words of its own.
+	text string
+	when time.Duration
 }
 
 // maxTold bounds the operations that a sentence tells of.
@@ -48,6 +52,9 @@ func (c contradiction) story(key string) story {
 // sentence tells the story, and what the nemesis was doing then to the nodes of
 // whom it tells.
 func (s story) sentence(run *history.Run) string {
+	if s.text != "" {
+		return s.text + faults(run, s.when) + "."
+	}
 	var text string
 	o := s.told[0]
 	when, nodes := o.Invoke, s.nodes()

@@ -110,10 +110,14 @@ type Result struct {
 	Violations []Violation `json:"violations,omitempty"`
 	// Set is present for the set workload.
 	Set *SetResult `json:"set,omitempty"`
-	// Queue is present for the queue workload, Lock for the lock workload.
-	Queue      *QueueResult `json:"queue,omitempty"`
-	Lock       *LockResult  `json:"lock,omitempty"`
-	Statistics Statistics   `json:"statistics"`
+	// Counter, Queue, Lock, Bank and IDs are present for the workloads of these
+	// names.
+	Counter    *CounterResult `json:"counter,omitempty"`
+	Queue      *QueueResult   `json:"queue,omitempty"`
+	Lock       *LockResult    `json:"lock,omitempty"`
+	Bank       *BankResult    `json:"bank,omitempty"`
+	IDs        *IDsResult     `json:"ids,omitempty"`
+	Statistics Statistics     `json:"statistics"`
 	// Torn repeats History.Torn.
 	Torn string `json:"torn,omitempty"`
 }
@@ -136,7 +140,9 @@ type Violation struct {
 	Key     string  `json:"key,omitempty"`
 	// Witness is the smallest set of operations found that no order explains;
 	// Porcupine agrees, on these alone. Ordered by Invoke. The outputs of a
-	// set's reads are restricted to the elements that matter.
+	// set's reads are restricted to the elements that matter; of a counter's or
+	// a bank's updates, it shows a thousand at most, and the sentence tells their
+	// sum; of a bank's balances, what the sentence names is what matters.
 	Witness []history.Operation `json:"witness"`
 	// Sentence tells it, with processes, nodes, times and what the nemesis was
 	// doing then.

@@ -56,11 +56,7 @@ const maxNamed = 100
 
 func judgeSets(ctx context.Context, run *history.Run, options Options, result *Result) {
 	budget := options.Budget
-	byKey := map[string][]*history.Operation{}
-	for i := range run.History.Operations {
-		o := &run.History.Operations[i]
-		byKey[o.Key] = append(byKey[o.Key], o)
-	}
+	byKey := operationsByKey(run)
 	result.Set = &SetResult{}
 	result.Keys = len(byKey)
 	memory := newMemory(budget.MemoryBytes)

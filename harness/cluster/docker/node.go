@@ -38,7 +38,7 @@ type node struct {
 	place      cluster.Place
 	ip         netip.Addr
 	addresses  []string // where clients reach its ports: the main one, then the Spec's
-	holder     string // the container's ID
+	holder     string   // the container's ID
 	holderLog  logFile
 	holderEnds *stdio
 	agent      *agent.Client // nil if there are no faults

@@ -1,0 +1,343 @@
+package checker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+// Bank is the model of a bank of so many accounts, numbered from 0, each with
+// balance in the beginning: transfers move an amount that the one account holds to
+// the other, and a read-all outputs the balances of all, of one moment.
+//
+// # The bank property
+//
+// To decide whether one order explains all transfers and reads is NP-hard. As
+// Jepsen's bank, this model therefore asks for less, and decides that exactly:
+//
+//   - every read's balances sum up to what was there in the beginning,
+//   - none of them is negative,
+//
+// and adds, because it is as cheap, that each account alone is a counter whose reads
+// keep their bounds (see Counter), so that snapshots that are too old are found if
+// a balance tells. All of these follow from strict serializability, so invalid
+// means that no order explains the history. Valid means that the bank property
+// holds; whether there is an order is decided too if a search finds out in a tenth
+// of the budget. BankResult.Ordered tells, and so does the Decision.
+//
+// A wrong sum and a negative balance are wrong counts, as is a balance that no
+// subset of the transfers gives. A balance out of its bounds is a stale read. Lost
+// commits are not counted: balances do not tell which transfers they miss.
+func Bank(accounts int, balance int64) Model {
+	return Model{
+		name: "bank",
+		kinds: map[history.Kind]arity{
+			history.Transfer: {input: 3, output: 0},
+			history.ReadAll:  {input: 0, output: unbounded},
+		},
+		engines: []Engine{Polynomial, Porcupine},
+		judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
+			judgeBanks(ctx, run, options, result, accounts, balance)
+		},
+	}
+}
+
+// A BankResult counts what a bank did.
+type BankResult struct {
+	Transferred int `json:"transferred"` // transfers acknowledged
+	Refused     int `json:"refused"`     // for want of money
+	Unknown     int `json:"unknown"`     // transfers of unknown outcome
+	Reads       int `json:"reads"`       // acknowledged
+	WrongTotal  int `json:"wrong_total"` // reads that do not sum up
+	Negative    int `json:"negative"`    // reads with a negative balance
+	// Ordered means that an order of all operations was found too, in every bank.
+	Ordered bool `json:"ordered"`
+}
+
+func judgeBanks(ctx context.Context, run *history.Run, options Options, result *Result, accounts int, balance int64) {
+	result.Bank = &BankResult{Ordered: true}
+	byKey := operationsByKey(run)
+	result.Keys = len(byKey)
+	memory := newMemory(options.Budget.MemoryBytes)
+	for i, key := range slices.Sorted(maps.Keys(byKey)) {
+		var found []story
+		b, err := newBank(key, accounts, balance, byKey[key])
+		if err == nil {
+			share, cancel := shareOf(ctx, len(byKey)-i)
+			found, err = b.judge(share, memory, options.Engine, result)
+			cancel()
+		}
+		result.conclude(run, found, err, fmt.Sprintf("bank %q", key), len(byKey[key]), options.Budget)
+	}
+	if result.Verdict != Valid {
+		result.Bank.Ordered = false
+	}
+}
+
+// A bank is the history of one bank.
+type bank struct {
+	key      string
+	total    int64
+	accounts []*counter
+	steps    []*bankStep // by invocation
+	wrong    []*bankStep // reads whose total or sign is wrong
+}
+
+// maxBank bounds the accounts of a bank and what each holds.
+const (
+	maxAccounts = 1000
+	maxBalance  = 1 << 40
+)
+
+func newBank(key string, accounts int, balance int64, operations []*history.Operation) (*bank, error) {
+	if accounts < 1 || accounts > maxAccounts || balance < 0 || balance > maxBalance {
+		return nil, fmt.Errorf("%d accounts with %d each cannot be judged; use 1 to %d with 0 to 2^40", accounts, balance, maxAccounts)
+	}
+	b := &bank{key: key, total: int64(accounts) * balance}
+	for i := range accounts {
+		b.accounts = append(b.accounts, &counter{
+			key: key, name: fmt.Sprintf("account %d", i), update: "transfer", start: balance, final: never, sign: 1, mixed: true})
+	}
+	for _, o := range slices.SortedStableFunc(slices.Values(operations), byInvocation) {
+		step := &bankStep{Operation: o, start: balance}
+		switch {
+		case o.Kind == history.ReadAll && o.Outcome != history.OK, o.Outcome == history.Fail && o.Error != "":
+			continue // says nothing
+		case o.Kind == history.ReadAll && len(o.Output) != accounts:
+			return nil, fmt.Errorf("p%d read %d balances at %s, and the bank has %d accounts; read all of them", o.Process, len(o.Output), seconds(o.Invoke), accounts)
+		case o.Kind == history.ReadAll:
+			b.read(step)
+		default:
+			if err := b.transfer(step); err != nil {
+				return nil, err
+			}
+		}
+		b.steps = append(b.steps, step)
+	}
+	return b, nil
+}
+
+func (b *bank) read(step *bankStep) {
+	if step.negative() || step.sum() != b.total {
+		b.wrong = append(b.wrong, step)
+		return
+	}
+	for i, balance := range step.Output {
+		b.accounts[i].read(step.Operation, balance)
+	}
+}
+
+func (b *bank) transfer(step *bankStep) error {
+	from, to, amount := step.Input[0], step.Input[1], step.Input[2]
+	accounts := int64(len(b.accounts))
+	if min(from, to) < 0 || max(from, to) >= accounts || amount < 0 {
+		return fmt.Errorf("p%d asked at %s for a transfer of %d from account %d to %d; the bank has %d accounts, and amounts are not negative",
+			step.Process, seconds(step.Invoke), amount, from, to, accounts)
+	}
+	if from == to || step.Outcome == history.Fail {
+		return nil
+	}
+	return errors.Join(b.accounts[from].add(step.Operation, -amount), b.accounts[to].add(step.Operation, amount))
+}
+
+func (b *bank) judge(ctx context.Context, memory *memory, engine Engine, result *Result) ([]story, error) {
+	b.count(result.Bank)
+	suspects := b.suspects(result)
+	if len(suspects) > 0 && engine != Porcupine {
+		result.decided(Polynomial, "a read is out of bounds", b.key)
+		return prove(ctx, memory, suspects)
+	}
+	if engine == Polynomial {
+		result.Bank.Ordered = false
+		result.decided(Polynomial, "totals, signs and bounds hold; no order was searched for", b.key)
+		return nil, ctx.Err()
+	}
+	part := ctx
+	if engine != Porcupine {
+		var cancel context.CancelFunc
+		part, cancel = shareOf(ctx, 10)
+		defer cancel()
+	}
+	explained, err := b.explained(part, memory, b.steps)
+	switch {
+	case err == nil && explained:
+		result.decided(Porcupine, "an order explains all transfers and reads", b.key)
+		return nil, nil
+	case err == nil:
+		result.decided(Porcupine, "no order explains all transfers and reads", b.key)
+		return []story{b.disorder(ctx, memory)}, nil
+	case engine == Porcupine || ctx.Err() != nil:
+		return nil, err
+	}
+	result.Bank.Ordered = false
+	result.decided(Polynomial, "totals, signs and bounds hold; an order was searched for in a tenth of the budget and neither found nor excluded", b.key)
+	return nil, nil
+}
+
+func (b *bank) count(counts *BankResult) {
+	for _, s := range b.steps {
+		switch {
+		case s.Kind == history.ReadAll:
+			counts.Reads++
+			if s.sum() != b.total {
+				counts.WrongTotal++
+			}
+			if s.negative() {
+				counts.Negative++
+			}
+		case s.Outcome == history.OK:
+			counts.Transferred++
+		case s.Outcome == history.Fail:
+			counts.Refused++
+		default:
+			counts.Unknown++
+		}
+	}
+}
+
+// suspects are those of each read alone, and of the accounts, by the time of the
+// read at fault; they also count the stale reads.
+func (b *bank) suspects(result *Result) []charge {
+	var suspects []charge
+	for _, s := range b.wrong {
+		suspects = append(suspects, b.miscounted(s))
+	}
+	stale := map[*history.Operation]bool{}
+	for _, c := range b.accounts {
+		c.bound()
+		suspects = append(suspects, c.suspects(loss{})...)
+		for _, r := range c.reads {
+			if !r.wrong(c.divisor) && r.behind() {
+				stale[r.Operation] = true
+			}
+		}
+	}
+	result.StaleReads.add(Bounds{len(stale), len(stale)})
+	slices.SortStableFunc(suspects, func(a, b charge) int { return byCompletion(a.told[0], b.told[0]) })
+	// Of what is wrong with one read, one account is enough.
+	return slices.CompactFunc(suspects, func(a, b charge) bool { return a.told[0] == b.told[0] })
+}
+
+// miscounted is the story of a read that is wrong by itself, whatever the order.
+func (b *bank) miscounted(s *bankStep) charge {
+	saw := fmt.Sprintf("p%d read balances%s at %s", s.Process, place(" from ", s.Operation), seconds(s.Complete))
+	text := fmt.Sprintf("%s that sum up to %d, and not to %d", saw, s.sum(), b.total)
+	if i := slices.IndexFunc(s.Output, func(balance int64) bool { return balance < 0 }); i >= 0 {
+		text = fmt.Sprintf("%s of which that of account %d is %d", saw, i, s.Output[i])
+	}
+	told := []*history.Operation{s.Operation}
+	return charge{
+		story: story{anomaly: WrongCount, key: b.key, told: told, witness: values(told), text: text, when: s.Invoke},
+		explained: func(ctx context.Context, memory *memory) (bool, error) {
+			return linearizable[bool](ctx, memory, []*glance{{s, b.total}})
+		},
+	}
+}
+
+// A glance is a read of any balances that a bank can hold.
+type glance struct {
+	*bankStep
+	total int64
+}
+
+func (g *glance) apply(state bool) (bool, bool) {
+	return state, !g.negative() && g.sum() == g.total
+}
+
+// disorder is the story of a history that no order explains. For at most a quarter
+// of the time, steps are taken out that explain no others, as long as the rest
+// cannot be explained.
+func (b *bank) disorder(ctx context.Context, memory *memory) story {
+	ctx, cancel := shareOf(ctx, 4)
+	defer cancel()
+	steps := b.steps
+	for i := len(steps) - 1; i >= 0 && ctx.Err() == nil; i-- {
+		without := slices.Delete(slices.Clone(steps), i, i+1)
+		if steps[i].moves() && slices.ContainsFunc(without, func(s *bankStep) bool { return s.Outcome != history.Info && s.Complete >= steps[i].Invoke }) {
+			continue
+		}
+		if explained, err := b.explained(ctx, memory, without); err == nil && !explained {
+			steps = without
+		}
+	}
+	var told, unknown []*history.Operation
+	for _, s := range steps {
+		if s.Outcome == history.Info {
+			unknown = append(unknown, s.Operation)
+		} else {
+			told = append(told, s.Operation)
+		}
+	}
+	slices.SortStableFunc(told, func(a, b *history.Operation) int { return byCompletion(b, a) })
+	told = append(told, unknown...)
+	return story{anomaly: Disorder, key: b.key, told: told, witness: values(told), when: told[0].Invoke,
+		text: fmt.Sprintf("no order of %s explains what was answered until %s", several(len(told), "operation"), seconds(told[0].Complete))}
+}
+
+func (b *bank) explained(ctx context.Context, memory *memory, steps []*bankStep) (bool, error) {
+	if len(b.accounts) > len(balances{}) {
+		return false, fmt.Errorf("%d accounts are too many to search for an order; use %d", len(b.accounts), len(balances{}))
+	}
+	return linearizable[balances](ctx, memory, steps)
+}
+
+// balances are what accounts hold more than in the beginning.
+type balances [16]int64
+
+// A bankStep is an operation on a bank whose accounts began with start.
+type bankStep struct {
+	*history.Operation
+	start int64
+}
+
+func (s *bankStep) negative() bool {
+	return slices.ContainsFunc(s.Output, func(balance int64) bool { return balance < 0 })
+}
+
+// sum is of the balances that were read; the largest number there is if it is
+// larger.
+func (s *bankStep) sum() (sum int64) {
+	for _, balance := range s.Output {
+		if balance > 0 && sum > math.MaxInt64-balance {
+			return math.MaxInt64
+		}
+		sum += max(balance, -maxBalance*maxAccounts)
+	}
+	return sum
+}
+
+// moves means that the step may have changed balances.
+func (s *bankStep) moves() bool { return s.Kind == history.Transfer && s.Outcome != history.Fail }
+
+func (s *bankStep) interval() (call, ret time.Duration) {
+	if s.Outcome == history.Info {
+		return s.Invoke, never
+	}
+	return s.Invoke, s.Complete
+}
+
+func (s *bankStep) apply(held balances) (balances, bool) {
+	if s.Kind == history.ReadAll {
+		for i, balance := range s.Output {
+			if balance != s.start+held[i] {
+				return held, false
+			}
+		}
+		return held, true
+	}
+	from, to, amount := s.Input[0], s.Input[1], s.Input[2]
+	suffices := s.start+held[from] >= amount
+	if s.Outcome == history.Fail || !suffices {
+		// A refusal. One of unknown outcome may be one.
+		return held, !suffices && s.Outcome != history.OK
+	}
+	held[from] -= amount
+	held[to] += amount
+	return held, true
+}

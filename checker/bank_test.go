@@ -1,0 +1,326 @@
+package checker
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+func TestCheckBank(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		history string
+		verdict Verdict
+		engine  Engine
+		bank    BankResult
+		stale   int
+		anomaly Anomaly
+		witness []string
+		says    string
+	}{
+		{
+			name: "moved, refused, unknown",
+			history: `p1 n1 transfer b 0 1 4 [0,1] ok
+			          p2 n1 transfer b 2 1 5 [0,1] info
+			          p3 n1 transfer b 0 1 10 [2,3] fail
+			          p4 n2 read-all b -> 6 14 10 [2,3] ok
+			          p4 n2 read-all b -> 6 19 5 [4,5] ok
+			          p4 n2 read-all b [4,5] info`,
+			verdict: Valid, engine: Porcupine,
+			bank: BankResult{Transferred: 1, Refused: 1, Unknown: 1, Reads: 2, Ordered: true},
+		},
+		{
+			name: "money is made",
+			history: `p1 n1 transfer b 0 1 4 [0,1] ok
+			          p4 n2 read-all b -> 10 14 10 [2,3] ok`,
+			verdict: Invalid, engine: Polynomial,
+			bank:    BankResult{Transferred: 1, Reads: 1, WrongTotal: 1},
+			anomaly: WrongCount,
+			witness: []string{"read-all -> 10 14 10"},
+			says:    "p4 read balances from n2 at 3.000 s that sum up to 34, and not to 30.",
+		},
+		{
+			name:    "nearly too much money",
+			history: `p4 n2 read-all b -> 9223372036854775807 9223372036854775807 32 [2,3] ok`,
+			verdict: Invalid, engine: Polynomial,
+			bank:    BankResult{Reads: 1, WrongTotal: 1},
+			anomaly: WrongCount,
+			witness: []string{"read-all -> 9223372036854775807 9223372036854775807 32"},
+			says:    "p4 read balances from n2 at 3.000 s that sum up to 9223372036854775807, and not to 30.",
+		},
+		{
+			name: "overdrawn",
+			history: `p1 n1 transfer b 0 1 6 [0,1] ok
+			          p1 n1 transfer b 0 1 6 [0,1] info
+			          p4 n2 read-all b -> -2 22 10 [2,3] ok
+			          partition n1 from 0 to 9`,
+			verdict: Invalid, engine: Polynomial,
+			bank:    BankResult{Transferred: 1, Unknown: 1, Reads: 1, Negative: 1},
+			anomaly: WrongCount,
+			witness: []string{"read-all -> -2 22 10"},
+			says:    "p4 read balances from n2 at 3.000 s of which that of account 0 is -2; n1 had been cut off from n2 n3 since 0.000 s.",
+		},
+		{
+			name: "a transfer is missing",
+			history: `p1 n1 transfer b 0 1 4 [0,1] ok
+			          p1 n1 transfer b 1 2 1 [1,5] ok
+			          p4 n2 read-all b -> 10 9 11 [2,3] ok`,
+			verdict: Invalid, engine: Polynomial, stale: 1,
+			bank:    BankResult{Transferred: 2, Reads: 1},
+			anomaly: StaleRead,
+			witness: []string{"transfer 0 1 4", "read-all -> 10 9 11"},
+			says:    "p4 read account 0 = 10 from n2 at 2.000 s, but the transfers acknowledged before, and those under way that help, come to 6 at most.",
+		},
+		{
+			name: "back in time",
+			history: `p1 n1 transfer b 0 1 4 [0,1] info
+			          p4 n2 read-all b -> 6 14 10 [2,3] ok
+			          p5 n2 read-all b -> 10 10 10 [4,5] ok`,
+			verdict: Invalid, engine: Polynomial, stale: 1,
+			bank:    BankResult{Unknown: 1, Reads: 2},
+			anomaly: StaleRead,
+			witness: []string{"read-all -> 6 14 10", "read-all -> 10 10 10"},
+			says:    "p5 read account 0 = 10 from n2 at 4.000 s, but p4 had read account 0 = 6 from n2 at 3.000 s, and the transfers since then, with those under way that help, come to 6 at most.",
+		},
+		{
+			name: "out of nowhere",
+			history: `p1 n1 transfer b 0 1 4 [0,1] ok
+			          p4 n2 read-all b -> 1 19 10 [2,3] ok`,
+			verdict: Invalid, engine: Polynomial,
+			bank:    BankResult{Transferred: 1, Reads: 1},
+			anomaly: WrongCount,
+			witness: []string{"transfer 0 1 4", "read-all -> 1 19 10"},
+			says:    "p4 read account 0 = 1 from n2 at 3.000 s, but the transfers invoked by then come to 6 at least.",
+		},
+		{
+			name: "each account for itself",
+			history: `p1 n1 transfer b 0 1 4 [0,9] ok
+			          p2 n1 transfer b 2 0 4 [0,9] ok
+			          p4 n2 read-all b -> 10 10 10 [2,3] ok
+			          p4 n2 read-all b -> 14 6 10 [10,11] info
+			          p4 n2 read-all b -> 14 10 6 [4,5] ok
+			          p4 n2 read-all b -> 10 10 10 [12,13] fail
+			          p5 n2 transfer b 1 0 14 [3,4] fail
+			          p5 n2 transfer b 1 0 11 [6,7] fail
+			          p5 n2 transfer b 1 0 10 [6,7] fail`,
+			verdict: Invalid, engine: Porcupine,
+			bank:    BankResult{Transferred: 2, Refused: 3, Reads: 2},
+			anomaly: Disorder,
+			witness: []string{"transfer 0 1 4", "transfer 2 0 4", "transfer 1 0 10"},
+			says:    "no order of 3 operations explains what was answered until 9.000 s.",
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			result := Check(t.Context(), parse(t, test.history), Bank(3, 10), Options{})
+			if result.Verdict != test.verdict || result.StaleReads.Certain != test.stale || result.LostCommits.Certain != 0 {
+				t.Errorf("%s: %s, %d stale, %d lost", result.Verdict, result.Reason, result.StaleReads, result.LostCommits)
+			}
+			if diff := cmp.Diff(&test.bank, result.Bank); diff != "" {
+				t.Error(diff)
+			}
+			if len(result.Decisions) != 1 || result.Decisions[0].Engine != test.engine {
+				t.Errorf("decisions %v", result.Decisions)
+			}
+			checkStory(t, result, test.verdict, test.anomaly, test.witness, test.says)
+		})
+	}
+}
+
+func TestBankUnknown(t *testing.T) {
+	for _, test := range []struct{ history, reason string }{
+		{"p1 n1 read-all b -> 10 10 [0,1] ok", "p1 read 2 balances at 0.000 s, and the bank has 3 accounts"},
+		{"p1 n1 transfer b 0 3 1 [0,1] ok", "from account 0 to 3; the bank has 3 accounts"},
+		{"p1 n1 transfer b 0 1 -1 [0,1] info", "amounts are not negative"},
+		{"p1 n1 transfer b 0 1 1152921504606846977 [0,1] ok", "more than 2^60"},
+	} {
+		if r := Check(t.Context(), parse(t, test.history), Bank(3, 10), Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, test.reason) {
+			t.Errorf("%s: %s, want %s", r.Verdict, r.Reason, test.reason)
+		}
+	}
+	if r := Check(t.Context(), parse(t, "p1 n1 read-all b [0,1] ok"), Bank(0, 10), Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, "0 accounts") {
+		t.Errorf("%s: %s", r.Verdict, r.Reason)
+	}
+}
+
+// hardBank is a history whose order cannot be found: no transfers of unknown
+// outcome come to what is read last.
+func hardBank() *history.Run {
+	run := &history.Run{}
+	for i := range 40 {
+		run.History.Operations = append(run.History.Operations, history.Operation{
+			Process: i, Kind: history.Transfer, Input: history.Value{0, 1, int64(1000*i + 1001)}, Invoke: 0, Complete: 1, Outcome: history.Info})
+	}
+	run.History.Operations = append(run.History.Operations, history.Operation{
+		Process: 40, Kind: history.ReadAll, Output: history.Value{1_000_000 - 500_000, 1_000_000 + 500_000}, Invoke: 1, Complete: 2, Outcome: history.OK})
+	return run
+}
+
+// What the bank property does not decide is left open, and said.
+func TestBankPropertyAlone(t *testing.T) {
+	r := Check(t.Context(), hardBank(), Bank(2, 1_000_000), Options{Budget: Budget{Time: 5 * time.Second}})
+	if r.Verdict != Valid || r.Bank.Ordered || r.Decisions[0].Engine != Polynomial || !strings.Contains(r.Decisions[0].Why, "neither found nor excluded") {
+		t.Errorf("%s, ordered %v: %v", r.Verdict, r.Bank.Ordered, r.Decisions)
+	}
+	r = Check(t.Context(), hardBank(), Bank(2, 1_000_000), Options{Budget: Budget{Time: 300 * time.Millisecond}, Engine: Porcupine})
+	if r.Verdict != Unknown || r.Bank.Ordered || !strings.Contains(r.Reason, "were not decided") {
+		t.Errorf("%s, ordered %v: %s", r.Verdict, r.Bank.Ordered, r.Reason)
+	}
+	r = Check(t.Context(), hardBank(), Bank(2, 1_000_000), Options{Engine: Polynomial})
+	if r.Verdict != Valid || r.Bank.Ordered {
+		t.Errorf("%s, ordered %v: %s", r.Verdict, r.Bank.Ordered, r.Reason)
+	}
+}
+
+const testAccounts, testBalance = 3, 5
+
+// plainPorcupineBank judges one bank with a model of its own.
+func plainPorcupineBank(operations []history.Operation) bool {
+	type state = [testAccounts]int64
+	var entries []porcupine.Operation
+	for _, o := range operations {
+		ret := int64(o.Complete)
+		if o.Outcome == history.Info {
+			ret = math.MaxInt64
+		}
+		entries = append(entries, porcupine.Operation{Input: o, Call: int64(o.Invoke), Return: ret})
+	}
+	return porcupine.CheckOperations(porcupine.Model{
+		Init: func() any { return state{testBalance, testBalance, testBalance} },
+		Step: func(before, input, _ any) (bool, any) {
+			held, o := before.(state), input.(history.Operation)
+			if o.Kind == history.ReadAll {
+				return o.Outcome != history.OK || slices.Equal(held[:], o.Output), held
+			}
+			enough := held[o.Input[0]] >= o.Input[2]
+			if enough && o.Outcome != history.Fail {
+				held[o.Input[0]] -= o.Input[2]
+				held[o.Input[1]] += o.Input[2]
+				return true, held
+			}
+			return o.Outcome == history.Info || !enough && o.Outcome == history.Fail || o.Error != "", held
+		},
+	}, entries)
+}
+
+// drawBank returns a random history of one bank: a real one is simulated, and then
+// some reads are spoilt.
+func drawBank(r *rand.Rand) []history.Operation {
+	n := 1 + r.IntN(11)
+	span := 2 + r.IntN(3*n)
+	spoil := []float64{0, 0.1, 0.5}[r.IntN(3)]
+	width := 1 + r.IntN(span)
+	type effect struct {
+		at int
+		*history.Operation
+	}
+	operations := make([]history.Operation, n)
+	effects := make([]effect, n)
+	for i := range operations {
+		call := r.IntN(span)
+		ret := call + r.IntN(width)
+		o := history.Operation{Process: i, Key: "b", Kind: history.Transfer, Outcome: history.OK, Invoke: time.Duration(call), Complete: time.Duration(ret),
+			Input: history.Value{r.Int64N(testAccounts), r.Int64N(testAccounts), 1 + r.Int64N(4)}}
+		if r.IntN(2) == 0 {
+			o.Kind, o.Input = history.ReadAll, nil
+		}
+		at := call + r.IntN(1+ret-call)
+		switch r.IntN(10) {
+		case 0, 1:
+			o.Outcome, at = history.Info, call+r.IntN(2*span)
+		case 2:
+			o.Outcome, o.Error = history.Fail, "refused connection"
+		}
+		operations[i] = o
+		effects[i] = effect{at, &operations[i]}
+	}
+	slices.SortStableFunc(effects, func(a, b effect) int { return a.at - b.at })
+	held := history.Value{testBalance, testBalance, testBalance}
+	var before history.Value
+	for _, o := range effects {
+		switch {
+		case o.Kind == history.ReadAll:
+			o.Output = slices.Clone(held)
+			if r.Float64() < spoil/2 && before != nil {
+				o.Output = slices.Clone(before)
+			}
+			if r.Float64() < spoil/4 {
+				o.Output[r.IntN(testAccounts)] += r.Int64N(5) - 2
+			}
+			if r.Float64() < spoil/4 {
+				by := r.Int64N(9) - 4
+				o.Output[r.IntN(testAccounts)] += by
+				o.Output[r.IntN(testAccounts)] -= by
+			}
+		case o.Outcome == history.OK || o.Outcome == history.Info && r.IntN(2) == 0:
+			if held[o.Input[0]] < o.Input[2] {
+				if o.Outcome == history.OK && r.Float64() >= spoil/4 {
+					o.Outcome = history.Fail
+				}
+				continue
+			}
+			before = slices.Clone(held)
+			held[o.Input[0]] -= o.Input[2]
+			held[o.Input[1]] += o.Input[2]
+		}
+	}
+	slices.SortStableFunc(operations, func(a, b history.Operation) int { return int(a.Invoke - b.Invoke) })
+	return operations
+}
+
+func TestBankAgreesWithPorcupine(t *testing.T) {
+	t.Parallel()
+	anomalies := map[Anomaly]int{}
+	invalid, cheap := 0, 0
+	for seed := range uint64(histories(t)) {
+		operations := drawBank(rand.New(rand.NewPCG(seed, 19)))
+		run := &history.Run{History: history.History{Operations: operations}}
+		want := Valid
+		if !plainPorcupineBank(operations) {
+			want = Invalid
+			invalid++
+		}
+		got := Check(t.Context(), run, Bank(testAccounts, testBalance), Options{})
+		if got.Verdict != want || got.Bank.Ordered != (want == Valid) {
+			t.Fatalf("seed %d: verdict %s (%s), but Porcupine says %s, of\n%s", seed, got.Verdict, got.Reason, want, list(operations))
+		}
+		if got.StaleReads.Certain > 0 && want == Valid {
+			t.Fatalf("seed %d: %d stale in a valid history\n%s", seed, got.StaleReads, list(operations))
+		}
+		if want == Invalid && got.Decisions[0].Engine == Polynomial {
+			cheap++
+		}
+		for _, v := range got.Violations {
+			anomalies[v.Anomaly]++
+			if plainPorcupineBank(v.Witness) || v.Sentence == "" {
+				t.Fatalf("seed %d: %s, not a witness:\n%s\nof\n%s", seed, v.Sentence, list(v.Witness), list(operations))
+			}
+		}
+	}
+	t.Logf("%d of %d invalid, %d of these without a search: %v", invalid, histories(t), cheap, anomalies)
+	if invalid == 0 || invalid == histories(t) {
+		t.Error("the histories are all alike")
+	}
+}
+
+func ExampleBank() {
+	run := &history.Run{History: history.History{Operations: []history.Operation{
+		{Process: 1, Kind: history.Transfer, Input: history.Value{0, 1, 5}, Complete: time.Second, Outcome: history.OK},
+		{Process: 2, Kind: history.ReadAll, Output: history.Value{95, 100}, Invoke: 2 * time.Second, Complete: 3 * time.Second, Outcome: history.OK},
+	}}}
+	result := Check(context.Background(), run, Bank(2, 100), Options{})
+	fmt.Println(result.Verdict)
+	fmt.Println(result.Violations[0].Sentence)
+	// Output:
+	// invalid
+	// p2 read balances at 3.000 s that sum up to 195, and not to 200.
+}

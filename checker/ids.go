@@ -1,0 +1,97 @@
+package checker
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+// IDs is the model of generators of unique ids, each key by itself. A history is
+// linearizable iff no two acknowledged operations got the same id; one of unknown
+// outcome tells nobody which id it got, so it takes part in nothing.
+var IDs = Model{
+	name:    "unique-ids",
+	kinds:   map[history.Kind]arity{history.Generate: {input: 0, output: 1}},
+	engines: []Engine{Polynomial},
+	judge:   judgeIDs,
+}
+
+// An IDsResult counts what generators gave.
+type IDsResult struct {
+	Acknowledged int `json:"acknowledged"` // operations that got an id
+	Unknown      int `json:"unknown"`      // operations that may have got one
+	Duplicated   int `json:"duplicated"`   // ids that more than one operation got
+	// DuplicatedIDs names at most 100 of them.
+	DuplicatedIDs []int64 `json:"duplicated_ids,omitempty"`
+}
+
+func judgeIDs(ctx context.Context, run *history.Run, options Options, result *Result) {
+	result.IDs = &IDsResult{}
+	memory := newMemory(options.Budget.MemoryBytes)
+	byKey := operationsByKey(run)
+	result.Keys = len(byKey)
+	for _, key := range slices.Sorted(maps.Keys(byKey)) {
+		result.decided(Polynomial, "no id may be given twice", key)
+		given := map[int64][]*history.Operation{}
+		var err error
+		for _, o := range byKey[key] {
+			switch {
+			case o.Outcome == history.OK && len(o.Output) == 0:
+				err = cmp.Or(err, fmt.Errorf("p%d was acknowledged at %s without an id; record the id that it got", o.Process, seconds(o.Complete)))
+			case o.Outcome == history.OK:
+				result.IDs.Acknowledged++
+				given[o.Output[0]] = append(given[o.Output[0]], o)
+			case o.Outcome == history.Info:
+				result.IDs.Unknown++
+			}
+		}
+		suspects := duplicates(key, given)
+		result.IDs.Duplicated += len(suspects)
+		for _, s := range suspects {
+			if len(result.IDs.DuplicatedIDs) < maxNamed {
+				result.IDs.DuplicatedIDs = append(result.IDs.DuplicatedIDs, s.told[0].Output[0])
+			}
+		}
+		found, unconfirmed := prove(ctx, memory, suspects)
+		result.conclude(run, found, cmp.Or(err, unconfirmed), fmt.Sprintf("ids %q", key), len(byKey[key]), options.Budget)
+	}
+}
+
+// duplicates are ordered by when an id was given the second time.
+func duplicates(key string, given map[int64][]*history.Operation) []charge {
+	var suspects []charge
+	for id, operations := range given {
+		if len(operations) == 1 {
+			continue
+		}
+		slices.SortFunc(operations, byCompletion)
+		first, second := operations[0], operations[1]
+		told := []*history.Operation{second, first}
+		suspects = append(suspects, charge{
+			story: story{
+				anomaly: DuplicateID, key: key, told: told, witness: values(told), when: second.Invoke,
+				text: fmt.Sprintf("p%d got the id %d%s at %s, %s after p%d had got it%s",
+					second.Process, id, place(" from ", second), seconds(second.Complete), gap(second.Complete-first.Complete), first.Process, place(" from ", first)),
+			},
+			explained: func(ctx context.Context, memory *memory) (bool, error) {
+				return linearizable[bool](ctx, memory, []*gift{{first}, {second}})
+			},
+		})
+	}
+	slices.SortFunc(suspects, func(a, b charge) int {
+		return cmp.Or(byCompletion(a.told[0], b.told[0]), cmp.Compare(a.told[0].Output[0], b.told[0].Output[0]))
+	})
+	return suspects
+}
+
+// A gift is of one id. The state is whether it has been given.
+type gift struct{ *history.Operation }
+
+func (g *gift) interval() (call, ret time.Duration) { return g.Invoke, g.Complete }
+
+func (g *gift) apply(given bool) (bool, bool) { return true, !given }
