@@ -137,6 +137,7 @@ func rows(entries []Entry) [][]string {
 	if slices.ContainsFunc(entries, func(e Entry) bool { return e.Result.Lock != nil }) {
 		shown = slices.Concat(shown, lockFigures)
 	}
+	shown = slices.Concat(shown, countFigures(entries))
 	var table [][]string
 	for _, figure := range shown {
 		row := []string{figure.name}

@@ -65,6 +65,12 @@ func TestCaught(t *testing.T) {
 		{"async", "partition,kill,pause", workloads.Queue{}, []checker.Anomaly{checker.LostCommit, checker.DequeuedTwice}},
 		{"async", "partition:leader", &workloads.Lock{}, []checker.Anomaly{checker.HeldTwice}},
 		{"lww", "partition,kill,pause", workloads.Register{}, []checker.Anomaly{checker.StaleRead, checker.LostCommit, checker.DoubleSwap}},
+		{"async", "partition:leader,kill:leader", workloads.Counter{}, []checker.Anomaly{checker.LostCommit}},
+		{"async", "partition:leader,pause:leader", workloads.Bank{}, []checker.Anomaly{checker.StaleRead}},
+		{"async", "partition:leader,pause:leader", workloads.IDs{}, []checker.Anomaly{checker.DuplicateID}},
+		{"lww", "none", workloads.Counter{}, []checker.Anomaly{checker.LostCommit}},
+		{"lww", "none", workloads.Bank{}, []checker.Anomaly{checker.WrongCount}},
+		{"lww", "none", workloads.IDs{}, []checker.Anomaly{checker.DuplicateID}},
 
 		{"raft:bug=ack-before-commit", "partition:leader,kill:leader", workloads.Set{}, []checker.Anomaly{checker.LostCommit}},
 		{"raft:bug=no-fsync", "kill:all", workloads.Set{}, []checker.Anomaly{checker.LostCommit}},
@@ -73,6 +79,7 @@ func TestCaught(t *testing.T) {
 		{"raft:bug=short-snapshot", "kill:all", workloads.Set{}, []checker.Anomaly{checker.LostCommit}},
 		{"raft:bug=double-apply", "latency", workloads.Register{}, nil},
 		{"raft:bug=double-apply", "latency", workloads.Queue{}, []checker.Anomaly{checker.LostCommit, checker.OutOfOrder}},
+		{"raft:bug=double-apply", "latency", workloads.Counter{}, []checker.Anomaly{checker.WrongCount}},
 	} {
 		t.Run(c.target+" "+c.workload.Name(), func(t *testing.T) {
 			t.Parallel()
@@ -110,6 +117,9 @@ func TestNoFalseAlarm(t *testing.T) {
 		{"raft", "latency,slow,partition,overlap", workloads.Register{}},
 		{"raft", "partition,kill,pause", workloads.Queue{}},
 		{"raft", "partition,kill,pause", &workloads.Lock{}},
+		{"raft", "partition,kill,pause", workloads.Counter{}},
+		{"raft", "partition,kill,pause", workloads.Bank{}},
+		{"raft", "partition,kill,pause", workloads.IDs{}},
 		{"raft:reads=lease", "partition,kill,pause", workloads.Register{}}, // clocks alone can break it
 	} {
 		t.Run(fmt.Sprintf("%s %s %s", c.target, c.workload.Name(), c.faults), func(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 // All returns the workloads with their defaults, in the order of lists. They are
 // made anew, because some serve one trial only.
 func All() []harness.Workload {
-	return []harness.Workload{Register{}, Set{}, Queue{}, &Lock{}}
+	return []harness.Workload{Register{}, Set{}, Counter{}, Queue{}, &Lock{}, Bank{}, IDs{}}
 }
 
 // ByName returns the workload that --workload names, for one trial.

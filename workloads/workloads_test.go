@@ -21,10 +21,7 @@ func worker(index int) harness.Worker {
 
 // A value that is written twice makes most stale reads invisible.
 func TestNoValueIsWrittenTwice(t *testing.T) {
-	for _, workload := range workloads.All() {
-		if workload.Name() == "lock" {
-			continue // it writes nothing
-		}
+	for _, workload := range []harness.Workload{workloads.Register{}, workloads.Set{}, workloads.Queue{}} {
 		written := map[int64]bool{}
 		for index := range 5 {
 			generator := workload.Generator(worker(index))
@@ -134,5 +131,54 @@ func TestCompareAndSetSaysWhatItSaw(t *testing.T) {
 func TestAClientOfAnotherKindIsRefused(t *testing.T) {
 	if _, err := (workloads.Set{}).Bind(scripted{}); err == nil || !strings.Contains(err.Error(), "workloads.SetClient") {
 		t.Errorf("error %v, want one that names the interface", err)
+	}
+}
+
+type teller struct{ transferred bool }
+
+func (t teller) Transfer(context.Context, int, int, int64) (bool, error) { return t.transferred, nil }
+func (teller) Balances(context.Context, int) ([]int64, error)            { return []int64{1, 2}, nil }
+func (teller) Close() error                                              { return nil }
+
+func TestARefusedTransferIsAnAnswer(t *testing.T) {
+	for transferred, want := range map[bool]error{true: nil, false: harness.ErrPrecondition} {
+		invoke, err := workloads.Bank{}.Bind(teller{transferred})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := invoke(t.Context(), history.Operation{Kind: history.Transfer, Input: history.Value{0, 1, 5}}); !errors.Is(err, want) {
+			t.Errorf("transferred %v: %v, want %v", transferred, err, want)
+		}
+	}
+}
+
+// Each of these workloads is a mix that a client can carry out and its checker
+// understands.
+func TestCountsMix(t *testing.T) {
+	for _, c := range []struct {
+		workload harness.Workload
+		want     map[history.Kind]int // of 10,000, at least
+	}{
+		{workloads.Counter{}, map[history.Kind]int{history.Increment: 6500, history.Read: 2500}},
+		{workloads.Counter{ReadPercent: 90}, map[history.Kind]int{history.Increment: 800, history.Read: 8500}},
+		{workloads.Bank{}, map[history.Kind]int{history.Transfer: 6500, history.ReadAll: 2500}},
+		{workloads.IDs{}, map[history.Kind]int{history.Generate: 10_000}},
+	} {
+		generator, kinds := c.workload.Generator(worker(0)), map[history.Kind]int{}
+		for range 10_000 {
+			operation, _ := generator.Next(&harness.Turn{})
+			kinds[operation.Kind]++
+			if in := operation.Input; operation.Kind == history.Transfer && (in[0] == in[1] || max(in[0], in[1]) > 4 || in[2] < 1 || in[2] > 5) {
+				t.Fatalf("transfer %v", in)
+			}
+		}
+		for kind, want := range c.want {
+			if kinds[kind] < want {
+				t.Errorf("%s: %v", c.workload.Name(), kinds)
+			}
+		}
+		if _, ok := c.workload.Final(worker(0)).Next(&harness.Turn{}); !ok {
+			t.Errorf("%s has no final operations", c.workload.Name())
+		}
 	}
 }

@@ -59,6 +59,7 @@ func Target() harness.Target {
 			string(checker.StaleRead), string(checker.LostCommit), string(checker.DoubleSwap),
 			string(checker.Resurrected), string(checker.Disorder),
 			string(checker.OutOfOrder), string(checker.DequeuedTwice), string(checker.HeldTwice),
+			string(checker.DuplicateID),
 		}},
 		Program: func(place cluster.Place) cluster.Program {
 			return cluster.Program{Args: node.Args(name, place)}

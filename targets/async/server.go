@@ -158,6 +158,10 @@ func (p primary) Set(key string, value int64) error {
 	return p.commit(fmt.Sprintf("set %s %d", key, value))
 }
 
+func (p primary) SetBoth(key1 string, value1 int64, key2 string, value2 int64) error {
+	return p.commit(fmt.Sprintf("set %s %d %s %d", key1, value1, key2, value2))
+}
+
 func (p primary) CompareAndSet(key string, old, new int64) (*workloads.Mismatch, error) {
 	if value, found := p.Get(key); !found || value != old {
 		return &workloads.Mismatch{Value: value, Found: found}, nil

@@ -12,7 +12,7 @@ import (
 
 // A store is what a history of commands amounts to. A command is a line:
 //
-//	set KEY VALUE
+//	set KEY VALUE    (or two of each, at once)
 //	add ELEMENT
 //	enqueue QUEUE ELEMENT
 //	dequeue QUEUE ELEMENT    (the oldest)
@@ -96,6 +96,12 @@ func (s *store) change(words []string) error {
 		return errors.New("a write before the first epoch")
 	case len(words) == 3 && words[0] == "set":
 		s.registers[words[1]] = numbers[0]
+	case len(words) == 5 && words[0] == "set":
+		first, err := line.Numbers(words[2:3])
+		if err != nil {
+			return err
+		}
+		s.registers[words[1]], s.registers[words[3]] = first[0], numbers[0]
 	case len(words) == 2 && words[0] == "add":
 		s.elements[numbers[0]] = struct{}{}
 	case len(words) == 3 && words[0] == "enqueue":

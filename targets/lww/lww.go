@@ -54,6 +54,7 @@ func Target() harness.Target {
 		Claim: history.Claim{CAP: "AP", Expect: []string{
 			string(checker.StaleRead), string(checker.LostCommit), string(checker.DoubleSwap),
 			string(checker.Resurrected), string(checker.Disorder),
+			string(checker.WrongCount), string(checker.DuplicateID),
 		}},
 		Program: func(place cluster.Place) cluster.Program {
 			return cluster.Program{Args: node.Args(name, place)}

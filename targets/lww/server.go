@@ -135,6 +135,11 @@ func (l local) Set(key string, value int64) error {
 	return l.put(entry{register(key), value, l.last, l.place.Node})
 }
 
+// SetBoth writes two entries, which spread each for itself.
+func (l local) SetBoth(key1 string, value1 int64, key2 string, value2 int64) error {
+	return errors.Join(l.Set(key1, value1), l.Set(key2, value2))
+}
+
 func (l local) CompareAndSet(key string, old, new int64) (*workloads.Mismatch, error) {
 	if value, found := l.Get(key); !found || value != old {
 		return &workloads.Mismatch{Value: value, Found: found}, nil

@@ -20,8 +20,8 @@ import (
 type Bug string
 
 const (
-	// AckBeforeCommit acknowledges writes and adds as soon as the leader has
-	// taken them, before any other node has them.
+	// AckBeforeCommit acknowledges writes, adds and increments as soon as the
+	// leader has taken them, before any other node has them.
 	//
 	// Visible when a leader is killed, paused or cut off under load: what it
 	// acknowledged alone is lost when another takes over. Even without faults,
@@ -67,7 +67,8 @@ const (
 	// just load: a compare-and-set that has swapped finds its own new value on
 	// the second attempt, and says that it failed. (Writes hardly show it: all
 	// copies are proposed while the write goes on, so whatever comes between
-	// them is concurrent with it. Adds do not show it at all.)
+	// them is concurrent with it. Adds do not show it at all;
+	// a counter counts every copy.)
 	DoubleApply Bug = "double-apply"
 )
 
@@ -77,7 +78,7 @@ var Bugs = []Bug{AckBeforeCommit, NoFsync, StaleFollower, BlindCAS, ShortSnapsho
 func (s *server) ackBeforeCommit(command []byte) string {
 	future := s.raft.Apply(command, enqueueTimeout)
 	switch verb, _, _ := strings.Cut(string(command), " "); verb {
-	case "set", "add", "enqueue":
+	case "set", "add", "increment", "enqueue":
 		return "ok"
 	}
 	return await(future) // what it does is not known before

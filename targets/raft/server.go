@@ -189,7 +189,7 @@ func (s *server) serve(ctx context.Context, conn *line.Conn) {
 func (s *server) answer(ctx context.Context, request []string) string {
 	verb := request[0]
 	local := func() string { return s.store.read(request) }
-	isRead := verb == "get" || verb == "elements"
+	isRead := line.IsRead(verb)
 
 	if isRead && s.options.Reads == Lease {
 		if result, ok := s.reader.lease.read(s.raft.CurrentTerm, local); ok {

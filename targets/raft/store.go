@@ -49,6 +49,11 @@ func (s state) Set(key string, value int64) error {
 	return nil
 }
 
+func (s state) SetBoth(key1 string, value1 int64, key2 string, value2 int64) error {
+	s.values[key1], s.values[key2] = value1, value2
+	return nil
+}
+
 func (s state) CompareAndSet(key string, old, new int64) (*workloads.Mismatch, error) {
 	if value, found := s.values[key]; !found || value != old {
 		return &workloads.Mismatch{Value: value, Found: found}, nil

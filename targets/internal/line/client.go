@@ -19,7 +19,7 @@ import (
 const maxHops = 4
 
 // A Client asks one node, and those that it is sent to. It is a
-// workloads.RegisterClient and a workloads.SetClient.
+// client of the workloads register, set, counter, bank and unique-ids.
 type Client struct {
 	node      cluster.Node
 	addresses map[cluster.Node]string

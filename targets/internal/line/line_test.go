@@ -22,6 +22,9 @@ var (
 	_ workloads.SetClient      = (*Client)(nil)
 	_ workloads.QueueClient    = (*CoordinationClient)(nil)
 	_ workloads.LockClient     = (*CoordinationClient)(nil)
+	_ workloads.CounterClient  = (*Client)(nil)
+	_ workloads.BankClient     = (*Client)(nil)
+	_ workloads.IDClient       = (*Client)(nil)
 )
 
 // listen serves on loopback until the test ends, and returns the address.
@@ -185,6 +188,10 @@ func (m *memory) Set(key string, value int64) error {
 	return nil
 }
 
+func (m *memory) SetBoth(key1 string, value1 int64, key2 string, value2 int64) error {
+	return errors.Join(m.Set(key1, value1), m.Set(key2, value2))
+}
+
 func (m *memory) CompareAndSet(key string, old, new int64) (*workloads.Mismatch, error) {
 	if value, found := m.Get(key); !found || value != old {
 		return &workloads.Mismatch{Value: value, Found: found}, nil
@@ -219,6 +226,21 @@ func TestAnswer(t *testing.T) {
 		{"set x 1e3", `refused strconv.ParseInt: parsing "1e3": invalid syntax`},
 		{"add 9223372036854775808", `refused strconv.ParseInt: parsing "9223372036854775808": value out of range`},
 		{"get \x01", `refused bad key "\x01"`},
+		{"value", "value 0"},
+		{"increment 5", "ok"},
+		{"increment -2", "ok"},
+		{"value", "value 3"},
+		{"generate", "id 1"},
+		{"generate", "id 2"},
+		{"transfer 0 2 30", "ok"},
+		{"transfer 0 1 71", "insufficient"},
+		{"balances 3", "balances 70 100 130"},
+		{"transfer 1 1 5", "refused want two accounts below 1000 and an amount that is not negative"},
+		{"transfer 0 1 -5", "refused want two accounts below 1000 and an amount that is not negative"},
+		{"transfer 0 1000 5", "refused want two accounts below 1000 and an amount that is not negative"},
+		{"balances 1001", "refused want at most 1000 accounts"},
+		{"increment", "refused increment takes 1 words"},
+		{"increment x", `refused strconv.ParseInt: parsing "x": invalid syntax`},
 		{"drop table", `refused unknown verb "drop"`},
 	} {
 		if diff := cmp.Diff(test.want, Answer(store, strings.Fields(test.request))); diff != "" {
@@ -262,7 +284,7 @@ func TestReceive(t *testing.T) {
 
 // Whatever arrives, a reply is one line, and a refusal changes nothing.
 func FuzzAnswer(f *testing.F) {
-	for _, seed := range []string{"get x\n", "set x 1\ncas x 1 2\n", "add 3\nelements\n", "cas x 1", "\x00 \xff\n"} {
+	for _, seed := range []string{"get x\n", "set x 1\ncas x 1 2\n", "add 3\nelements\n", "increment 3\nvalue\ntransfer 0 1 5\nbalances 2\ngenerate\n", "cas x 1", "\x00 \xff\n"} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {

@@ -12,6 +12,8 @@ import (
 type Store interface {
 	Get(key string) (value int64, found bool)
 	Set(key string, value int64) error
+	// SetBoth sets two keys, at once as far as the store can.
+	SetBoth(key1 string, value1 int64, key2 string, value2 int64) error
 	// CompareAndSet returns nil, or what was there instead of old, or why
 	// nobody knows.
 	CompareAndSet(key string, old, new int64) (*workloads.Mismatch, error)
@@ -46,10 +48,15 @@ type Coordinator interface {
 //	acquire LOCK HOLDER     acquired TOKEN | held
 //	release LOCK HOLDER     ok | not held
 //
+// and those about numbers, see answerNumbers.
+//
 // A request that is none of these, or that a node declines, is answered by
 // Refused or Moved; one that went wrong half-way by "failed", and the reason.
 func Answer(store Store, request []string) string {
 	verb, words := request[0], request[1:]
+	if reply, known := answerNumbers(store, verb, words); known {
+		return reply
+	}
 	arity, known := arities[verb]
 	coordinator, coordinates := store.(Coordinator)
 	if isCoordination(verb) {

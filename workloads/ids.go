@@ -1,0 +1,51 @@
+package workloads
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/harness"
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+// An IDClient serves integers that nobody else is given.
+type IDClient interface {
+	Generate(ctx context.Context) (int64, error)
+	Close() error
+}
+
+// IDs asks for ids, and for nothing else.
+type IDs struct{}
+
+var generate = history.Operation{Kind: history.Generate}
+
+// Name implements harness.Workload.
+func (IDs) Name() string { return "unique-ids" }
+
+// Generator implements harness.Workload.
+func (IDs) Generator(harness.Worker) harness.Generator { return always(generate) }
+
+// Final implements harness.Workload: one id more through every worker.
+func (IDs) Final(harness.Worker) harness.Generator {
+	return harness.Each([]history.Operation{generate})
+}
+
+// Bind implements harness.Workload.
+func (IDs) Bind(client harness.Client) (harness.Invoke, error) {
+	ids, ok := client.(IDClient)
+	if !ok {
+		return nil, fmt.Errorf("the unique-ids workload needs a client with Generate; %T is none (see workloads.IDClient)", client)
+	}
+	return func(ctx context.Context, operation history.Operation) (history.Value, error) {
+		if operation.Kind != history.Generate {
+			return nil, harness.Definite(fmt.Errorf("the unique-ids workload has no operation %q", operation.Kind))
+		}
+		return one(ids.Generate(ctx))
+	}, nil
+}
+
+// Check implements harness.Workload.
+func (IDs) Check(ctx context.Context, run *history.Run, options checker.Options) checker.Result {
+	return checker.Check(ctx, run, checker.IDs, options)
+}
