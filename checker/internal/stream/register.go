@@ -276,9 +276,6 @@ func (r *Register) happened(w, s *Step, at time.Duration) *Contradiction {
 	if c := r.attach(w, s, at); c != nil {
 		return c
 	}
-	if w.block.oldest == nil {
-		return nil // closed since w was observed: only w itself is no news
-	}
 	if s != w && s.Call > w.followed {
 		return &Contradiction{Overtaken, []*Step{s, w.after, w}}
 	}
