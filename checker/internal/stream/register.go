@@ -48,8 +48,8 @@
 // # Forgetting
 //
 // Let the watermark be the earliest call of those that are under way, or the
-// present if there are none. Whatever returns from now on was called at the
-// watermark or later.
+// present if there are none, at the last completion. Whatever returns from now on
+// was called at the watermark or later.
 //
 // Block X is closed once another block Y has f(X) < s(Y) and f(Y) < watermark.
 // Then X must precede Y, and any further observation of X makes s(X) exceed
@@ -198,7 +198,6 @@ func (r *Register) Begin(s *Step) bool {
 		s.earlier.later = s
 	}
 	r.callers.latest = s
-	r.forget(r.callers.earliest.Call)
 	if s.writes() {
 		if r.writes[s.New] != nil {
 			return false

@@ -69,7 +69,7 @@ func (s *store) act(r *Register, now time.Duration, clients int) (*Contradiction
 // the rest, as the package comment defines it.
 func TestForgetsWhatIsClosed(t *testing.T) {
 	forgotten := 0
-	for seed := range uint64(300) {
+	for seed := range uint64(50) {
 		s := &store{random: rand.New(rand.NewPCG(seed, 1))}
 		r := NewRegister()
 		clients := 1 + s.random.IntN(20)
