@@ -14,12 +14,23 @@ const benchWorkers = 64
 
 // BenchmarkRecorder measures one operation, invocation and completion, of 64
 // workers that do nothing else; until all is on disk.
-func BenchmarkRecorder(b *testing.B) {
+func BenchmarkRecorder(b *testing.B) { benchmarkRecorder(b, nil) }
+
+// BenchmarkRecorderObserved is the same with an observer that does nothing.
+func BenchmarkRecorderObserved(b *testing.B) { benchmarkRecorder(b, nobody{}) }
+
+type nobody struct{}
+
+func (nobody) Invoke(*Operation)   {}
+func (nobody) Complete(*Operation) {}
+
+func benchmarkRecorder(b *testing.B, observer Observer) {
 	b.ReportAllocs()
 	recorder, err := NewRecorder(b.TempDir())
 	if err != nil {
 		b.Fatal(err)
 	}
+	recorder.Observe(observer)
 	inParallel(b, func(process, operations int) {
 		lane := recorder.Lane()
 		op := Operation{Process: process, Node: "n1", Kind: Read, Key: "k12"}

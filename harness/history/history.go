@@ -164,6 +164,7 @@ const (
 	Heal        EventType = "heal"   // the fault is undone since Time
 	Skip        EventType = "skip"   // the fault was planned but not injected: Reason
 	Trouble     EventType = "error"  // injecting or healing failed: Reason
+	Stop        EventType = "stop"   // the load was stopped early: Reason
 )
 
 // An Event is a line of nemesis.jsonl: what was done to the cluster, and when.

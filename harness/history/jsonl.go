@@ -98,9 +98,9 @@ func ReadEvents(r io.Reader) ([]Event, error) {
 	var events []Event
 	_, err := decodeAll(newLines(r), func(e *Event) error {
 		switch e.Type {
-		case PhaseBegins, Inject, Heal, Skip, Trouble:
+		case PhaseBegins, Inject, Heal, Skip, Trouble, Stop:
 		default:
-			return fmt.Errorf("unknown type %.40q (want phase, inject, heal, skip or error)", e.Type)
+			return fmt.Errorf("unknown type %.40q (want phase, inject, heal, skip, error or stop)", e.Type)
 		}
 		if e.Time < 0 {
 			return fmt.Errorf("negative time %d", e.Time)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,12 +52,20 @@ import (
 // if it stops between two lines; see History.Torn. Events of the last 100 ms
 // are lost with a killed harness; a machine that loses power loses what its
 // kernel had not yet written.
+//
+// # An observer sees what was written
+//
+// It is told of a batch's events once they have been written, so about 100 ms
+// late, in the order of the file, and of all of them before Close returns. No
+// worker waits for it, unless it is so much slower than they are that their
+// lanes fill up.
 type Recorder struct {
 	base  time.Time
 	stamp atomic.Int64 // the last one given to an event
 
-	lanesMu sync.Mutex // held for a whole cut: a lane joins before or after it
-	lanes   []*Lane
+	lanesMu  sync.Mutex // held for a whole cut: a lane joins before or after it
+	lanes    []*Lane
+	observer Observer // nil if there is none
 
 	history file
 	out     *bufio.Writer // onto history; its first error sticks
@@ -78,6 +87,16 @@ const (
 	writeSize    = 256 << 10     // bytes of one write
 	errorLimit   = 300           // bytes of an error's text that are recorded
 )
+
+// An Observer follows a history while it is being recorded. It is called by one
+// goroutine at a time and must not use the Recorder's lanes. The operations are
+// its own.
+type Observer interface {
+	// Invoke tells of an invocation; what belongs to the completion is zero.
+	Invoke(op *Operation)
+	// Complete tells of a completion; what belongs to the invocation is set, too.
+	Complete(op *Operation)
+}
 
 // A file is an *os.File, or one that fails in a test.
 type file interface {
@@ -162,6 +181,14 @@ func (r *Recorder) shutDown() error {
 	return r.Err()
 }
 
+// Observe lets the observer follow the history. Call it once, before the first
+// Lane.
+func (r *Recorder) Observe(o Observer) {
+	r.lanesMu.Lock()
+	defer r.lanesMu.Unlock()
+	r.observer = o
+}
+
 // Event writes a line to nemesis.jsonl, at once. A zero Time becomes the
 // present. It may be called concurrently.
 func (r *Recorder) Event(e Event) {
@@ -184,6 +211,7 @@ func (r *Recorder) Lane() *Lane {
 	l.room.L = &l.mu
 	r.lanesMu.Lock()
 	defer r.lanesMu.Unlock()
+	l.observed = r.observer != nil
 	r.lanes = append(r.lanes, l)
 	return l
 }
@@ -192,6 +220,7 @@ func (r *Recorder) Lane() *Lane {
 // a time.
 type Lane struct {
 	recorder *Recorder
+	observed bool
 
 	mu   sync.Mutex
 	room sync.Cond // signalled when batch has been collected
@@ -209,6 +238,11 @@ func (l *Lane) Invoke(op *Operation) {
 	op.Invoke = l.recorder.next()
 	l.text = appendInvoke(l.text, op)
 	l.mark(op.Invoke)
+	if l.observed {
+		l.told = append(l.told, &Operation{
+			Process: op.Process, Node: op.Node, Kind: op.Kind, Key: op.Key, Input: slices.Clone(op.Input), Invoke: op.Invoke,
+		})
+	}
 }
 
 // Complete stamps op.Complete and records the completion: Outcome, Output and
@@ -221,6 +255,11 @@ func (l *Lane) Complete(op *Operation) {
 	op.Complete = l.recorder.next()
 	l.text = appendComplete(l.text, op, clip(op.Error))
 	l.mark(op.Complete)
+	if l.observed {
+		told := *op
+		told.Input, told.Output = slices.Clone(op.Input), slices.Clone(op.Output)
+		l.told = append(l.told, &told)
+	}
 }
 
 // awaitRoom comes before the stamp: time that a lane has to wait widens the
@@ -253,6 +292,7 @@ func (r *Recorder) next() time.Duration {
 type batch struct {
 	text  []byte
 	marks []mark
+	told  []*Operation // what the lines say, if there is an observer
 }
 
 // A mark is a line's stamp, and where the line ends in a batch's text.
@@ -288,8 +328,16 @@ func (r *Recorder) collect() {
 			batches = append(batches, &source{batch: &lane.spare})
 		}
 	}
+	told := batches.told()
 	batches.mergeTo(r.out)
 	r.flush()
+	for _, op := range told {
+		if op.Complete == 0 { // no stamp is 0
+			r.observer.Invoke(op)
+		} else {
+			r.observer.Complete(op)
+		}
+	}
 }
 
 // cut swaps all lanes' buffers while it holds all their locks, and leaves what
@@ -301,7 +349,7 @@ func (r *Recorder) cut() []*Lane {
 		lane.mu.Lock()
 	}
 	for _, lane := range r.lanes {
-		lane.batch, lane.spare = batch{lane.spare.text[:0], lane.spare.marks[:0]}, lane.batch
+		lane.batch, lane.spare = batch{lane.spare.text[:0], lane.spare.marks[:0], nil}, lane.batch
 		lane.room.Signal()
 		lane.mu.Unlock()
 	}
@@ -353,6 +401,17 @@ func (s *sources) mergeTo(w io.Writer) {
 	for _, last := range *s {
 		w.Write(last.text[last.start:])
 	}
+}
+
+// told returns what the observer is to be told, ordered by stamps.
+func (s sources) told() []*Operation {
+	var all []*Operation
+	for _, source := range s {
+		all = append(all, source.batch.told...)
+	}
+	stamp := func(op *Operation) time.Duration { return max(op.Invoke, op.Complete) }
+	slices.SortFunc(all, func(a, b *Operation) int { return cmp.Compare(stamp(a), stamp(b)) })
+	return all
 }
 
 func (s sources) Len() int           { return len(s) }

@@ -66,6 +66,61 @@ func TestRecorder(t *testing.T) {
 	}
 }
 
+// following keeps what it is told.
+type following struct {
+	operations []Operation
+	events     []Operation
+}
+
+func (f *following) Invoke(op *Operation) { f.events = append(f.events, *op) }
+func (f *following) Complete(op *Operation) {
+	f.events = append(f.events, *op)
+	f.operations = append(f.operations, *op)
+}
+
+// An observer is told of the file, in its order, before Close returns.
+func TestObserver(t *testing.T) {
+	const workers, each = 8, 2000
+	dir := t.TempDir()
+	recorder, err := NewRecorder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var f following
+	recorder.Observe(&f)
+	var working sync.WaitGroup
+	for process := range workers {
+		lane := recorder.Lane()
+		working.Go(func() {
+			input := Value{0}
+			for i := range each {
+				input[0] = int64(i) // the observer has its own
+				op := Operation{Process: process, Node: "n1", Kind: Write, Key: "x", Input: input}
+				lane.Invoke(&op)
+				op.Outcome = OK
+				lane.Complete(&op)
+			}
+		})
+	}
+	working.Wait()
+	if err := recorder.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var last time.Duration
+	open := map[int]bool{}
+	for i, op := range f.events {
+		stamp := max(op.Invoke, op.Complete)
+		if stamp <= last || open[op.Process] != (op.Complete > 0) {
+			t.Fatalf("event %d is out of order: %+v after %v", i, op, last)
+		}
+		last, open[op.Process] = stamp, !open[op.Process]
+	}
+	slices.SortFunc(f.operations, func(a, b Operation) int { return int(a.Invoke - b.Invoke) })
+	if diff := gocmp.Diff(readBack(t, dir).Operations, f.operations); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func readBack(t *testing.T, dir string) History {
 	t.Helper()
 	f, err := os.Open(filepath.Join(dir, HistoryFile))
