@@ -278,7 +278,9 @@ const (
 // vacuous says why the run tested nothing; empty if it did.
 func vacuous(run *history.Run, s Statistics) string {
 	wanted := run.Manifest.Nemesis
-	landed := slices.ContainsFunc(run.Events, func(e history.Event) bool { return e.Type == history.Inject })
+	landed := slices.ContainsFunc(run.Events, func(e history.Event) bool {
+		return e.Type == history.Inject || e.Type == history.Stop // a violation came before any fault
+	})
 	observed := slices.ContainsFunc(run.History.Operations, func(o history.Operation) bool {
 		switch o.Kind {
 		case history.Read, history.ReadAll, history.Dequeue, history.Acquire, history.Generate:

@@ -59,9 +59,9 @@ type Alarm struct {
 	Operations []history.Operation
 }
 
-// String is the alarm in a few words: `stale read of "x" by p3`.
+// String is the alarm in a few words: `stale read of "x" by p3 at 1.200 s`.
 func (a *Alarm) String() string {
-	return fmt.Sprintf("%s of %q by p%d", a.Anomaly, a.Key, a.Operations[0].Process)
+	return fmt.Sprintf("%s of %q by p%d at %s", a.Anomaly, a.Key, a.Operations[0].Process, seconds(a.At))
 }
 
 // NewStream returns a stream that has been told nothing.

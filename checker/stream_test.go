@@ -204,7 +204,7 @@ func TestStream(t *testing.T) {
 				p1 n1 write x 1 [0,1] ok
 				p2 n1 write x 2 [2,3] ok
 				p3 n2 read x -> 1 [4,5] ok`,
-			alarm: `stale read of "x" by p3, 3`,
+			alarm: `stale read of "x" by p3 at 5.000 s, 3`,
 		}, {
 			name: "stale read of what is forgotten",
 			history: `
@@ -213,7 +213,7 @@ func TestStream(t *testing.T) {
 				p4 n1 read x -> 2 [4,5] ok
 				p4 n1 read x -> 2 [6,7] ok
 				p3 n2 read x -> 1 [8,9] ok`,
-			alarm: `stale read of "x" by p3, 1`,
+			alarm: `stale read of "x" by p3 at 9.000 s, 1`,
 		}, {
 			name: "stale read while all is remembered, as a read is under way",
 			history: `
@@ -222,13 +222,13 @@ func TestStream(t *testing.T) {
 				p8 n3 read x -> 2 [0.5,90] ok
 				p2 n1 write x 2 [2,3] ok
 				p3 n2 read x -> 1 [4,5] ok`,
-			alarm: `stale read of "x" by p3, 3`,
+			alarm: `stale read of "x" by p3 at 5.000 s, 3`,
 		}, {
 			name: "nothing was read of what had been written",
 			history: `
 				p1 n1 write x 1 [0,1] ok
 				p3 n2 read x [4,5] ok`,
-			alarm: `stale read of "x" by p3, 2`,
+			alarm: `stale read of "x" by p3 at 5.000 s, 2`,
 		}, {
 			name: "keys are apart",
 			history: `
@@ -244,13 +244,13 @@ func TestStream(t *testing.T) {
 				p5 n2 read x -> 1 [8,9] ok
 				p6 n2 write x 4 [10,11] ok
 				p7 n2 read x -> 1 [12,13] ok`,
-			alarm: `stale read of "x" by p7, 3`,
+			alarm: `stale read of "x" by p7 at 13.000 s, 3`,
 		}, {
 			name: "a value is observed before its write has returned, which then fails",
 			history: `
 				p1 n1 write x 1 [0,10] fail
 				p4 n2 read x -> 1 [6,7] ok`,
-			alarm: `phantom read of "x" by p1, 2`,
+			alarm: `phantom read of "x" by p1 at 10.000 s, 2`,
 		}, {
 			name: "swaps of unknown outcome follow from what is observed",
 			history: `
@@ -259,7 +259,7 @@ func TestStream(t *testing.T) {
 				p3 n1 cas x 2 3 [2,3] info
 				p4 n2 read x -> 3 [6,7] ok
 				p5 n2 read x -> 2 [8,9] ok`,
-			alarm: `stale read of "x" by p5, 3`,
+			alarm: `stale read of "x" by p5 at 9.000 s, 3`,
 		}, {
 			name: "two swaps of one value, both of unknown outcome",
 			history: `
@@ -268,26 +268,26 @@ func TestStream(t *testing.T) {
 				p3 n1 cas x 1 3 [2,3] info
 				p4 n2 read x -> 3 [6,7] ok
 				p5 n2 read x -> 2 [8,9] ok`,
-			alarm: `double swap of "x" by p5, 3`,
+			alarm: `double swap of "x" by p5 at 9.000 s, 3`,
 		}, {
 			name: "a swap of an old value",
 			history: `
 				p1 n1 write x 1 [0,1] ok
 				p2 n1 write x 2 [2,3] ok
 				p3 n1 cas x 1 3 [4,5] ok`,
-			alarm: `lost commit of "x" by p3, 3`,
+			alarm: `lost commit of "x" by p3 at 5.000 s, 3`,
 		}, {
 			name: "swaps that lead to each other",
 			history: `
 				p1 n1 cas x 1 2 [0,1] info
 				p2 n1 cas x 2 1 [2,3] info
 				p3 n1 read x -> 1 [4,5] ok`,
-			alarm: `disorder of "x" by p3, 3`,
+			alarm: `disorder of "x" by p3 at 5.000 s, 3`,
 		}, {
 			name: "a swap that leads to itself",
 			history: `
 				p1 n1 cas x 1 1 [0,1] ok`,
-			alarm: `disorder of "x" by p1, 1`,
+			alarm: `disorder of "x" by p1 at 1.000 s, 1`,
 		}, {
 			name: "a refused value may be written again",
 			history: `
@@ -302,7 +302,7 @@ func TestStream(t *testing.T) {
 				p3 n1 read x [4,5] ok
 				p4 n1 write y 1 [6,7] ok
 				p5 n1 read y [8,9] ok`,
-			alarm: `stale read of "y" by p5, 2`,
+			alarm: `stale read of "y" by p5 at 9.000 s, 2`,
 			off:   `off for key "x": 1 is written twice`,
 		}, {
 			name:    "an operation of another model",
@@ -324,6 +324,9 @@ func TestStream(t *testing.T) {
 			got := ""
 			if a := s.Alarm(); a != nil {
 				got = fmt.Sprintf("%s, %d", a, len(a.Operations))
+				if last := a.Operations[0]; last.Complete != a.At {
+					t.Errorf("the alarm is at %v, and its first operation completed at %v", a.At, last.Complete)
+				}
 			}
 			if got != test.alarm || s.Off() != test.off {
 				t.Errorf("got %q, %q; want %q, %q", got, s.Off(), test.alarm, test.off)

@@ -49,7 +49,11 @@ type Trial struct {
 	Recovery    time.Duration // load after the faults are healed; default 3 s
 	Timeout     time.Duration // of one client call; default 250 ms
 	Seed        uint64        // default: drawn at random, and printed
-	Options     checker.Options
+	// FailFast stops the load at the first violation and keeps copies of the
+	// nodes' data in Dir; recovery and final reads follow. The Workload must be
+	// a Streamer.
+	FailFast bool
+	Options  checker.Options
 
 	// Dir is the run directory; default runs/<target>-<workload>-<time>.
 	Dir string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -108,7 +109,10 @@ func (c *storeClient) Close() error { return nil }
 var errReset = errors.New("connection reset by peer")
 
 func (memoryCluster) SetClock(context.Context, cluster.Node, cluster.Clock) error { return nil }
-func (memoryCluster) Means(cluster.Fault) string                                  { return "" }
+func (memoryCluster) Collect(_ context.Context, _ cluster.Node, dir string) error {
+	return os.MkdirAll(dir, 0o777)
+}
+func (memoryCluster) Means(cluster.Fault) string { return "" }
 func (memoryCluster) Signal(context.Context, cluster.Node, string, syscall.Signal) error {
 	return nil
 }

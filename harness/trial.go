@@ -74,6 +74,9 @@ func (t *Trial) complete() error {
 	if t.Workload == nil {
 		return errors.New("trial: no workload (such as workloads.Register{})")
 	}
+	if _, streams := t.Workload.(Streamer); t.FailFast && !streams {
+		return fmt.Errorf("trial: fail-fast is not available for the workload %s, whose violations only show afterwards", t.Workload.Name())
+	}
 	t.World = cmp.Or(t.World, t.Target.World)
 	if t.World == nil {
 		return fmt.Errorf("trial: no world to run %s in (such as process.World())", t.Target)
@@ -146,13 +149,23 @@ func (t *Trial) record(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	clean, foul := context.WithCancelCause(ctx)
+	defer foul(nil)
+	var stream *checker.Stream
+	if t.FailFast {
+		stream = t.Workload.(Streamer).Stream()
+		recorder.Observe(lookout{stream, foul})
+	}
 	load := t.newLoad(cl, recorder)
-	err = t.phases(ctx, cl, recorder, load)
+	err = t.phases(ctx, clean, cl, recorder, load)
 	if hung := load.close(); hung != nil {
 		t.tell("%v", hung)
 	}
 	if closeErr := recorder.Close(); closeErr != nil {
 		return errors.Join(err, fmt.Errorf("record the history in %s: %w", t.Dir, closeErr))
+	}
+	if t.FailFast && stream.Off() != "" {
+		t.tell("the trial may have gone on after its first violation: the watch was %s", stream.Off())
 	}
 	return err
 }
@@ -204,8 +217,9 @@ func (t *Trial) start(ctx context.Context, cl cluster.Cluster) error {
 	}
 }
 
-// phases plays quiet, faults, recovery and final.
-func (t *Trial) phases(ctx context.Context, cl cluster.Cluster, recorder *history.Recorder, load *load) error {
+// phases plays quiet, faults, recovery and final. The first two end with clean,
+// which the first violation ends.
+func (t *Trial) phases(ctx, clean context.Context, cl cluster.Cluster, recorder *history.Recorder, load *load) error {
 	begin := func(phase history.Phase) {
 		recorder.Event(history.Event{Type: history.PhaseBegins, Phase: phase})
 		load.phase.Store(phase)
@@ -213,40 +227,62 @@ func (t *Trial) phases(ctx context.Context, cl cluster.Cluster, recorder *histor
 	stopTelling := load.tellProgress(t)
 	defer stopTelling()
 
-	loadCtx, stopLoad := context.WithCancel(ctx)
-	defer stopLoad()
-	workersDone := make(chan struct{})
-	begin(history.Quiet)
-	go func() {
-		defer close(workersDone)
-		load.run(loadCtx, t.generator, 1)
-	}()
-	endLoad := func() error { // every call has come home
-		stopLoad()
-		<-workersDone
+	generators := make([]Generator, len(load.seats)) // which outlive a stop: no value is written twice
+	for i, seat := range load.seats {
+		generators[i] = t.generator(seat.worker)
+	}
+	start := func() (stop context.CancelFunc, done chan struct{}) {
+		loadCtx, stop := context.WithCancel(ctx)
+		done = make(chan struct{}) // every call has come home
+		go func() {
+			defer close(done)
+			load.run(loadCtx, func(worker Worker) Generator { return generators[worker.Index] }, 1)
+		}()
+		return stop, done
+	}
+	failure := func() error {
 		if ctx.Err() != nil {
 			return fmt.Errorf("interrupted at %.1f s: %w; what was recorded is in %s", recorder.Now().Seconds(), context.Cause(ctx), t.Dir)
 		}
 		return recorder.Err()
 	}
-	load.wait(loadCtx, t.Quiet, t.Operations, workersDone)
 
-	begin(history.Faults)
-	if t.Nemesis != nil && ctx.Err() == nil {
-		if err := t.play(loadCtx, cl, recorder, load, workersDone); err != nil {
-			return errors.Join(endLoad(), fmt.Errorf("the nemesis %q: %w", t.Nemesis.Name(), err))
+	begin(history.Quiet)
+	stopLoad, workersDone := start()
+	endLoad := func() { stopLoad(); <-workersDone }
+	defer endLoad()
+	load.wait(clean, t.Quiet, t.Operations, workersDone)
+
+	gate := newGate(cl)
+	heal := func() error { return nil }
+	if clean.Err() == nil {
+		begin(history.Faults)
+		if t.Nemesis != nil {
+			heal = t.play(ctx, gate, recorder, load)
 		}
-	} else {
-		load.wait(loadCtx, t.Duration, t.Operations, workersDone)
+		load.wait(clean, t.Duration, t.Operations, workersDone)
+	}
+	var violation violated
+	if errors.As(context.Cause(clean), &violation) {
+		stopLoad()
+		recorder.Event(history.Event{Type: history.Stop, Reason: violation.Error()})
+		t.tell("stopped at %.1f s: %v; copying the nodes' data …", recorder.Now().Seconds(), violation)
+		t.freeze(ctx, gate, recorder)
+		<-workersDone
+		stopLoad, workersDone = start()
+	}
+	if err := heal(); err != nil {
+		return errors.Join(failure(), fmt.Errorf("the nemesis %q: %w", t.Nemesis.Name(), err))
 	}
 
 	begin(history.Recovery)
 	healed := recorder.Now()
-	load.wait(loadCtx, t.Recovery, 0, workersDone)
-	if !load.waitForEveryNode(loadCtx, healed, workersDone) && ctx.Err() == nil {
+	load.wait(ctx, t.Recovery, 0, workersDone)
+	if !load.waitForEveryNode(ctx, healed, workersDone) && ctx.Err() == nil {
 		t.tell("not every node serves again, %.0f s after the faults were healed", (recorder.Now() - healed).Seconds())
 	}
-	if err := endLoad(); err != nil {
+	endLoad()
+	if err := failure(); err != nil {
 		return err
 	}
 
@@ -256,7 +292,7 @@ func (t *Trial) phases(ctx context.Context, cl cluster.Cluster, recorder *histor
 	load.run(finalCtx, t.Workload.Final, finalTries)
 	recorder.Event(history.Event{Type: history.PhaseBegins, Phase: history.Done})
 	if ctx.Err() != nil {
-		return endLoad()
+		return failure()
 	}
 	if finalCtx.Err() != nil {
 		t.tell("the final operations did not end within %v and were cut short", finalBudget)
@@ -269,10 +305,10 @@ func (t *Trial) generator(worker Worker) Generator {
 	return Rate(worker.Rand, t.Rate/float64(worker.Of), t.Workload.Generator(worker))
 }
 
-// play lets the nemesis work for the whole phase, and longer only to heal.
-func (t *Trial) play(ctx context.Context, cl cluster.Cluster, recorder *history.Recorder, load *load, workersDone <-chan struct{}) error {
+// play lets the nemesis work until heal is called, which returns when all is
+// healed.
+func (t *Trial) play(ctx context.Context, cl cluster.Cluster, recorder *history.Recorder, load *load) (heal func() error) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	stage := Stage{
 		Cluster: cl, World: t.World, Duration: t.Duration, Rand: random(t.Seed, 0),
 		Record: func(event history.Event) {
@@ -289,9 +325,10 @@ func (t *Trial) play(ctx context.Context, cl cluster.Cluster, recorder *history.
 	}
 	played := make(chan error, 1)
 	go func() { played <- t.Nemesis.Play(ctx, stage) }()
-	load.wait(ctx, t.Duration, t.Operations, workersDone)
-	cancel()
-	return <-played
+	return func() error {
+		cancel()
+		return <-played
+	}
 }
 
 // random returns a stream of its own for each seed and user.

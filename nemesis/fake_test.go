@@ -202,6 +202,8 @@ func (f *fake) SetClock(ctx context.Context, node cluster.Node, c cluster.Clock)
 	return cmp.Or(ctx.Err(), f.fails("clock "+node))
 }
 
+func (f *fake) Collect(context.Context, cluster.Node, string) error { return nil }
+
 func (f *fake) Means(fault cluster.Fault) string { return f.means[fault] }
 
 // Signal keeps the signals in the order of their coming.

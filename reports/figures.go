@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/harness/history"
 )
 
 // A figure is one line of every summary, in text and in HTML.
@@ -239,6 +240,11 @@ func notes(e Entry) []string {
 	var notes []string
 	if e.Result.Torn != "" {
 		notes = append(notes, "The history was cut off: "+clean(e.Result.Torn, 300))
+	}
+	for _, event := range e.Run.Events {
+		if event.Type == history.Stop {
+			notes = append(notes, fmt.Sprintf("Stopped at %s: %s", duration(event.Time), clean(event.Reason, 300)))
+		}
 	}
 	if e.Result.KeysUnknown > 0 {
 		notes = append(notes, fmt.Sprintf("Undecided: %s of %s.", counted(e.Result.KeysUnknown, "key"), count(e.Result.Keys)))

@@ -199,6 +199,9 @@ func (Register) Bind(client harness.Client) (harness.Invoke, error) {
 	}, nil
 }
 
+// Stream implements harness.Streamer.
+func (Register) Stream() *checker.Stream { return checker.NewStream() }
+
 // Check implements harness.Workload.
 func (Register) Check(ctx context.Context, run *history.Run, options checker.Options) checker.Result {
 	return checker.Check(ctx, run, checker.Register, options)

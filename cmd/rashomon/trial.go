@@ -35,6 +35,7 @@ type trialFlags struct {
 	timeout, checkTime               time.Duration
 	checkMemoryMB                    uint64
 	seed                             uint64
+	failFast                         bool
 	dir                              string
 }
 
@@ -54,6 +55,7 @@ func (f *trialFlags) register(command *cobra.Command, duration time.Duration) {
 	flags.DurationVar(&f.recovery, "recovery", 3*time.Second, "load after the faults")
 	flags.DurationVar(&f.timeout, "timeout", 250*time.Millisecond, "of one client call")
 	flags.Uint64Var(&f.seed, "seed", 0, "decides the operations and the schedule (default: random, and printed)")
+	flags.BoolVar(&f.failFast, "fail-fast", false, "stop the load at the first violation and keep copies of the nodes' data (workload register)")
 	flags.DurationVar(&f.checkTime, "check-time", checker.DefaultBudget.Time, "time budget of the check")
 	flags.Uint64Var(&f.checkMemoryMB, "check-memory", checker.DefaultBudget.MemoryBytes>>20, "memory budget of the check, in MiB")
 	flags.StringVar(&f.dir, "dir", "", "directory to write to, new or empty (default runs/<what>-<time>)")
@@ -70,6 +72,9 @@ func (f *trialFlags) trial(command *cobra.Command, name string) (harness.Trial, 
 	if err != nil {
 		return none, err
 	}
+	if _, streams := workload.(harness.Streamer); f.failFast && !streams {
+		return none, fmt.Errorf("--fail-fast is not available for the workload %s, whose violations only show afterwards", workload.Name())
+	}
 	world, err := worldByName(f.world)
 	if err != nil {
 		return none, err
@@ -81,7 +86,7 @@ func (f *trialFlags) trial(command *cobra.Command, name string) (harness.Trial, 
 	return harness.Trial{
 		Target: target, Workload: workload, Nemesis: faults, World: world,
 		Nodes: f.nodes, Concurrency: f.concurrency, Rate: f.rate, Operations: f.operations,
-		Quiet: f.quiet, Duration: f.duration, Recovery: f.recovery, Timeout: f.timeout, Seed: f.seed,
+		Quiet: f.quiet, Duration: f.duration, Recovery: f.recovery, Timeout: f.timeout, Seed: f.seed, FailFast: f.failFast,
 		Options:  checker.Options{Budget: checker.Budget{Time: f.checkTime, MemoryBytes: f.checkMemoryMB << 20}},
 		Progress: command.ErrOrStderr(), Command: f.repeat(command, "run", name), Report: reports.Write,
 	}, nil
@@ -123,6 +128,9 @@ func (f *trialFlags) repeat(command *cobra.Command, verb string, names ...string
 		if flag.Changed || name == "duration" && verb != command.Name() {
 			words = append(words, "--"+name, flag.Value.String())
 		}
+	}
+	if f.failFast {
+		words = append(words, "--fail-fast")
 	}
 	return strings.Join(append(words, "--seed", fmt.Sprint(f.seed)), " ")
 }

@@ -153,6 +153,9 @@ type Program struct {
 // MaxPorts bounds Spec.Ports.
 const MaxPorts = 8
 
+// CollectLimit bounds what Collect copies of one node, in bytes.
+const CollectLimit = 1 << 30
+
 // A Spec is what a world needs to build a cluster.
 type Spec struct {
 	Nodes []Node
@@ -212,6 +215,11 @@ type Cluster interface {
 	// Signal sends SIGKILL, SIGSTOP or SIGCONT to those of the node's processes
 	// that have this name, as Linux' /proc/PID/comm tells it, and to no other.
 	Signal(ctx context.Context, node Node, process string, signal syscall.Signal) error
+	// Collect copies the node's data, what is in Place.Data, into the directory
+	// dir, which it makes: regular files, whole, and CollectLimit bytes at most.
+	// An error says what is missing of the copy. Pause the node first, or the
+	// files may not be of one moment.
+	Collect(ctx context.Context, node Node, dir string) error
 	// Means says how the cluster injects a fault, for reports: "nft", "netem",
 	// "nfqueue"; empty if there is nothing to say.
 	Means(Fault) string
