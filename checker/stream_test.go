@@ -382,3 +382,20 @@ func TestStreamLimit(t *testing.T) {
 		t.Errorf("off, and yet: %s", s.Alarm())
 	}
 }
+
+// A violation that comes before any fault is no less of one.
+func TestAStoppedRunIsNotVacuous(t *testing.T) {
+	text := "p1 n1 write x 1 [0,1] ok\n p1 n1 write x 2 [2,3] ok\n p2 n2 read x -> 1 [4,5] ok\n"
+	for i := range 10 {
+		text += fmt.Sprintf("p1 n1 read x -> 2 [%d,%d] ok\n", 6+2*i, 7+2*i)
+	}
+	run := parse(t, text)
+	run.Manifest.Nemesis, run.Manifest.Claim.Expect = "partition", []string{string(StaleRead)}
+	if result := Check(t.Context(), run, Register, Options{}); result.Vacuous == "" {
+		t.Error("no fault landed, and that is no matter")
+	}
+	run.Events = []history.Event{{Time: 6 * time.Second, Type: history.Stop, Reason: "first violation"}}
+	if result := Check(t.Context(), run, Register, Options{}); result.Vacuous != "" || result.AsClaimed != AsClaimed {
+		t.Errorf("vacuous %q, %s", result.Vacuous, result.AsClaimed)
+	}
+}
