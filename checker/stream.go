@@ -20,7 +20,8 @@ const StreamLimit = 100_000
 //
 // It is told of the events through Invoke and Complete, in the order of their
 // times and, of one moment, invocations first. It needs registers whose values
-// are not written twice, and is off for a key once it sees one that is.
+// are not written twice, and is off for a key once it sees one that is. A failed
+// compare-and-set that does not tell what it saw says nothing to it.
 //
 // What it finds is an alarm. The verdict, with its witness, is Check's, on the
 // recorded history.

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"strconv"
-	"syscall"
 	"testing"
 	"time"
 
@@ -130,7 +129,7 @@ func BenchmarkStream(b *testing.B) {
 	f, s := newFeed(clients, keys), NewStream()
 	b.ReportAllocs()
 	b.ResetTimer()
-	began := processorTime(b)
+	began := processorTime()
 	for i := range b.N {
 		f.operation(s)
 		if i%sample == 0 {
@@ -138,7 +137,7 @@ func BenchmarkStream(b *testing.B) {
 		}
 	}
 	b.StopTimer()
-	used := processorTime(b) - began
+	used := processorTime() - began
 	if s.Alarm() != nil || s.Off() != "" {
 		b.Fatalf("alarm %v, off %q", s.Alarm(), s.Off())
 	}
@@ -180,12 +179,4 @@ func residentBytes() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.Sys - m.HeapReleased
-}
-
-func processorTime(b *testing.B) time.Duration {
-	var usage syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
