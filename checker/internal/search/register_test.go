@@ -1,0 +1,161 @@
+package search
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+
+	"github.com/anishathalye/porcupine"
+
+	"github.com/rashomon-io/rashomon/checker/internal/register"
+)
+
+// porcupineSays judges steps with a model of its own, and no preprocessing.
+func porcupineSays(steps []register.Step) bool {
+	operations := make([]porcupine.Operation, len(steps))
+	for i, s := range steps {
+		operations[i] = porcupine.Operation{Input: s, Call: s.Call, Return: s.Ret}
+	}
+	return porcupine.CheckOperations(porcupine.Model{
+		Init: func() any { return register.Nothing },
+		Step: func(state, input, _ any) (bool, any) {
+			held, s := state.(register.Value), input.(register.Step)
+			switch {
+			case s.From != register.None && (s.From == held) == s.Not:
+				return s.Ret == register.Never, held
+			case s.To == register.None:
+				return true, held
+			}
+			return true, s.To
+		},
+	}, operations)
+}
+
+// A universe is how random histories are drawn.
+type universe struct {
+	size   int // operations, at most
+	values int
+}
+
+// draw returns the steps of a random history. A real register is simulated with
+// random effects inside the intervals, then some observations are spoilt, so that
+// linearizable and not come about equally often.
+func (u universe) draw(r *rand.Rand) []register.Step {
+	n := 1 + r.IntN(u.size)
+	processes := 1 + r.IntN(6)
+	span := 2 + r.IntN(3*n) // a small span makes for ties
+	spoil := []float64{0, 0.1, 0.4}[r.IntN(3)]
+	unknown := []float64{0, 0.1, 0.4}[r.IntN(3)]
+	swaps := []float64{0.1, 0.5}[r.IntN(2)]
+	type effect struct {
+		at int
+		*register.Step
+	}
+	steps := make([]register.Step, n)
+	effects := make([]effect, n)
+	for i := range steps {
+		call := r.IntN(span)
+		ret := call + r.IntN(1+span*2/processes)
+		steps[i] = register.Step{Call: int64(call), Ret: int64(ret), From: register.None, To: register.None}
+		at := call + r.IntN(1+ret-call)
+		if r.Float64() < unknown {
+			steps[i].Ret = register.Never
+			at = call + r.IntN(2*span)
+		}
+		effects[i] = effect{at, &steps[i]}
+	}
+	slices.SortStableFunc(effects, func(a, b effect) int { return a.at - b.at })
+	held := register.Nothing
+	some := func() register.Value {
+		if r.IntN(4) > 0 {
+			return held
+		}
+		return register.Value(r.IntN(u.values + 1))
+	}
+	observed := func() register.Value {
+		if r.Float64() < spoil {
+			return register.Value(r.IntN(u.values + 1))
+		}
+		return held
+	}
+	for _, s := range effects {
+		happens := s.Ret != register.Never || r.IntN(3) > 0
+		switch x := r.Float64(); {
+		case x < 0.4:
+			s.From = observed()
+		case x < 1-0.6*swaps:
+			s.To = register.Value(1 + r.IntN(u.values))
+			if happens {
+				held = s.To
+			}
+		default:
+			s.From, s.To = some(), register.Value(1+r.IntN(u.values))
+			switch {
+			case s.From == held && happens:
+				held = s.To
+			case s.From != held && s.Ret != register.Never && r.Float64() >= spoil:
+				if s.To = register.None; r.IntN(2) == 0 {
+					s.From = observed()
+				} else {
+					s.Not = true
+				}
+			case s.Ret == register.Never && r.IntN(8) == 0:
+				s.To, s.Not = register.None, true
+			}
+		}
+	}
+	slices.SortStableFunc(steps, func(a, b register.Step) int { return int(a.Call - b.Call) })
+	return steps
+}
+
+func list(steps []register.Step) string {
+	text := ""
+	for i, s := range steps {
+		ret := strconv.FormatInt(s.Ret, 10)
+		if s.Ret == register.Never {
+			ret = "never"
+		}
+		text += fmt.Sprintf("  %d: [%d,%s] from %d (not: %t) to %d\n", i, s.Call, ret, s.From, s.Not, s.To)
+	}
+	return text
+}
+
+// histories is how many the differential fuzz draws; RASHOMON_HISTORIES sets it.
+func histories(t *testing.T) int {
+	if text := os.Getenv("RASHOMON_HISTORIES"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	return 200_000
+}
+
+func TestRegisterAgreesWithPorcupine(t *testing.T) {
+	for _, u := range []universe{{12, 3}, {8, 2}, {18, 3}, {14, 5}} {
+		t.Run(fmt.Sprintf("%+v", u), func(t *testing.T) {
+			t.Parallel()
+			invalid := 0
+			widths := map[int]int{}
+			for seed := range uint64(histories(t) / 4) {
+				steps := u.draw(rand.New(rand.NewPCG(seed, 7)))
+				want := Invalid
+				if porcupineSays(steps) {
+					want = Valid
+				} else {
+					invalid++
+				}
+				got := Register(t.Context(), steps, NewMemory(1<<30))
+				if got.Verdict != want {
+					t.Fatalf("seed %d: %s, but Porcupine says %s, of\n%s", seed, got, want, list(steps))
+				}
+				widths[got.Width]++
+			}
+			t.Logf("%d of %d invalid, widths %v", invalid, histories(t)/4, widths)
+		})
+	}
+}
