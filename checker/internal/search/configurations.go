@@ -27,18 +27,6 @@ func (l layout) forget(c []uint64, slot int32) {
 	l.spent(c).unset(slot)
 }
 
-// score is greater for the better one of two configurations.
-func (l layout) score(c []uint64) int {
-	score := 0
-	for w := range l.words {
-		score += bits.OnesCount64(c[1+w]) - bits.OnesCount64(c[1+l.words+w])
-	}
-	for _, n := range l.counters(c) {
-		score -= int(n)
-	}
-	return score
-}
-
 // better: a is as good as b, or better, if both hold the same value.
 func (l layout) better(a, b []uint64) bool {
 	for w := range l.words {
@@ -84,7 +72,9 @@ func (l layout) join(a, b []uint64) {
 // better than another, and not more than width hold the same value.
 type configurations struct {
 	layout
-	width int
+	// writes are the slots of open writes.
+	writes bitset
+	width  int
 	// join says what becomes of those that are too many: they are joined, or
 	// else dropped, those of the least score first.
 	join bool
@@ -113,8 +103,23 @@ type ticket struct {
 	use   uint32
 }
 
-func newConfigurations(l layout, values int) *configurations {
-	return &configurations{layout: l, byValue: make([][]int32, values)}
+// newConfigurations returns an empty set; writes is kept up to date by others.
+func newConfigurations(l layout, writes bitset, values int) configurations {
+	return configurations{layout: l, writes: writes, byValue: make([][]int32, values)}
+}
+
+// score is never less for the better one of two configurations: how much is done,
+// less the writes that are spent. It guesses which ones to drop.
+func (s *configurations) score(c []uint64) int {
+	score := 0
+	done, spent := s.done(c), s.spent(c)
+	for w := range done {
+		score += bits.OnesCount64(done[w]) - bits.OnesCount64(spent[w]&s.writes[w])
+	}
+	for _, n := range s.counters(c) {
+		score -= int(n)
+	}
+	return score
 }
 
 // bytes is what the set holds in memory.
