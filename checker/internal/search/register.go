@@ -65,19 +65,21 @@ func Register(ctx context.Context, steps []register.Step, memory *Memory) Answer
 
 // NewRegister returns a search that decides as Register does.
 func NewRegister(steps []register.Step, memory *Memory) *Search {
-	return &Search{pass: &registerPass{steps: steps}, memory: memory}
+	return &Search{pass: &registerPass{steps: steps, every: checkpointEvery}, memory: memory}
 }
 
 // A registerPass passes over the history of a register. It drops what is too much,
 // at width 1, until no configuration is left. Then something was dropped wrongly
 // before, or the history is not linearizable. So it looks at the neighbourhood
-// more closely: it goes some events back, and passes with a greater width, first
-// joining, then dropping, until it is as many events beyond. Joining begins with
-// one configuration for every value, which can do whatever is possible. If it is
-// stuck again in the same neighbourhood, both width and distance grow, in the end
-// to the whole history and an exact search.
+// more closely: it goes some events back, and drops at a greater width until it is
+// as many events beyond. If it is stuck again it does the same joining, beginning
+// with one configuration for every value, which can do whatever is possible. If
+// that does not convict the history either, width and distance grow: in the end
+// to the whole history, and an exact search.
 type registerPass struct {
 	steps []register.Step
+	// every is how many events there are between checkpoints.
+	every int
 	*window
 	now configurations
 	// next are those after the return of returning, which is under way;
@@ -105,7 +107,6 @@ type checkpoint struct {
 }
 
 const (
-	// checkpointEvery is how many events there are between checkpoints.
 	checkpointEvery = 32
 	// maxCheckpoints is how many are kept, the older ones farther apart.
 	maxCheckpoints = 256
@@ -116,7 +117,7 @@ const (
 func (r *registerPass) width() int { return r.now.width }
 
 // distance is how many events the search looks back, and beyond.
-func (r *registerPass) distance() int { return checkpointEvery << (2 * min(r.level, 20)) }
+func (r *registerPass) distance() int { return r.every << (2 * min(r.level, 20)) }
 
 func (r *registerPass) begin() {
 	h := newRegisterHistory(r.steps)
@@ -165,13 +166,17 @@ func (r *registerPass) advance() (cost int, verdict Verdict, step int) {
 		r.now, r.next = r.next, r.now
 		r.endReturn()
 	case r.returning != nil && (r.now.join || !r.outgrown()):
+		if debugDeaths {
+			println("invalid join", r.now.join, "event", r.event, "level", r.level, "stuck", r.stuck)
+		}
 		return 1, Invalid, int(r.returning.step)
 	case r.returning != nil:
-		cost = r.lookCloser()
+		cost = r.stop()
 	case r.now.join && (r.event == len(r.events) || r.event >= r.beyond):
 		if r.event == len(r.events) && !r.outgrown() {
 			return 1, Valid, 0
 		}
+		r.level++
 		cost = r.goBack()
 	case r.event == len(r.events):
 		return 1, Valid, 0
@@ -181,15 +186,24 @@ func (r *registerPass) advance() (cost int, verdict Verdict, step int) {
 	return 1 + cost + r.now.total + r.next.cost + r.trying.cost - before, Unknown, 0
 }
 
-// lookCloser starts joining at some distance before the event where the search
-// is stuck.
-func (r *registerPass) lookCloser() (cost int) {
-	if r.event > r.beyond {
-		r.level = 0
-	}
-	r.level++
+// stop leaves an event at which nothing is left after dropping.
+func (r *registerPass) stop() (cost int) {
+	fresh := r.event > r.beyond
 	r.stuck = r.event
-	r.beyond = r.event + r.distance()
+	if fresh {
+		r.level = 1
+		return r.goBack()
+	}
+	return r.joinBack()
+}
+
+// joinBack starts joining at some distance before the event where the search is
+// stuck.
+func (r *registerPass) joinBack() (cost int) {
+	if debugDeaths {
+		println("stuck", r.event, "level", r.level, "cost", r.next.cost+r.trying.cost)
+	}
+	r.beyond = r.stuck + r.distance()
 	cost = r.seek(max(0, r.stuck-r.distance()))
 	r.resize(1<<(2*r.level), true, r.event > 0)
 	if r.event == 0 {
@@ -214,6 +228,7 @@ func (r *registerPass) lookCloser() (cost int) {
 // goBack starts dropping at some distance before the event where the search was
 // stuck.
 func (r *registerPass) goBack() (cost int) {
+	r.beyond = r.stuck + r.distance()
 	from := max(0, r.stuck-r.distance())
 	last := len(r.checkpoints) - 1
 	for r.checkpoints[last].event > from {
@@ -273,7 +288,7 @@ func (r *registerPass) nextEvent() {
 		if r.event >= r.beyond && r.now.width > 1 {
 			r.resize(1, false, r.outgrown())
 		}
-		if r.event >= r.checkpoints[len(r.checkpoints)-1].event+checkpointEvery {
+		if r.event >= r.checkpoints[len(r.checkpoints)-1].event+r.every {
 			r.checkpoint()
 		}
 	}
@@ -355,28 +370,81 @@ func (r *registerPass) settle(c []uint64) {
 func (r *registerPass) try(c []uint64) {
 	copy(r.before, c)
 	for _, k := range r.available {
-		if slot, ok := r.first(r.before, k); ok {
+		if slot, ok := r.writeOf(r.before, k); ok {
 			r.happen(k, slot)
 		}
 	}
-	done := r.layout.done(r.before)
 	for _, k := range r.swapsFrom[r.before[0]] {
-		slot, ok := r.first(r.before, k)
-		if !ok {
-			continue
-		}
-		r.happen(k, slot)
-		if slot < 0 || !done.has(slot) {
-			continue
-		}
-		for _, i := range r.open[k] {
-			if slot := r.operations[i].slot; !done.has(slot) {
-				r.happen(k, slot)
-				break
-			}
+		slots, n := r.swapsOf(r.before, k)
+		for _, slot := range slots[:n] {
+			r.happen(k, slot)
 		}
 	}
 }
+
+// writeOf returns the slot of the write of a class that happens next. When
+// joining roughly, those of unknown outcome are never used up, so these happen
+// first, but for the one that returns.
+func (r *registerPass) writeOf(c []uint64, k int32) (slot int32, ok bool) {
+	if o := r.returning; r.rough() && r.now.join && r.unknown[k] > 0 && (o.kind != write || o.class != k) {
+		return -1, true
+	}
+	return r.first(c, k)
+}
+
+// swapsOf returns the slots of the swaps of a class of which one happens next:
+// the first, and also the first that is not done. In a rough pass, one that is
+// done does not happen if it is replaceable.
+func (r *registerPass) swapsOf(c []uint64, k int32) (slots [2]int32, n int) {
+	slot, ok := r.first(c, k)
+	if !ok {
+		return slots, 0
+	}
+	done := r.layout.done(c)
+	if slot >= 0 && !done.has(slot) {
+		slots[0] = slot
+		return slots, 1
+	}
+	if r.rough() && r.replaceable(c, k) {
+		r.now.outgrown = true
+	} else {
+		slots[0], n = slot, 1
+	}
+	if slot < 0 {
+		return slots, n
+	}
+	for _, i := range r.open[k] {
+		if slot := r.operations[i].slot; !done.has(slot) {
+			slots[n] = slot
+			return slots, n + 1
+		}
+	}
+	return slots, n
+}
+
+// replaceable: a write may happen instead of a swap of a class. When joining it
+// must be one of those that are never used up.
+func (r *registerPass) replaceable(c []uint64, k int32) bool {
+	w := r.writesTo[r.classes[k].to]
+	if w < 0 {
+		return false
+	}
+	slot, ok := r.writeOf(c, w)
+	return ok && (slot < 0 || !r.now.join)
+}
+
+// swapFollows: a swap may be the next effect after c.
+func (r *registerPass) swapFollows(c []uint64) bool {
+	for _, k := range r.swapsFrom[c[0]] {
+		if _, n := r.swapsOf(c, k); n > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// rough: the pass is not exact where operations of unknown outcome are concerned.
+func (r *registerPass) rough() bool { return r.level <= 2 }
 
 // happen lets an operation of a class take effect after the configuration
 // before, and keeps the outcome unless that is useless or hopeless. The slot is
@@ -396,9 +464,12 @@ func (r *registerPass) happen(k int32, slot int32) {
 			done[w] |= r.writes[w]
 		}
 	}
-	if slot < 0 {
+	switch {
+	case slot < 0 && r.rough() && r.now.join:
+		r.now.outgrown = true
+	case slot < 0:
 		r.after[class.counter]++
-	} else {
+	default:
 		done.set(slot)
 		spent.set(slot)
 	}

@@ -105,6 +105,7 @@ func (w *window) leave(i int32) {
 	if o.unknown {
 		w.unknown[o.class]--
 	} else {
+		w.at[o.slot] = nil
 		w.mark(o, bitset.unset)
 		if o.writes() {
 			open := w.open[o.class]
@@ -155,16 +156,6 @@ func (w *window) left(c []uint64, class int32) int {
 		return 0
 	}
 	return int(w.unknown[class] - c[w.classes[class].counter])
-}
-
-// swapFollows: a swap may be the next effect after c.
-func (w *window) swapFollows(c []uint64) bool {
-	for _, k := range w.swapsFrom[c[0]] {
-		if _, ok := w.first(c, k); ok {
-			return true
-		}
-	}
-	return false
 }
 
 // hopeless: operations must see v, and the register cannot get to hold it often

@@ -1,0 +1,3 @@
+package search
+import "os"
+var debugDeaths = os.Getenv("DEBUG") != ""
