@@ -116,9 +116,6 @@ func (s *configurations) score(c []uint64) int {
 	for w := range done {
 		score += bits.OnesCount64(done[w]) - bits.OnesCount64(spent[w]&s.writes[w])
 	}
-	for _, n := range s.counters(c) {
-		score -= int(n)
-	}
 	return score
 }
 

@@ -117,7 +117,7 @@ const (
 func (r *registerPass) width() int { return r.now.width }
 
 // distance is how many events the search looks back, and beyond.
-func (r *registerPass) distance() int { return r.every << (2 * min(r.level, 20)) }
+func (r *registerPass) distance() int { return r.every << min(r.level, 40) }
 
 func (r *registerPass) begin() {
 	h := newRegisterHistory(r.steps)
@@ -382,11 +382,12 @@ func (r *registerPass) try(c []uint64) {
 	}
 }
 
-// writeOf returns the slot of the write of a class that happens next. When
-// joining roughly, those of unknown outcome are never used up, so these happen
-// first, but for the one that returns.
+// writeOf returns the slot of the write of a class that happens next. In a rough
+// pass one of unknown outcome happens first if there are plenty, but not before
+// the operation that returns.
 func (r *registerPass) writeOf(c []uint64, k int32) (slot int32, ok bool) {
-	if o := r.returning; r.rough() && r.now.join && r.unknown[k] > 0 && (o.kind != write || o.class != k) {
+	if o := r.returning; r.rough() && r.left(c, k) >= r.plenty() && (o.kind != write || o.class != k) {
+		r.now.outgrown = true
 		return -1, true
 	}
 	return r.first(c, k)
@@ -443,8 +444,17 @@ func (r *registerPass) swapFollows(c []uint64) bool {
 	return false
 }
 
+// plenty is how many operations of one effect and unknown outcome may be treated
+// as if there were no end of them.
+func (r *registerPass) plenty() int {
+	if r.now.join {
+		return 1
+	}
+	return 8
+}
+
 // rough: the pass is not exact where operations of unknown outcome are concerned.
-func (r *registerPass) rough() bool { return r.level <= 2 }
+func (r *registerPass) rough() bool { return r.level <= 4 }
 
 // happen lets an operation of a class take effect after the configuration
 // before, and keeps the outcome unless that is useless or hopeless. The slot is
