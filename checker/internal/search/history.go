@@ -1,7 +1,6 @@
 package search
 
 import (
-	"cmp"
 	"slices"
 
 	"github.com/rashomon-io/rashomon/checker/internal/register"
@@ -44,10 +43,8 @@ type class struct {
 // A registerHistory is all that is known of a register before the search.
 type registerHistory struct {
 	operations []operation // ordered by call
-	// events are the calls and returns in the order of time: the index of an
-	// operation is its call, and the complement of it its return.
-	events  []int32
-	classes []class
+	events     []int32     // as in timeline
+	classes    []class
 	// writesTo is the class of a value's writes, or -1; swapsFrom are those of
 	// the swaps that observe it; arrivingAt are all that write it.
 	writesTo              []int32
@@ -89,7 +86,7 @@ func newRegisterHistory(steps []register.Step) *registerHistory {
 	for i, s := range steps {
 		o := operation{
 			call: s.Call, ret: s.Ret, from: register.None, to: register.None,
-			step: int32(i), slot: -1, unknown: s.Ret == register.Never,
+			step: int32(i), unknown: s.Ret == register.Never,
 		}
 		if s.From != register.None {
 			o.from = number[s.From]
@@ -118,8 +115,12 @@ func newRegisterHistory(steps []register.Step) *registerHistory {
 		}
 		h.operations = append(h.operations, o)
 	}
-	slots := h.order()
-	h.layout.words = (slots + 63) / 64
+	events, slots, count := timeline(len(h.operations), h.interval)
+	h.events = events
+	for i, slot := range slots {
+		h.operations[i].slot = slot
+	}
+	h.layout.words = (count + 63) / 64
 	h.layout.size = 1 + 2*h.layout.words
 	for i := range h.classes {
 		if c := &h.classes[i]; c.counter > 0 {
@@ -184,41 +185,9 @@ func (h *registerHistory) classOf(from, to register.Value) int32 {
 	return k
 }
 
-// order fills in the events, and gives each operation that returns a slot that no
-// other has while it is open. It returns how many slots there are.
-func (h *registerHistory) order() (slots int) {
-	var returns []int32
-	for i := range h.operations {
-		if !h.operations[i].unknown {
-			returns = append(returns, int32(i))
-		}
-	}
-	slices.SortFunc(returns, h.byReturn)
-	h.events = make([]int32, 0, len(h.operations)+len(returns))
-	var free []int32
-	for i := range h.operations {
-		o := &h.operations[i]
-		for ; len(returns) > 0 && h.operations[returns[0]].ret < o.call; returns = returns[1:] {
-			h.events = append(h.events, ^returns[0])
-			free = append(free, h.operations[returns[0]].slot)
-		}
-		h.events = append(h.events, int32(i))
-		switch {
-		case o.unknown:
-		case len(free) > 0:
-			o.slot = free[len(free)-1]
-			free = free[:len(free)-1]
-		default:
-			o.slot = int32(slots)
-			slots++
-		}
-	}
-	for _, i := range returns {
-		h.events = append(h.events, ^i)
-	}
-	return slots
-}
+// byReturn compares operations by when they return.
+func (h *registerHistory) byReturn(a, b int32) int { return byReturn(h.interval, a, b) }
 
-func (h *registerHistory) byReturn(a, b int32) int {
-	return cmp.Or(cmp.Compare(h.operations[a].ret, h.operations[b].ret), cmp.Compare(a, b))
+func (h *registerHistory) interval(i int32) Operation {
+	return Operation{h.operations[i].call, h.operations[i].ret}
 }

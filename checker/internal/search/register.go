@@ -166,9 +166,6 @@ func (r *registerPass) advance() (cost int, verdict Verdict, step int) {
 		r.now, r.next = r.next, r.now
 		r.endReturn()
 	case r.returning != nil && (r.now.join || !r.outgrown()):
-		if debugDeaths {
-			println("invalid join", r.now.join, "event", r.event, "level", r.level, "stuck", r.stuck)
-		}
 		return 1, Invalid, int(r.returning.step)
 	case r.returning != nil:
 		cost = r.stop()
@@ -200,9 +197,6 @@ func (r *registerPass) stop() (cost int) {
 // joinBack starts joining at some distance before the event where the search is
 // stuck.
 func (r *registerPass) joinBack() (cost int) {
-	if debugDeaths {
-		println("stuck", r.event, "level", r.level, "cost", r.next.cost+r.trying.cost)
-	}
 	r.beyond = r.stuck + r.distance()
 	cost = r.seek(max(0, r.stuck-r.distance()))
 	r.resize(1<<(2*r.level), true, r.event > 0)

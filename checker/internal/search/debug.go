@@ -1,3 +1,0 @@
-package search
-import "os"
-var debugDeaths = os.Getenv("DEBUG") != ""
