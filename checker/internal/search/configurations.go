@@ -119,10 +119,14 @@ func (s *configurations) score(c []uint64) int {
 	return score
 }
 
-// bytes is what the set holds in memory.
+// bytes is what the set holds in memory, or will when it grows next.
 func (s *configurations) bytes() int {
-	return 24*cap(s.byValue) + 8*(cap(s.words)+cap(s.scores)+cap(s.held)) + 4*(cap(s.uses)+cap(s.free)+s.grown)
+	return 24*cap(s.byValue) + growing(8*(cap(s.words)+cap(s.scores)+cap(s.held))+4*(cap(s.uses)+cap(s.free)+s.grown))
 }
+
+// growing is how many bytes slices of so many may need soon: append makes one
+// that is a quarter larger before it lets go of the old one.
+func growing(bytes int) int { return bytes * 9 / 4 }
 
 // at returns the words of the configuration at a place.
 func (s *configurations) at(place int32) []uint64 {

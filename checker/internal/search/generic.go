@@ -110,7 +110,7 @@ func (p *genericPass[S]) restart(width int) {
 func (p *genericPass[S]) width() int { return p.now.width }
 
 func (p *genericPass[S]) bytes() int {
-	return p.now.bytes() + p.next.bytes() + p.trying.bytes() + 32*cap(p.events)
+	return p.now.bytes() + p.next.bytes() + p.trying.bytes() + 8*cap(p.events)
 }
 
 func (p *genericPass[S]) advance() (cost int, verdict Verdict, step int) {
@@ -237,11 +237,11 @@ func (g *generation[S]) clear() {
 	g.states, g.happened, g.before, g.held = g.states[:0], g.happened[:0], g.before[:0], 0
 }
 
-// mapBytes is what an entry of the index takes: key and value, at a load between
-// a half and one, and, while it grows, twice.
-const mapBytes = 40
+// mapBytes is what an entry of a map takes, which is half full at least.
+const mapBytes = 32
 
+// bytes is what the set holds in memory, or will when it grows next.
 func (g *generation[S]) bytes() int {
 	var state S
-	return cap(g.states)*(int(unsafe.Sizeof(state))+mapBytes) + 8*cap(g.happened) + 4*cap(g.before) + g.held
+	return growing(cap(g.states)*(int(unsafe.Sizeof(state))+mapBytes)+8*cap(g.happened)+4*cap(g.before)) + g.held
 }

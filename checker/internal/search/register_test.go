@@ -135,6 +135,36 @@ func histories(t *testing.T) int {
 	return 200_000
 }
 
+// agree demands that the search decides as Porcupine does, however near its
+// checkpoints are to each other.
+func agree(t *testing.T, steps []register.Step, every int) (verdict Verdict, width int) {
+	t.Helper()
+	want := Invalid
+	if porcupineSays(steps) {
+		want = Valid
+	}
+	search := &Search{pass: &registerPass{steps: steps, every: every}, memory: NewMemory(1 << 30)}
+	got := search.run(t.Context())
+	if got.Verdict != want {
+		t.Fatalf("%s, but Porcupine says %s, of\n%s", got, want, list(steps))
+	}
+	if want == Invalid {
+		end := steps[got.Step].Ret
+		var before []register.Step
+		for _, s := range steps {
+			if s.Call <= end {
+				before = append(before, s)
+			}
+		}
+		if porcupineSays(before) {
+			t.Fatalf("what was called before step %d returned is linearizable, of\n%s", got.Step, list(steps))
+		}
+	}
+	return want, got.Width
+}
+
+// This test kills the mutants that were planted by hand, each within the default
+// number of histories: see the list at the end of the file.
 func TestRegisterAgreesWithPorcupine(t *testing.T) {
 	for _, u := range []universe{{12, 3}, {8, 2}, {16, 3}, {14, 5}} {
 		t.Run(fmt.Sprintf("%+v", u), func(t *testing.T) {
@@ -143,20 +173,41 @@ func TestRegisterAgreesWithPorcupine(t *testing.T) {
 			widths := map[int]int{}
 			for seed := range uint64(histories(t) / 4) {
 				steps := u.draw(rand.New(rand.NewPCG(seed, 7)))
-				want := Invalid
-				if porcupineSays(steps) {
-					want = Valid
-				} else {
+				verdict, width := agree(t, steps, 1<<(seed%4))
+				if verdict == Invalid {
 					invalid++
 				}
-				search := &Search{pass: &registerPass{steps: steps, every: 1 << (seed % 4)}, memory: NewMemory(1 << 30)}
-				got := search.run(t.Context())
-				if got.Verdict != want {
-					t.Fatalf("seed %d: %s, but Porcupine says %s, of\n%s", seed, got, want, list(steps))
-				}
-				widths[got.Width]++
+				widths[width]++
 			}
 			t.Logf("%d of %d invalid, widths %v", invalid, histories(t)/4, widths)
 		})
 	}
+}
+
+// FuzzRegister reads a history from bytes, four for each step.
+func FuzzRegister(f *testing.F) {
+	f.Add([]byte{0x10, 0x03, 0x00, 0x12, 0x21, 0x02, 0x01, 0x00})
+	f.Add([]byte{0x00, 0xff, 0x00, 0x01, 0x11, 0x01, 0x01, 0x02, 0x22, 0x02, 0x81, 0x00})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var steps []register.Step
+		for ; len(data) >= 4 && len(steps) < 14; data = data[4:] {
+			s := register.Step{Call: int64(data[0] % 24), From: register.None, To: register.None}
+			if s.Ret = s.Call + int64(data[1]%12); data[1] >= 0xc0 {
+				s.Ret = register.Never
+			}
+			if data[2]&3 != 0 || data[2]&4 != 0 {
+				s.From = register.Value(data[2] & 3)
+			}
+			switch {
+			case data[2] >= 0x80 && s.From != register.None:
+				s.Not = true
+			case data[3]&3 != 0:
+				s.To = register.Value(data[3] & 3)
+			}
+			steps = append(steps, s)
+		}
+		slices.SortStableFunc(steps, func(a, b register.Step) int { return int(a.Call - b.Call) })
+		agree(t, steps, 1)
+		agree(t, steps, 32)
+	})
 }

@@ -53,8 +53,8 @@ func (v Verdict) String() string {
 type Answer struct {
 	Verdict Verdict
 	// Step is, if the verdict is Invalid, the index of an operation such that
-	// what was called before it returned is not linearizable, even if what
-	// returned later had no effect.
+	// those that were called before it returned are not linearizable among
+	// themselves.
 	Step int
 	// Err says why the verdict is Unknown: ErrMemory or the context's error.
 	Err error
@@ -88,86 +88,72 @@ func (m *Memory) take(bytes int) bool {
 
 func (m *Memory) give(bytes int) { m.left.Add(int64(bytes)) }
 
-// A Search is one that can be interrupted and go on. It is for one goroutine at
-// a time.
+// A Search can be interrupted, and go on. It is for one goroutine at a time.
 type Search struct {
-	pass   pass
+	pass   pass // nil once it is over
 	memory *Memory
-	// held is what was taken from memory.
-	held   int
+	held   int // bytes that were taken from memory
+	begun  bool
 	answer Answer
-	done   bool
 }
 
-// A pass is a search of some width.
+// A pass is what is different between searches.
 type pass interface {
-	// begin prepares for the first pass, of the least width.
 	begin()
-	// advance does one thing, and returns what it cost: about as many as
-	// configurations were made or compared. It reports when the search is decided.
+	// advance does the next small thing. The cost is about how many
+	// configurations it made or compared. The verdict is Unknown until the search
+	// is over; the step is the answer's.
 	advance() (cost int, verdict Verdict, step int)
-	// bytes is what is held now.
+	// bytes is what the pass holds now, or is about to hold.
 	bytes() int
 	width() int
 }
 
 // patience is the cost after which the context and the memory are looked at
-// again: well below a millisecond.
+// again: much less than a millisecond's.
 const patience = 2048
 
 // Run goes on for about the given effort: a unit makes or compares one
-// configuration, and takes about 50 ns. It returns whether the search is over:
-// decided, out of memory or, with the context, out of time. What it held is given
-// back then.
-func (s *Search) Run(ctx context.Context, effort int) (done bool) {
-	if !s.done && s.held == 0 {
-		if s.answer.Err = ctx.Err(); s.answer.Err == nil {
+// configuration, which takes some 50 ns. It reports whether the search is over:
+// decided, out of memory, or out of time as the context says. It may exceed the
+// effort, or the context's deadline, by a few milliseconds. A search that is over
+// holds no memory.
+func (s *Search) Run(ctx context.Context, effort int) (over bool) {
+	for s.pass != nil && effort > 0 {
+		if err := ctx.Err(); err != nil {
+			s.finish(Answer{Err: err, Width: s.pass.width()})
+			break
+		}
+		if !s.begun {
 			s.pass.begin()
+			s.begun = true
 		}
-		s.account()
-	}
-	for sinceLook := patience; !s.done && effort > 0; {
-		if sinceLook >= patience {
-			sinceLook = 0
-			if s.answer.Err == nil {
-				s.answer.Err = ctx.Err()
+		if bytes := s.pass.bytes(); bytes > s.held {
+			if !s.memory.take(bytes - s.held) {
+				s.finish(Answer{Err: ErrMemory, Width: s.pass.width()})
+				break
 			}
-			s.account()
-			continue
-		}
-		cost, verdict, step := s.pass.advance()
-		sinceLook += cost
-		effort -= cost
-		if verdict != Unknown {
-			s.finish(Answer{Verdict: verdict, Step: step, Width: s.pass.width()})
-		}
-	}
-	return s.done
-}
-
-// Answer is what came out, once Run has returned true.
-func (s *Search) Answer() Answer { return s.answer }
-
-// account takes what the pass holds from the memory, and ends the search if that
-// is too much, or another error stands.
-func (s *Search) account() {
-	if bytes := s.pass.bytes(); bytes > s.held {
-		if s.memory.take(bytes - s.held) {
 			s.held = bytes
-		} else {
-			s.answer.Err = ErrMemory
+		}
+		for cost := 0; s.pass != nil && cost < patience; {
+			c, verdict, step := s.pass.advance()
+			cost += c
+			effort -= c
+			if verdict != Unknown {
+				s.finish(Answer{Verdict: verdict, Step: step, Width: s.pass.width()})
+			}
 		}
 	}
-	if s.answer.Err != nil {
-		s.finish(Answer{Err: s.answer.Err, Width: s.pass.width()})
-	}
+	return s.pass == nil
 }
 
 func (s *Search) finish(answer Answer) {
 	s.memory.give(s.held)
-	s.pass, s.held = nil, 0
-	s.answer, s.done = answer, true
+	s.pass, s.held, s.answer = nil, 0, answer
 }
+
+// Answer is what came out, once Run has returned true.
+func (s *Search) Answer() Answer { return s.answer }
 
 // run runs a search to its end.
 func (s *Search) run(ctx context.Context) Answer {
