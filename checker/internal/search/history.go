@@ -51,6 +51,10 @@ type registerHistory struct {
 	swapsFrom, arrivingAt [][]int32
 	// arrivals are, for each value, when the operations are called that write it.
 	arrivals [][]int64
+	// lastNeed says, for each value and number of arrivals, which operation is
+	// the last to be called that must see the value and returns before the next
+	// arrival; -1 if there is none.
+	lastNeed [][]int32
 	layout   layout
 }
 
@@ -120,6 +124,7 @@ func newRegisterHistory(steps []register.Step) *registerHistory {
 	for i, slot := range slots {
 		h.operations[i].slot = slot
 	}
+	h.findLastNeeds()
 	h.layout.words = (count + 63) / 64
 	h.layout.size = 1 + 2*h.layout.words
 	for i := range h.classes {
@@ -183,6 +188,23 @@ func (h *registerHistory) classOf(from, to register.Value) int32 {
 		h.swapsFrom[from] = append(h.swapsFrom[from], k)
 	}
 	return k
+}
+
+func (h *registerHistory) findLastNeeds() {
+	h.lastNeed = make([][]int32, len(h.arrivals))
+	last := slices.Repeat([]int32{-1}, len(h.arrivals))
+	for _, i := range h.events {
+		if i >= 0 {
+			if v := h.operations[i].to; v != register.None {
+				h.lastNeed[v] = append(h.lastNeed[v], last[v])
+			}
+		} else if o := &h.operations[^i]; o.must() {
+			last[o.from] = max(last[o.from], ^i)
+		}
+	}
+	for v := range last {
+		h.lastNeed[v] = append(h.lastNeed[v], last[v])
+	}
 }
 
 // byReturn compares operations by when they return.

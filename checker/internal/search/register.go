@@ -57,8 +57,8 @@ import (
 // no swap could follow. The next effect is a write then, which could happen right
 // away, and hides the same.
 //
-// A configuration is hopeless if operations must see a value more often than it
-// can be written in their time.
+// A configuration is hopeless if operations, some of which may be called only
+// later, must see a value more often than it can be written in their time.
 func Register(ctx context.Context, steps []register.Step, memory *Memory) Answer {
 	return NewRegister(steps, memory).run(ctx)
 }
@@ -93,6 +93,8 @@ type registerPass struct {
 	// level is how closely the search looks, until it has passed the event
 	// beyond; stuck is where it was stuck last.
 	level, stuck, beyond int
+	// foresaw is what was foreseen when dropping, while joining.
+	foresaw int32
 	// The first checkpoint is the beginning.
 	checkpoints []checkpoint
 	// before, after and settled are configurations that are being worked on.
@@ -166,7 +168,11 @@ func (r *registerPass) advance() (cost int, verdict Verdict, step int) {
 		r.now, r.next = r.next, r.now
 		r.endReturn()
 	case r.returning != nil && (r.now.join || !r.outgrown()):
-		return 1, Invalid, int(r.returning.step)
+		last := r.returning
+		if r.foreseen >= 0 && r.operations[r.foreseen].ret > last.ret {
+			last = &r.operations[r.foreseen]
+		}
+		return 1, Invalid, int(last.step)
 	case r.returning != nil:
 		cost = r.stop()
 	case r.now.join && (r.event == len(r.events) || r.event >= r.beyond):
@@ -174,6 +180,7 @@ func (r *registerPass) advance() (cost int, verdict Verdict, step int) {
 			return 1, Valid, 0
 		}
 		r.level++
+		r.foreseen = r.foresaw
 		cost = r.goBack()
 	case r.event == len(r.events):
 		return 1, Valid, 0
@@ -200,6 +207,7 @@ func (r *registerPass) joinBack() (cost int) {
 	r.beyond = r.stuck + r.distance()
 	cost = r.seek(max(0, r.stuck-r.distance()))
 	r.resize(1<<(2*r.level), true, r.event > 0)
+	r.foresaw, r.foreseen = r.foreseen, -1
 	if r.event == 0 {
 		r.restore(r.checkpoints[0])
 		return cost

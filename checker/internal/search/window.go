@@ -11,7 +11,8 @@ import (
 // move in both directions.
 type window struct {
 	*registerHistory
-	event int // the next one
+	event  int   // the next one
+	called int32 // how many operations have been
 	// hit holds for each value the open operations that are done when the
 	// register gets to hold it: its observers and its writes. Operations that
 	// exclude are in excluders, and in notHit for the value that they exclude.
@@ -29,6 +30,9 @@ type window struct {
 	unknown []uint64
 	// available are the classes of writes that have any of these.
 	available []int32
+	// foreseen is, of the operations to come that hopeless was about, the one
+	// that returns last, or -1.
+	foreseen int32
 	// arrived counts for each value the operations called that write it.
 	arrived []int
 }
@@ -37,6 +41,7 @@ func newWindow(h *registerHistory) *window {
 	values, words := len(h.writesTo), h.layout.words
 	w := &window{
 		registerHistory: h,
+		foreseen:        -1,
 		at:              make([]*operation, 64*words),
 		open:            make([][]int32, len(h.classes)),
 		unknown:         make([]uint64, len(h.classes)),
@@ -62,6 +67,7 @@ func (w *window) forward() {
 		w.leave(^i)
 		return
 	}
+	w.called++
 	w.enter(i)
 	if o := &w.operations[i]; o.writes() {
 		w.arrived[o.to]++
@@ -76,6 +82,7 @@ func (w *window) back() {
 		w.enter(^i)
 		return
 	}
+	w.called--
 	w.leave(i)
 	if o := &w.operations[i]; o.writes() {
 		w.arrived[o.to]--
@@ -159,8 +166,9 @@ func (w *window) left(c []uint64, class int32) int {
 }
 
 // hopeless: operations must see v, and the register cannot get to hold it often
-// enough. Those that return before another operation that writes v is called have
-// to do with what is open now, and each swap from v needs an arrival of its own.
+// enough. Those that return before another operation that writes v is called,
+// open or still to be called, have to do with what writes v now, and each swap
+// from v needs an arrival of its own.
 func (w *window) hopeless(c []uint64, v register.Value) bool {
 	done, spent := w.layout.done(c), w.layout.spent(c)
 	need, swaps := 0, 0
@@ -176,6 +184,11 @@ func (w *window) hopeless(c []uint64, v register.Value) bool {
 		}
 	}
 	need = max(need, swaps)
+	future := w.lastNeed[v][w.arrived[v]]
+	foresees := need == 0 && future >= w.called
+	if foresees {
+		need = 1
+	}
 	if c[0] == uint64(v) {
 		need--
 	}
@@ -190,11 +203,14 @@ func (w *window) hopeless(c []uint64, v register.Value) bool {
 			}
 		}
 	}
+	if need > 0 && foresees && (w.foreseen < 0 || w.operations[future].ret > w.operations[w.foreseen].ret) {
+		w.foreseen = future
+	}
 	return need > 0
 }
 
 func (w *window) bytes() int {
 	values := len(w.writesTo)
-	return 48*cap(w.operations) + 4*cap(w.events) + 40*len(w.classes) + 8*len(w.at) +
+	return 48*cap(w.operations) + 4*(cap(w.events)+len(w.operations)) + 40*len(w.classes) + 8*len(w.at) +
 		values*(4+8+3*24+3*24+3*8*w.layout.words) + 12*len(w.operations)
 }
