@@ -3,10 +3,12 @@
 package search
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -82,6 +84,42 @@ func BenchmarkFiftyValues(b *testing.B) {
 			traffic{10_000, clients, 50, 0, false}.decide(b, 1, table)
 		})
 		fmt.Fprintln(table)
+	}
+}
+
+// BenchmarkUnknownWrites decides an illegal history to which unknown writes are
+// added, at the beginning or evenly, of one value or of four. The ratio is to the
+// time without any.
+func BenchmarkUnknownWrites(b *testing.B) {
+	steps := traffic{10_000, 10, 5, 0, true}.draw(1)
+	for _, values := range []int{1, 4} {
+		for _, evenly := range []bool{false, true} {
+			base := 0.0
+			for k := 0; k <= 24; k += 4 {
+				more := slices.Clone(steps)
+				for i := range k {
+					call := int64(0)
+					if evenly {
+						call = steps[len(steps)/2*i/k].Call
+					}
+					more = append(more, register.Step{Call: call, Ret: register.Never, From: register.None, To: register.Value(1 + i%values)})
+				}
+				slices.SortStableFunc(more, func(a, b register.Step) int { return cmp.Compare(a.Call, b.Call) })
+				b.Run(fmt.Sprintf("values=%d/evenly=%t/k=%d", values, evenly, k), func(b *testing.B) {
+					before := processorTime(b)
+					for b.Loop() {
+						if a := Register(b.Context(), more, NewMemory(2<<30)); a.Verdict != Invalid {
+							b.Fatal(a)
+						}
+					}
+					used := float64(processorTime(b)-before) / float64(b.N)
+					if k == 0 {
+						base = used
+					}
+					b.ReportMetric(used/base, "ratio")
+				})
+			}
+		}
 	}
 }
 
