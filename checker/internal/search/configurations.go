@@ -109,12 +109,12 @@ func newConfigurations(l layout, writes bitset, values int) configurations {
 }
 
 // score is never less for the better one of two configurations: how much is done,
-// less the writes that are spent. It guesses which ones to drop.
+// less four times the writes that are spent. It guesses which ones to drop.
 func (s *configurations) score(c []uint64) int {
 	score := 0
 	done, spent := s.done(c), s.spent(c)
 	for w := range done {
-		score += bits.OnesCount64(done[w]) - bits.OnesCount64(spent[w]&s.writes[w])
+		score += bits.OnesCount64(done[w]) - 4*bits.OnesCount64(spent[w]&s.writes[w])
 	}
 	return score
 }

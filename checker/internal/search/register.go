@@ -68,30 +68,31 @@ func NewRegister(steps []register.Step, memory *Memory) *Search {
 	return &Search{pass: &registerPass{steps: steps, every: checkpointEvery}, memory: memory}
 }
 
-// A registerPass passes over the history of a register. It drops what is too much,
-// at width 1, until no configuration is left. Then something was dropped wrongly
-// before, or the history is not linearizable. So it looks at the neighbourhood
+// A registerPass passes over the history of a register, dropping what is too
+// much, at width 1, until no configuration is left. Then something was dropped
+// wrongly, or the history is not linearizable. So it looks at the neighbourhood
 // more closely: it goes some events back, and drops at a greater width until it is
 // as many events beyond. If it is stuck again it does the same joining, beginning
-// with one configuration for every value, which can do whatever is possible. If
-// that does not convict the history either, width and distance grow: in the end
-// to the whole history, and an exact search.
+// with a configuration for every value that the register may hold, in which all
+// that is open is done and nothing is spent. If that does not convict the history
+// either, width and distance grow: in the end to the whole history, and an exact
+// search.
 type registerPass struct {
 	steps []register.Step
 	// every is how many events there are between checkpoints.
 	every int
 	*window
 	now configurations
-	// next are those after the return of returning, which is under way;
-	// trying are those from which sequences are tried before, and todo those of
-	// them that are still to be tried.
-	next      configurations
-	returning *operation
-	trying    configurations
-	todo      []ticket
+	// returning is the operation of the return that is under way, or nil. Then
+	// next are the configurations after it, trying those before it from which
+	// sequences are tried, and todo those of them that have still to be.
+	returning    *operation
+	next, trying configurations
+	todo         []ticket
 
-	// level is how closely the search looks, until it has passed the event
-	// beyond; stuck is where it was stuck last.
+	// level is how closely the search looks until it has passed the event beyond;
+	// stuck is where it was stuck last. Going back never brings beyond back, or
+	// the search might be stuck in turns at two events.
 	level, stuck, beyond int
 	// foresaw is what was foreseen when dropping, while joining.
 	foresaw int32
@@ -112,11 +113,14 @@ const (
 	checkpointEvery = 32
 	// maxCheckpoints is how many are kept, the older ones farther apart.
 	maxCheckpoints = 256
-	// closer is the factor by which width and distance grow with the level.
-	closer = 4
+	// maxRough is the level up to which passes are rough.
+	maxRough = 4
 )
 
 func (r *registerPass) width() int { return r.now.width }
+
+// closer is the width at the level.
+func (r *registerPass) closer() int { return 1 << (2 * min(r.level, 15)) }
 
 // distance is how many events the search looks back, and beyond.
 func (r *registerPass) distance() int { return r.every << min(r.level, 40) }
@@ -192,28 +196,28 @@ func (r *registerPass) advance() (cost int, verdict Verdict, step int) {
 
 // stop leaves an event at which nothing is left after dropping.
 func (r *registerPass) stop() (cost int) {
-	fresh := r.event > r.beyond
+	known := r.event <= r.beyond
 	r.stuck = r.event
-	if fresh {
-		r.level = 1
-		return r.goBack()
+	if known {
+		return r.joinBack()
 	}
-	return r.joinBack()
+	r.level = 1
+	return r.goBack()
 }
 
 // joinBack starts joining at some distance before the event where the search is
 // stuck.
 func (r *registerPass) joinBack() (cost int) {
-	r.beyond = r.stuck + r.distance()
+	r.beyond = max(r.beyond, r.stuck+r.distance())
 	cost = r.seek(max(0, r.stuck-r.distance()))
-	r.resize(1<<(2*r.level), true, r.event > 0)
+	r.resize(r.closer(), true, r.event > 0)
 	r.foresaw, r.foreseen = r.foreseen, -1
 	if r.event == 0 {
 		r.restore(r.checkpoints[0])
 		return cost
 	}
 	r.now.clear()
-	for v := range r.hit {
+	for _, v := range r.possible() {
 		clear(r.before)
 		r.before[0] = uint64(v)
 		done := r.layout.done(r.before)
@@ -230,7 +234,7 @@ func (r *registerPass) joinBack() (cost int) {
 // goBack starts dropping at some distance before the event where the search was
 // stuck.
 func (r *registerPass) goBack() (cost int) {
-	r.beyond = r.stuck + r.distance()
+	r.beyond = max(r.beyond, r.stuck+r.distance())
 	from := max(0, r.stuck-r.distance())
 	last := len(r.checkpoints) - 1
 	for r.checkpoints[last].event > from {
@@ -238,7 +242,7 @@ func (r *registerPass) goBack() (cost int) {
 	}
 	r.checkpoints = slices.Delete(r.checkpoints, last+1, len(r.checkpoints))
 	cost = r.seek(r.checkpoints[last].event)
-	r.resize(1<<(2*r.level), false, r.checkpoints[last].outgrown)
+	r.resize(r.closer(), false, r.checkpoints[last].outgrown)
 	r.restore(r.checkpoints[last])
 	return cost
 }
@@ -455,8 +459,10 @@ func (r *registerPass) plenty() int {
 	return 8
 }
 
-// rough: the pass is not exact where operations of unknown outcome are concerned.
-func (r *registerPass) rough() bool { return r.level <= 4 }
+// rough: the pass saves effort where operations of unknown outcome are concerned,
+// and is not exact then: dropping, it uses some that it need not; joining, it
+// never uses them up.
+func (r *registerPass) rough() bool { return r.level <= maxRough }
 
 // happen lets an operation of a class take effect after the configuration
 // before, and keeps the outcome unless that is useless or hopeless. The slot is

@@ -1,6 +1,7 @@
 package search
 
 import (
+	"math"
 	"math/bits"
 	"slices"
 
@@ -207,6 +208,32 @@ func (w *window) hopeless(c []uint64, v register.Value) bool {
 		w.foreseen = future
 	}
 	return need > 0
+}
+
+// possible returns the values that the register may hold now: those of writers
+// after which no other must have come.
+func (w *window) possible() []register.Value {
+	called := w.operations[:w.called]
+	after := int64(math.MinInt64) // the last call of a writer that has returned
+	for i := range called {
+		if o := &called[i]; o.writes() && !o.unknown && w.at[o.slot] != o {
+			after = max(after, o.call)
+		}
+	}
+	held := make([]bool, len(w.arrivals))
+	held[register.Nothing] = after == math.MinInt64
+	for i := range called {
+		if o := &called[i]; o.writes() && o.ret >= after {
+			held[o.to] = true
+		}
+	}
+	var values []register.Value
+	for v := range held {
+		if held[v] {
+			values = append(values, register.Value(v))
+		}
+	}
+	return values
 }
 
 func (w *window) bytes() int {
