@@ -65,7 +65,7 @@ func Register(ctx context.Context, steps []register.Step, memory *Memory) Answer
 
 // NewRegister returns a search that decides as Register does.
 func NewRegister(steps []register.Step, memory *Memory) *Search {
-	return &Search{pass: &registerPass{steps: steps, every: checkpointEvery}, memory: memory}
+	return &Search{pass: &registerPass{steps: steps, every: checkpointEvery, maxRough: roughLevels}, memory: memory}
 }
 
 // A registerPass passes over the history of a register, dropping what is too
@@ -79,8 +79,9 @@ func NewRegister(steps []register.Step, memory *Memory) *Search {
 // search.
 type registerPass struct {
 	steps []register.Step
-	// every is how many events there are between checkpoints.
-	every int
+	// every is how many events there are between checkpoints, maxRough the level
+	// up to which passes are rough.
+	every, maxRough int
 	*window
 	now configurations
 	// returning is the operation of the return that is under way, or nil. Then
@@ -111,10 +112,9 @@ type checkpoint struct {
 
 const (
 	checkpointEvery = 32
+	roughLevels     = 4
 	// maxCheckpoints is how many are kept, the older ones farther apart.
 	maxCheckpoints = 256
-	// maxRough is the level up to which passes are rough.
-	maxRough = 4
 )
 
 func (r *registerPass) width() int { return r.now.width }
@@ -462,7 +462,7 @@ func (r *registerPass) plenty() int {
 // rough: the pass saves effort where operations of unknown outcome are concerned,
 // and is not exact then: dropping, it uses some that it need not; joining, it
 // never uses them up.
-func (r *registerPass) rough() bool { return r.level <= maxRough }
+func (r *registerPass) rough() bool { return r.level <= r.maxRough }
 
 // happen lets an operation of a class take effect after the configuration
 // before, and keeps the outcome unless that is useless or hopeless. The slot is

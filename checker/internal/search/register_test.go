@@ -94,6 +94,8 @@ func (u universe) draw(r *rand.Rand) []register.Step {
 		default:
 			s.From, s.To = some(), register.Value(1+r.IntN(u.values))
 			switch {
+			case s.From == held && s.Ret != register.Never && r.Float64() < spoil/2:
+				s.To, s.Not = register.None, true
 			case s.From == held && happens:
 				held = s.To
 			case s.From != held && s.Ret != register.Never && r.Float64() >= spoil:
@@ -136,14 +138,14 @@ func histories(t *testing.T) int {
 }
 
 // agree demands that the search decides as Porcupine does, however near its
-// checkpoints are to each other.
-func agree(t *testing.T, steps []register.Step, every int) (verdict Verdict, width int) {
+// checkpoints are to each other, and however soon its passes are not rough.
+func agree(t *testing.T, steps []register.Step, every, maxRough int) (verdict Verdict, width int) {
 	t.Helper()
 	want := Invalid
 	if porcupineSays(steps) {
 		want = Valid
 	}
-	search := &Search{pass: &registerPass{steps: steps, every: every}, memory: NewMemory(1 << 30)}
+	search := &Search{pass: &registerPass{steps: steps, every: every, maxRough: maxRough}, memory: NewMemory(1 << 30)}
 	got := search.run(t.Context())
 	if got.Verdict != want {
 		t.Fatalf("%s, but Porcupine says %s, of\n%s", got, want, list(steps))
@@ -163,17 +165,25 @@ func agree(t *testing.T, steps []register.Step, every int) (verdict Verdict, wid
 	return want, got.Width
 }
 
-// This test kills the mutants that were planted by hand, each within the default
-// number of histories: see the list at the end of the file.
+// Mutants were planted by hand, and this test kills each of them: returns before
+// calls at a tie; configurations kept that are worse, or better but for what is
+// spent or counted; joined that lose what is done, or keep what is spent; what is
+// dropped, used up or rough not noted; one unknown operation too many, or too
+// few; those with one effect in another order; arrivals miscounted, or forgotten
+// on the way back; reads done at another value, or not at call; exclusions done
+// at their value; writes not hidden, hidden by swaps, not spent, or not happening
+// at their return; sequences cut short before observers or swaps; unknown
+// operations dropped although observed, expected or excluding; values confused;
+// joining from too little.
 func TestRegisterAgreesWithPorcupine(t *testing.T) {
-	for _, u := range []universe{{12, 3}, {8, 2}, {16, 3}, {14, 5}} {
+	for _, u := range []universe{{8, 2}, {16, 2}, {16, 3}, {14, 5}} {
 		t.Run(fmt.Sprintf("%+v", u), func(t *testing.T) {
 			t.Parallel()
 			invalid := 0
 			widths := map[int]int{}
 			for seed := range uint64(histories(t) / 4) {
 				steps := u.draw(rand.New(rand.NewPCG(seed, 7)))
-				verdict, width := agree(t, steps, 1<<(seed%4))
+				verdict, width := agree(t, steps, 1<<(seed%4), []int{-1, 1, roughLevels}[seed%3])
 				if verdict == Invalid {
 					invalid++
 				}
@@ -207,7 +217,7 @@ func FuzzRegister(f *testing.F) {
 			steps = append(steps, s)
 		}
 		slices.SortStableFunc(steps, func(a, b register.Step) int { return int(a.Call - b.Call) })
-		agree(t, steps, 1)
-		agree(t, steps, 32)
+		agree(t, steps, 1, -1)
+		agree(t, steps, 32, roughLevels)
 	})
 }
