@@ -31,9 +31,9 @@
 // compare-and-set that failed without telling what it saw, for which it finds
 // neither a place nor a proof that there is none.
 //
-// What is left goes to Porcupine as a whole, unless a small contradiction is
-// found first. Options.Engine forces an engine: zones then leaves a key unknown
-// that it cannot decide, and Porcupine decides the others, too.
+// What is left is searched, by just-in-time linearization (internal/search), all
+// keys in turns. Options.Engine forces an engine: zones then leaves a key unknown
+// that it cannot decide; a search, or Porcupine, decides the others, too.
 //
 // # Witnesses
 //

@@ -9,6 +9,8 @@ import (
 
 	"github.com/anishathalye/porcupine"
 	"golang.org/x/sync/semaphore"
+
+	"github.com/rashomon-io/rashomon/checker/internal/search"
 )
 
 // never is when an operation of unknown outcome returns.
@@ -110,6 +112,9 @@ func exhausted(err error, what string, operations int, budget Budget) string {
 	switch {
 	case errors.As(err, &reason):
 		return fmt.Sprintf("%s: %s", what, reason)
+	case errors.Is(err, search.ErrMemory):
+		return fmt.Sprintf("%s: the search needs more than the memory budget of %d MiB for %d operations; raise it, or spread the operations over more keys",
+			what, budget.MemoryBytes>>20, operations)
 	case errors.Is(err, errMemory):
 		return fmt.Sprintf("%s: Porcupine needs more than the memory budget of %d MiB for %d operations, at least %d MiB; raise it, or spread the operations over more keys",
 			what, budget.MemoryBytes>>20, operations, (configurationBytes(operations)*int64(operations))>>20+1)

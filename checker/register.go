@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/internal/search"
 	"github.com/rashomon-io/rashomon/checker/internal/zones"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -23,14 +24,14 @@ var Register = Model{
 		history.Write:         {input: 1, output: 1},
 		history.CompareAndSet: {input: 2, output: 1},
 	},
-	engines: []Engine{Zones, Porcupine},
+	engines: []Engine{Zones, Search, Porcupine},
 	judge:   judgeRegisters,
 }
 
 // judgeRegisters decides the keys in parallel: all by zones first, which needs
-// hardly any time, then those that are left by searching, small ones first. Each
-// of these may use its share of the time that is left, so that one hard key
-// starves no other.
+// hardly any time, then those that are left by searches that take turns, so that
+// one hard key starves no other. Porcupine, if it is asked for, takes no turns;
+// there each key may use its share of the time that is left, small ones first.
 func judgeRegisters(ctx context.Context, run *history.Run, options Options, result *Result) {
 	memory := newMemory(options.Budget.MemoryBytes)
 	keys, answers := decideByZones(run)
@@ -45,17 +46,32 @@ func judgeRegisters(ctx context.Context, run *history.Run, options Options, resu
 			hard = append(hard, i)
 		}
 	}
-	slices.SortStableFunc(hard, func(i, j int) int {
-		return cmp.Compare(keys[i].operations, keys[j].operations)
-	})
-	parallel(len(hard), func(i int) {
-		deadline, _ := ctx.Deadline()
-		share := time.Until(deadline) * time.Duration(workers(len(hard))) / time.Duration(len(hard)-i)
-		bounded, cancel := context.WithTimeout(ctx, share)
-		defer cancel()
-		key := hard[i]
-		judgements[key] = keys[key].search(bounded, memory, judgements[key].undecided)
-	})
+	if options.Engine == Porcupine {
+		slices.SortStableFunc(hard, func(i, j int) int {
+			return cmp.Compare(keys[i].operations, keys[j].operations)
+		})
+		parallel(len(hard), func(i int) {
+			deadline, _ := ctx.Deadline()
+			share := time.Until(deadline) * time.Duration(workers(len(hard))) / time.Duration(len(hard)-i)
+			bounded, cancel := context.WithTimeout(ctx, share)
+			defer cancel()
+			judgements[hard[i]] = keys[hard[i]].byPorcupine(bounded, memory)
+		})
+	} else {
+		searches := make([]*search.Search, len(hard))
+		budget := search.NewMemory(options.Budget.MemoryBytes)
+		parallel(len(hard), func(i int) {
+			h := keys[hard[i]]
+			h.order()
+			keys[hard[i]] = h.withoutUnneeded()
+			searches[i] = search.NewRegister(keys[hard[i]].steps, budget)
+		})
+		dovetail(ctx, searches)
+		parallel(len(hard), func(i int) {
+			key := hard[i]
+			judgements[key] = keys[key].bySearch(ctx, memory, searches[i].Answer(), judgements[key].undecided)
+		})
+	}
 	summarise(run, options.Budget, keys, judgements, result)
 }
 
@@ -150,7 +166,7 @@ func (h *keyHistory) judge(ctx context.Context, memory *memory, answer zones.Ans
 	switch {
 	case ctx.Err() != nil:
 		return judgement{engine: Zones, why: whyZones, err: ctx.Err()}
-	case asked == Porcupine:
+	case asked == Porcupine || asked == Search:
 		return judgement{undecided: whyAsked}
 	case asked == Zones:
 		why = whyAsked
@@ -212,34 +228,71 @@ func (j *judgement) countAtOdds() {
 	}
 }
 
-// search decides a key that zones did not: by a small contradiction if there is
-// one, else as a whole.
-func (h *keyHistory) search(ctx context.Context, memory *memory, why string) judgement {
-	h.order()
-	h = h.withoutUnneeded()
-	j := judgement{engine: Porcupine, why: why, counts: h.measure()}
-	if why != whyAsked {
-		h.convict(ctx, memory, &j)
+// bySearch makes a judgement of what a search answered.
+func (h *keyHistory) bySearch(ctx context.Context, memory *memory, answer search.Answer, why string) judgement {
+	j := judgement{engine: Search, why: why, counts: h.measure()}
+	if answer.Verdict == search.Valid {
+		return j
 	}
-	if len(j.found) == 0 {
-		var explained bool
-		if j.engine, explained, j.err = decideRepeated(ctx, memory, h); j.err == nil && !explained {
-			if why == whyAsked {
-				h.convict(ctx, memory, &j)
-			}
-			if len(j.found) == 0 {
-				c := h.minimise(ctx, memory).tell(ctx, memory, Disorder, j.counts.certainlyLost)
-				j.found, j.first = []contradiction{c}, c.at()
-			}
-		}
+	// Even where the search did not come to its end there may be a small
+	// contradiction.
+	h.convict(ctx, memory, &j)
+	switch {
+	case len(j.found) > 0:
+	case answer.Err != nil:
+		j.err = answer.Err
+	default:
+		h.accuse(ctx, memory, answer.Step, &j)
 	}
 	j.countAtOdds()
 	return j
 }
 
-// decideRepeated decides a whole key, whatever its values: the hook for another
-// engine. It names the one that decided.
-func decideRepeated(ctx context.Context, memory *memory, h *keyHistory) (engine Engine, explained bool, err error) {
-	explained, err = h.linearizable(ctx, memory)
-	return Porcupine, explained, err
+// accuse looks for a witness where a search found that the steps which were called
+// before one of them returned are not linearizable: among the last of these, with
+// what they need. What Porcupine cannot confirm is not shown.
+func (h *keyHistory) accuse(ctx context.Context, memory *memory, step int, j *judgement) {
+	var before []int32
+	for i := range h.steps {
+		if h.steps[i].Call <= h.steps[step].Ret {
+			before = append(before, int32(i))
+		}
+	}
+	for last := 4; ; last *= 4 {
+		witness, _ := h.closure(before[max(0, len(before)-last):], len(h.steps))
+		if !witness.contradicts(ctx) {
+			if last < len(before) && ctx.Err() == nil {
+				continue
+			}
+			j.err = errUnconfirmed
+			return
+		}
+		if witness = witness.minimise(ctx, memory); !witness.refuted(ctx, memory) {
+			j.err = errUnconfirmed
+			return
+		}
+		c := witness.tell(ctx, memory, Disorder, j.counts.certainlyLost)
+		j.found, j.first = []contradiction{c}, c.at()
+		return
+	}
+}
+
+// errUnconfirmed means that a search found a contradiction, and Porcupine did not
+// say the same within the budget.
+var errUnconfirmed = beyond("the search finds no order, and Porcupine could not confirm that within the budget; raise it")
+
+// byPorcupine decides a key as a whole.
+func (h *keyHistory) byPorcupine(ctx context.Context, memory *memory) judgement {
+	h.order()
+	h = h.withoutUnneeded()
+	j := judgement{engine: Porcupine, why: whyAsked, counts: h.measure()}
+	var explained bool
+	if explained, j.err = h.linearizable(ctx, memory); j.err == nil && !explained {
+		if h.convict(ctx, memory, &j); len(j.found) == 0 {
+			c := h.minimise(ctx, memory).tell(ctx, memory, Disorder, j.counts.certainlyLost)
+			j.found, j.first = []contradiction{c}, c.at()
+		}
+	}
+	j.countAtOdds()
+	return j
 }

@@ -361,14 +361,14 @@ func TestCheckRegister(t *testing.T) {
 			witness: []string{"write 1", "write 1", "write 2", "read -> 1"},
 		},
 		{
-			name: "values written twice, for Porcupine alone",
+			name: "values written twice, for a search",
 			history: `p1 n1 write x 1 [0,1] ok
 			          p2 n1 write x 2 [2,9] ok
 			          p3 n1 write x 1 [2,3] ok
 			          p1 n1 read x -> 2 [4,5] ok
 			          p2 n2 read x -> 1 [6,7] ok`,
 			verdict: Invalid, anomaly: StaleRead, stale: 1,
-			witness: []string{"write 1", "write 2", "write 1", "read -> 2", "read -> 1"},
+			witness: []string{"write 1", "write 1", "write 2", "read -> 2", "read -> 1"},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -431,11 +431,13 @@ func TestEngines(t *testing.T) {
 		{"zones finds a violation", stale, "", Invalid, Zones, "no value is written twice", ""},
 		{"zones asked for", once, Zones, Valid, Zones, "it was asked for", ""},
 		{"Porcupine asked for", once, Porcupine, Valid, Porcupine, "it was asked for", ""},
+		{"search asked for", once, Search, Valid, Search, "it was asked for", ""},
+		{"search asked for a violation", stale, Search, Invalid, Search, "it was asked for", ""},
 		{"Porcupine asked for a violation", stale, Porcupine, Invalid, Porcupine, "it was asked for", ""},
-		{"beyond zones by itself", twice, "", Valid, Porcupine, "a value is written twice", ""},
+		{"beyond zones by itself", twice, "", Valid, Search, "a value is written twice", ""},
 		{"beyond zones, asked for", twice, Zones, Unknown, Zones, "it was asked for",
 			`key "x": the value 1 is written twice, again by p1 at 4.000 s, which zones cannot decide; leave the choice of the engine to the check`},
-		{"no place found by itself", open, "", Invalid, Porcupine, "a compare-and-set failed without telling what it saw, and no place for it is obvious", ""},
+		{"no place found by itself", open, "", Invalid, Search, "a compare-and-set failed without telling what it saw, and no place for it is obvious", ""},
 		{"no place found, asked for", open, Zones, Unknown, Zones, "it was asked for",
 			`key "x": zones finds no place for the failed compare-and-set of p4 at 4.000 s, and no proof that there is none; leave the choice of the engine to the check`},
 	} {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rashomon-io/rashomon/checker/internal/register"
+	"github.com/rashomon-io/rashomon/checker/internal/search"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -18,6 +19,10 @@ const (
 	mostTried = 200
 	// minimiseEffort bounds the steps that minimise puts before Porcupine.
 	minimiseEffort = 200_000
+	// fewSteps is up to where Porcupine is asked at every turn.
+	fewSteps = 64
+	// searchBytes bounds a search for a smaller witness.
+	searchBytes = 256 << 20
 	// longChain is how many steps a witness may have before the chains of
 	// swaps in it are cut.
 	longChain = 32
@@ -133,6 +138,12 @@ func (h *keyHistory) enclose(ctx context.Context, memory *memory, s suspect) *ke
 	return witness
 }
 
+// contradicts asks a search, which is faster than Porcupine by far.
+func (h *keyHistory) contradicts(ctx context.Context) bool {
+	return search.Register(ctx, h.steps, search.NewMemory(searchBytes)).Verdict == search.Invalid
+}
+
+// refuted asks Porcupine.
 func (h *keyHistory) refuted(ctx context.Context, memory *memory) bool {
 	explained, err := h.linearizable(ctx, memory)
 	return err == nil && !explained
@@ -214,7 +225,7 @@ func (h *keyHistory) minimise(ctx context.Context, memory *memory) *keyHistory {
 		reduced := false
 		for from := 0; from < len(h.steps) && ctx.Err() == nil && effort > 0; {
 			rest := h.without(from, min(from+size, len(h.steps)), &effort)
-			if rest.refuted(ctx, memory) {
+			if rest.small() && rest.refuted(ctx, memory) || !rest.small() && rest.contradicts(ctx) {
 				h, reduced = rest, true
 			} else {
 				from += size
@@ -230,6 +241,8 @@ func (h *keyHistory) minimise(ctx context.Context, memory *memory) *keyHistory {
 		}
 	}
 }
+
+func (h *keyHistory) small() bool { return len(h.steps) <= fewSteps }
 
 // without returns the largest closed part without the steps from one to
 // another, and takes from effort what that cost.
