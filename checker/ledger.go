@@ -383,6 +383,7 @@ func (l *ledger) measureStale(stale []observer, counts *registerCounts) {
 				since = max(since, shown[newer(restLatest)])
 			}
 		}
+		counts.staleReads = append(counts.staleReads, r.operation)
 		counts.ages = append(counts.ages, call-since)
 		counts.versions = append(counts.versions, max(1, total-done.below(newer(latest))))
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"sync"
@@ -90,12 +91,15 @@ func summarise(run *history.Run, budget Budget, keys []*keyHistory, judgements [
 	first := never
 	var ages []time.Duration
 	var versions []int
+	var staleReads, lostCommits []*history.Operation
 	for i, j := range judgements {
 		key := keys[i].key
 		result.decided(j.engine, j.why, key)
 		result.StaleReads.add(j.counts.stale)
 		result.LostCommits.add(j.counts.lost)
 		result.Lost = append(result.Lost, j.counts.losses...)
+		staleReads = append(staleReads, j.counts.staleReads...)
+		lostCommits = slices.AppendSeq(lostCommits, maps.Keys(j.counts.certainlyLost))
 		ages, versions = append(ages, j.counts.ages...), append(versions, j.counts.versions...)
 		switch {
 		case len(j.found) > 0:
@@ -112,6 +116,7 @@ func summarise(run *history.Run, budget Budget, keys []*keyHistory, judgements [
 		}
 	}
 	result.Staleness = staleness(ages, versions)
+	result.Majority, result.Minority = anomaliesBySide(run, staleReads, lostCommits)
 	switch {
 	case result.KeysInvalid > 0:
 		result.Verdict, result.Reason, result.FirstViolation = Invalid, "", first

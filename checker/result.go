@@ -103,6 +103,11 @@ type Result struct {
 	// Lost names at most 100 of the lost commits, ordered by time; where there
 	// are more, the certain ones first.
 	Lost []Loss `json:"lost,omitempty"`
+	// Majority and Minority count the certain ones of both that were invoked
+	// on that side of a partition, as Statistics counts its services. Reads that
+	// are stale only together are on neither.
+	Majority SideAnomalies `json:"majority"`
+	Minority SideAnomalies `json:"minority"`
 	// FirstViolation is when the earliest operation that contradicts others
 	// completed; 0 if none does.
 	FirstViolation time.Duration `json:"first_violation_ns,omitempty"`
@@ -205,12 +210,24 @@ type LockResult struct {
 	Corrupted     int `json:"corrupted"`       // accepted uses that nothing kept apart from another holder's
 }
 
+// SideAnomalies are those on one side of a partition.
+type SideAnomalies struct {
+	StaleReads  int `json:"stale_reads"`
+	LostCommits int `json:"lost_commits"`
+}
+
 // Statistics describe how the system served, whatever the verdict.
 type Statistics struct {
 	Operations int `json:"operations"`
 	OK         int `json:"ok"`
 	Failed     int `json:"failed"` // refused; a precondition that did not hold counts as OK
 	Unknown    int `json:"unknown"`
+	// Reads counts the operations that told what they saw and changed nothing,
+	// Writes those that were acknowledged to have changed something. Stale reads
+	// are among the one, lost commits among the other, but for the elements of a
+	// set that were lost after an add of unknown outcome.
+	Reads  int `json:"reads"`
+	Writes int `json:"writes"`
 	// Before, During and After are the phases quiet, faults and recovery.
 	Before Service `json:"before"`
 	During Service `json:"during"`
@@ -225,7 +242,8 @@ type Statistics struct {
 	// Recovery is from the healing of the last fault until an operation
 	// invoked after it had succeeded through every node; negative if that was
 	// not seen.
-	Recovery time.Duration `json:"recovery_ns"`
+	Recovery      time.Duration  `json:"recovery_ns"`
+	LeaderChanges []LeaderChange `json:"leader_changes,omitempty"`
 	// Faults counts those that landed, by family; Skipped those that did not,
 	// by reason.
 	Faults  map[string]int `json:"faults"`
@@ -237,6 +255,22 @@ type Statistics struct {
 	Kinds map[history.Kind]Service `json:"kinds"`
 	// Nodes gives each node's clients alone.
 	Nodes map[string]Service `json:"nodes"`
+}
+
+// A LeaderChange is how a system came by another leader. There is one for each
+// kill, pause or partition that aimed at the leader, whom the system itself had
+// just named. The change takes from the moment when the fault was in force
+// until, with the fault still in force, a write or another update was
+// acknowledged that was invoked since, through a node other than the
+// leader's that then reached a majority of nodes. Whom that node asked for it, nobody sees:
+// where clients are sent to a leader that is cut off, and it goes on
+// acknowledging, the change takes no time.
+type LeaderChange struct {
+	Fault int           `json:"fault"`
+	At    time.Duration `json:"at_ns"`
+	// Took is negative if the fault was healed, or the run over, before that
+	// was seen.
+	Took time.Duration `json:"took_ns"`
 }
 
 // Service is what a group of operations got.

@@ -61,6 +61,7 @@ func judgeSets(ctx context.Context, run *history.Run, options Options, result *R
 	result.Keys = len(byKey)
 	memory := newMemory(budget.MemoryBytes)
 	var delays []time.Duration
+	var staleReads, lostCommits []*history.Operation
 	first := never
 	for _, key := range slices.Sorted(maps.Keys(byKey)) {
 		result.decided(Polynomial, "elements are added once", key)
@@ -76,6 +77,8 @@ func judgeSets(ctx context.Context, run *history.Run, options Options, result *R
 			continue
 		}
 		delays = append(delays, s.count(result)...)
+		stale, lost := s.wrong()
+		staleReads, lostCommits = append(staleReads, stale...), append(lostCommits, lost...)
 		found, err := s.stories(ctx, memory)
 		switch {
 		case len(found) > 0:
@@ -91,6 +94,9 @@ func judgeSets(ctx context.Context, run *history.Run, options Options, result *R
 			result.Reason = cmp.Or(result.Reason, exhausted(err, fmt.Sprintf("set %q", key), len(byKey[key]), budget))
 		}
 	}
+	result.StaleReads = Bounds{len(staleReads), len(staleReads)}
+	result.LostCommits = Bounds{len(lostCommits), len(lostCommits)}
+	result.Majority, result.Minority = anomaliesBySide(run, staleReads, lostCommits)
 	slices.Sort(delays)
 	result.Set.StaleMedian, result.Set.StaleMax = percentile(delays, 50), percentile(delays, 100)
 	switch {
@@ -296,13 +302,22 @@ func (s *growingSet) count(result *Result) (delays []time.Duration) {
 			name(&set.UnexpectedElements, e)
 		}
 	}
-	result.LostCommits.add(Bounds{set.Lost, set.Lost})
+	return delays
+}
+
+// wrong returns the reads that count as stale, and the adds of lost elements.
+func (s *growingSet) wrong() (staleReads, lostCommits []*history.Operation) {
 	for _, r := range s.reads {
 		if slices.ContainsFunc(r.missed, func(e *element) bool { return e.fate == stale }) {
-			result.StaleReads.add(Bounds{1, 1})
+			staleReads = append(staleReads, r.operation)
 		}
 	}
-	return delays
+	for _, e := range s.elements {
+		if e.fate == lost {
+			lostCommits = append(lostCommits, e.add)
+		}
+	}
+	return staleReads, lostCommits
 }
 
 // stories returns confirmed violations: at most perKey of each anomaly. The

@@ -88,9 +88,11 @@ func foremostLosses(all []Loss) []Loss {
 type registerCounts struct {
 	stale, lost Bounds
 	losses      []Loss
-	// ages and versions are of the certainly stale reads.
-	ages     []time.Duration
-	versions []int
+	// staleReads are those that are certainly stale by themselves, and ages and
+	// versions theirs.
+	staleReads []*history.Operation
+	ages       []time.Duration
+	versions   []int
 	// certain and possible are the reads counted in stale, with those that
 	// atOdds has added; a certain one is possible too.
 	certain, possible map[*history.Operation]bool

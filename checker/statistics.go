@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"sort"
+	"strings"
 	"time"
 
 	"github.com/rashomon-io/rashomon/harness/history"
@@ -36,6 +38,12 @@ func Measure(run *history.Run) Statistics {
 	nodes := map[string]*group{}
 	for _, o := range operations {
 		end = max(end, o.Invoke, o.Complete)
+		switch {
+		case saw(o):
+			s.Reads++
+		case changes(o):
+			s.Writes++
+		}
 		switch {
 		case answered(o):
 			s.OK++
@@ -74,7 +82,9 @@ func Measure(run *history.Run) Statistics {
 	s.Before = phaseService(run, operations, history.Quiet, end)
 	s.During = phaseService(run, operations, history.Faults, end)
 	s.After = phaseService(run, operations, history.Recovery, end)
-	s.Majority, s.Minority = sides(run, operations, end)
+	stands := stands(run)
+	s.Majority, s.Minority = sides(stands, operations, end)
+	s.LeaderChanges = leaderChanges(run, stands, operations)
 	s.SeriesStep, s.Series = series(operations)
 	return s
 }
@@ -201,49 +211,49 @@ func nodesOf(run *history.Run) []string {
 type side int
 
 const (
-	noSide side = iota // no partition is in force, or the node is killed or paused
+	noSide side = iota // the node is killed or paused
 	majoritySide
 	minoritySide
 )
 
-// sides returns the service on either side of partitions.
-func sides(run *history.Run, operations []*history.Operation, end time.Duration) (majority, minority Service) {
+// A stand is who is where, from a moment on until the next stand.
+type stand struct {
+	since  time.Duration
+	parted bool // a link is cut
+	sides  map[string]side
+}
+
+// stands returns those of a run, in order; the first one has been for ever.
+func stands(run *history.Run) []stand {
 	nodes := nodesOf(run)
 	inForce := map[int]history.Event{}
-	var current map[string]side
-	var groups [3]group // by side
-	var parted, since time.Duration
-	next := 0
-	advance := func(until time.Duration) {
-		for ; next < len(operations) && operations[next].Invoke < until; next++ {
-			o := operations[next]
-			groups[current[o.Node]].add(o)
-		}
-		if current != nil {
-			parted += until - since
-		}
-		since = until
-	}
+	all := []stand{standing(nodes, inForce)}
+	all[0].since = -never
 	for _, e := range run.Events {
 		switch e.Type {
 		case history.Inject:
-			advance(e.Time)
 			inForce[e.Fault] = e
 		case history.Heal:
-			advance(e.Time)
 			delete(inForce, e.Fault)
 		default:
 			continue
 		}
-		current = parting(nodes, inForce)
+		next := standing(nodes, inForce)
+		next.since = e.Time
+		all = append(all, next)
 	}
-	advance(end + 1) // an operation may be invoked at the very end
-	return groups[majoritySide].service(parted), groups[minoritySide].service(parted)
+	return all
 }
 
-// parting returns the side of each node under the faults in force; nil if no
-// link is cut.
-func parting(nodes []string, inForce map[int]history.Event) map[string]side {
+// at returns the stand at a moment.
+func at(moment time.Duration, stands []stand) stand {
+	return stands[sort.Search(len(stands)-1, func(i int) bool { return stands[i+1].since > moment })]
+}
+
+// standing is who is where under the faults in force. The majority side are
+// nodes with whole links both ways to enough others to be, with themselves,
+// more than half.
+func standing(nodes []string, inForce map[int]history.Event) stand {
 	cut := map[string]bool{}
 	away := map[string]bool{} // killed or paused
 	for _, e := range inForce {
@@ -258,10 +268,7 @@ func parting(nodes []string, inForce map[int]history.Event) map[string]side {
 			}
 		}
 	}
-	if len(cut) == 0 {
-		return nil
-	}
-	sides := map[string]side{}
+	s := stand{parted: len(cut) > 0, sides: map[string]side{}}
 	for _, node := range nodes {
 		if away[node] {
 			continue
@@ -272,12 +279,124 @@ func parting(nodes []string, inForce map[int]history.Event) map[string]side {
 				reached++ // itself, too
 			}
 		}
-		sides[node] = minoritySide
+		s.sides[node] = minoritySide
 		if 2*reached > len(nodes) {
-			sides[node] = majoritySide
+			s.sides[node] = majoritySide
 		}
 	}
-	return sides
+	return s
+}
+
+// sides returns the service on either side of partitions.
+func sides(stands []stand, operations []*history.Operation, end time.Duration) (majority, minority Service) {
+	var groups [3]group // by side
+	for _, o := range operations {
+		if s := at(o.Invoke, stands); s.parted {
+			groups[s.sides[o.Node]].add(o)
+		}
+	}
+	var parted time.Duration
+	for i, s := range stands {
+		until := end
+		if i+1 < len(stands) {
+			until = stands[i+1].since
+		}
+		if s.parted {
+			parted += until - s.since
+		}
+	}
+	return groups[majoritySide].service(parted), groups[minoritySide].service(parted)
+}
+
+// anomaliesBySide counts operations by the side of a partition on which they
+// were invoked.
+func anomaliesBySide(run *history.Run, staleReads, lostCommits []*history.Operation) (majority, minority SideAnomalies) {
+	stands := stands(run)
+	var counts [3]SideAnomalies // by side
+	for _, o := range staleReads {
+		if s := at(o.Invoke, stands); s.parted {
+			counts[s.sides[o.Node]].StaleReads++
+		}
+	}
+	for _, o := range lostCommits {
+		if s := at(o.Invoke, stands); s.parted {
+			counts[s.sides[o.Node]].LostCommits++
+		}
+	}
+	return counts[majoritySide], counts[minoritySide]
+}
+
+// leaderChanges are as LeaderChange defines them. The operations are ordered by
+// Invoke.
+func leaderChanges(run *history.Run, stands []stand, operations []*history.Operation) []LeaderChange {
+	var all []LeaderChange
+	heals := map[int]time.Duration{} // by fault
+	for _, e := range slices.Backward(run.Events) {
+		switch {
+		case e.Type == history.Heal:
+			heals[e.Fault] = e.Time
+		case takesLeader(e):
+			healed, known := heals[e.Fault]
+			if !known {
+				healed = never
+			}
+			all = append(all, leaderChange(e, healed, stands, operations))
+		}
+	}
+	slices.Reverse(all)
+	return all
+}
+
+func leaderChange(e history.Event, healed time.Duration, stands []stand, operations []*history.Operation) LeaderChange {
+	first := healed // completion of what another leader served
+	since := sort.Search(len(operations), func(i int) bool { return operations[i].Invoke >= e.Time })
+	for _, o := range operations[since:] {
+		if o.Invoke >= first {
+			break
+		}
+		if changes(o) && o.Complete < first && o.Node != e.Nodes[0] && at(o.Invoke, stands).sides[o.Node] == majoritySide {
+			first = o.Complete
+		}
+	}
+	change := LeaderChange{Fault: e.Fault, At: e.Time, Took: -1}
+	if first < healed {
+		change.Took = first - e.Time
+	}
+	return change
+}
+
+// takesLeader tells the faults that LeaderChange means. Where a system has no
+// leader, ever, the nemesis hits a random node instead, and gives that as the
+// event's reason. The leader is the first of the nodes.
+func takesLeader(e history.Event) bool {
+	return e.Type == history.Inject && slices.Contains([]string{"kill", "pause", "partition"}, e.Family) &&
+		strings.HasPrefix(e.Shape, "leader") && e.Reason == "" && len(e.Nodes) > 0
+}
+
+// saw: the operation told what it saw, and changed nothing.
+func saw(o *history.Operation) bool {
+	switch o.Kind {
+	case history.Read, history.ReadAll:
+		return o.Outcome == history.OK
+	case history.CompareAndSet:
+		return o.Outcome == history.Fail && len(o.Output) > 0 || o.Outcome == history.OK && toItself(o)
+	}
+	return false
+}
+
+// changes: the operation was acknowledged, and so changed something.
+func changes(o *history.Operation) bool {
+	switch o.Kind {
+	case history.Write, history.Add, history.Increment, history.Enqueue, history.Transfer:
+		return o.Outcome == history.OK
+	case history.CompareAndSet:
+		return o.Outcome == history.OK && !toItself(o)
+	}
+	return false
+}
+
+func toItself(swap *history.Operation) bool {
+	return len(swap.Input) == 2 && swap.Input[0] == swap.Input[1]
 }
 
 // series cuts the operations, ordered by Invoke, into slices.

@@ -1,6 +1,7 @@
 package checker
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -58,7 +59,7 @@ func TestMeasure(t *testing.T) {
 	got.Series = nil
 	second := time.Second
 	want := Statistics{
-		Operations: 13, OK: 10, Unknown: 3,
+		Operations: 13, OK: 10, Unknown: 3, Reads: 7, Writes: 2,
 		Before: Service{Operations: 2, OK: 2, PerSecond: 2. / 9, P50: second, P99: second},
 		During: Service{Operations: 6, OK: 3, PerSecond: 3. / 11, P50: second, P99: second},
 		After:  Service{Operations: 4, OK: 4, PerSecond: .4, P50: second, P99: 4 * second},
@@ -114,17 +115,109 @@ func TestOnlyPartitionsPart(t *testing.T) {
 		1: {Family: "latency", Nodes: []string{"n2"}, Links: []string{"n2>n1", "n2>n3"}, Detail: "50ms"},
 		2: {Family: "clock", Nodes: []string{"n3"}},
 	}
-	if got := parting(nodes, inForce); got != nil {
-		t.Errorf("parted into %v without a partition", got)
+	if standing(nodes, inForce).parted {
+		t.Error("parted without a partition")
 	}
 	inForce[3] = history.Event{Family: "partition", Nodes: []string{"n1"}, Links: []string{"n1>n2", "n1>n3"}}
 	want := map[string]side{"n1": minoritySide, "n2": majoritySide, "n3": majoritySide}
-	if diff := cmp.Diff(want, parting(nodes, inForce)); diff != "" {
+	if diff := cmp.Diff(want, standing(nodes, inForce).sides); diff != "" {
 		t.Error(diff)
 	}
 	inForce[4] = history.Event{Family: "pause", Nodes: []string{"n3"}}
 	want = map[string]side{"n1": minoritySide, "n2": minoritySide}
-	if diff := cmp.Diff(want, parting(nodes, inForce)); diff != "" {
+	if diff := cmp.Diff(want, standing(nodes, inForce).sides); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Whoever takes the leader's place shows in the history: only what was invoked
+// and acknowledged while the leader was away, elsewhere, with a majority, counts.
+func TestLeaderChanges(t *testing.T) {
+	for name, test := range map[string]struct {
+		family, shape, reason, history string
+		want                           []LeaderChange
+	}{
+		"the first update of another leader": {"partition", "leader", "", `
+			p1 n1 write x 1 [11,12] ok
+			p2 n2 write x 2 [9,13] ok
+			p3 n3 read x -> 2 [12,14] ok
+			p3 n3 cas x 9 3 -> 2 [14,15] fail
+			p3 n3 write x 4 [15,15.5] info
+			p5 n2 cas x 2 3 [13,19] ok
+			p4 n3 cas x 2 3 [16,17] ok
+			p2 n2 write x 5 [18,18.5] ok`,
+			[]LeaderChange{{Fault: 1, At: 10 * time.Second, Took: 7 * time.Second}}},
+		"healed too soon": {"kill", "leader-minority", "", `
+			p2 n2 write x 2 [19,21] ok
+			p2 n2 write x 3 [20,22] ok`,
+			[]LeaderChange{{Fault: 1, At: 10 * time.Second, Took: -1}}},
+		"no leader, ever":     {"pause", "leader", "the system has no leader", `p2 n2 write x 2 [11,12] ok`, nil},
+		"not aimed at leader": {"pause", "one", "", `p2 n2 write x 2 [11,12] ok`, nil},
+		"a leader that stays": {"clock", "leader", "", `p2 n2 write x 2 [11,12] ok`, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run := parse(t, test.history+"\npartition n1 from 10 to 20")
+			for i := range run.Events {
+				run.Events[i].Family, run.Events[i].Shape, run.Events[i].Reason = test.family, test.shape, test.reason
+			}
+			if diff := cmp.Diff(test.want, Measure(run).LeaderChanges); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// Where there is no majority, nobody can take a leader's place.
+func TestLeaderChangeWithoutMajority(t *testing.T) {
+	run := parse(t, `p2 n2 write x 2 [11,12] ok
+		p2 n2 write x 3 [16,17] ok
+		partition n1 from 10 to 20`)
+	run.Events[0].Shape = "leader"
+	run.Events = slices.Insert(run.Events, 0, history.Event{Time: 9 * time.Second, Type: history.Inject, Fault: 7, Family: "pause", Nodes: []string{"n3"}})
+	if got := Measure(run).LeaderChanges; len(got) != 1 || got[0].Took >= 0 {
+		t.Errorf("%v, though n2 was alone", got)
+	}
+}
+
+func TestAnomaliesBySide(t *testing.T) {
+	run := parse(t, `
+		p1 n2 write x 1 [1,2] ok
+		p1 n2 write x 2 [11,12] ok
+		p2 n1 write x 3 [13,14] ok
+		p2 n1 read x -> 1 [15,16] ok
+		p3 n3 read x -> 1 [17,18] ok
+		p3 n3 read x -> 1 [21,22] ok
+		p1 n2 read x -> 2 [31,32] ok
+		final at 30
+		partition n1 from 10 to 20`)
+	result := Check(t.Context(), run, Register, Options{})
+	want := []SideAnomalies{{StaleReads: 1}, {StaleReads: 1, LostCommits: 1}}
+	if diff := cmp.Diff(want, []SideAnomalies{result.Majority, result.Minority}); diff != "" {
+		t.Errorf("%s\n%v stale, %v lost", diff, result.StaleReads, result.LostCommits)
+	}
+	set := parse(t, `
+		p1 n2 add s 1 [1,2] ok
+		p2 n1 add s 2 [11,12] ok
+		p3 n2 read-all s -> 2 [13,14] ok
+		p3 n2 read-all s -> 1 [31,32] ok
+		final at 30
+		partition n1 from 10 to 20`)
+	result = Check(t.Context(), set, Set, Options{})
+	want = []SideAnomalies{{StaleReads: 1}, {LostCommits: 1}}
+	if diff := cmp.Diff(want, []SideAnomalies{result.Majority, result.Minority}); diff != "" {
+		t.Errorf("set: %s", diff)
+	}
+}
+
+// The elements of two sets are lost once each.
+func TestLostOfTwoSets(t *testing.T) {
+	result := Check(t.Context(), parse(t, `
+		p1 n1 add a 1 [1,2] ok
+		p1 n1 add b 1 [3,4] ok
+		p2 n2 read-all a [31,32] ok
+		p2 n2 read-all b [33,34] ok
+		final at 30`), Set, Options{})
+	if want := (Bounds{2, 2}); result.LostCommits != want {
+		t.Errorf("%v lost, want %v", result.LostCommits, want)
 	}
 }
