@@ -87,6 +87,18 @@ func None() Schedule { return Schedule{} }
 // no such shape; List names them.
 func Partitions(shapes ...string) Schedule { return must("partition", shapes) }
 
+// Rooms cuts machine rooms off from each other, again and again: with
+// {n1 n2 n3} and {n4 n5}, five nodes in two rooms show what CAP is about, since one
+// room has a majority and the other one has none. A node in no room keeps all its
+// links. It panics if there are fewer than two rooms, or one node is in two.
+func Rooms(rooms ...[]cluster.Node) Schedule {
+	var names []string
+	for _, room := range rooms {
+		names = append(names, strings.Join(room, ","))
+	}
+	return Partitions(roomsPrefix + strings.Join(names, "/"))
+}
+
 // Kills draws from kills with restart of nodes in these roles, or in all if
 // there are none: "leader", "majority", "leader@redis-server". It panics if
 // there is no such role.

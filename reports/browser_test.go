@@ -17,8 +17,6 @@ import (
 	dialogs "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
-
-	"github.com/rashomon-io/rashomon/checker"
 )
 
 // A visit is what Chromium saw and did when it opened a page.
@@ -114,9 +112,7 @@ func TestPageInChromium(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "page.html")
-			if err := write(path, test.entries, checker.MaxViolations); err != nil {
-				t.Fatal(err)
-			}
+			writePage(t, path, test.entries)
 			seen := open(t, path)
 			if len(seen.requests) > 0 || len(seen.trouble) > 0 {
 				t.Errorf("the page asked for %q and caused %q", seen.requests, seen.trouble)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -39,6 +40,22 @@ var figures = []figure{
 	{"available after faults", func(e Entry) string { return availability(e.Result.Statistics.After) }},
 	{"… on a majority side", func(e Entry) string { return availability(e.Result.Statistics.Majority) }},
 	{"… on a minority side", func(e Entry) string { return availability(e.Result.Statistics.Minority) }},
+	{"wrong on a majority side", func(e Entry) string { return sideFigure(e.Result.Statistics.Majority, e.Result.Majority) }},
+	{"wrong on a minority side", func(e Entry) string { return sideFigure(e.Result.Statistics.Minority, e.Result.Minority) }},
+	{"new leader after", func(e Entry) string {
+		changes := e.Result.Statistics.LeaderChanges
+		if len(changes) == 0 {
+			return unmeasured
+		}
+		var times []string
+		for _, took := range seen(changes) {
+			times = append(times, duration(took))
+		}
+		if unseen := len(changes) - len(times); unseen > 0 {
+			times = append(times, fmt.Sprintf("not seen %s", counted(unseen, "time")))
+		}
+		return strings.Join(times[:min(len(times), 8)], ", ")
+	}},
 	{"recovery took", func(e Entry) string {
 		switch s := e.Result.Statistics; {
 		case len(s.Faults) == 0:
@@ -66,6 +83,13 @@ var setFigures = []figure{
 	{"set: ok / lost / stale", set(func(s *checker.SetResult) []int { return []int{s.OK, s.Lost, s.Stale} })},
 	{"set: recovered / never read", set(func(s *checker.SetResult) []int { return []int{s.Recovered, s.NeverRead} })},
 	{"set: unexpected", set(func(s *checker.SetResult) []int { return []int{s.Unexpected} })},
+}
+
+func sideFigure(side checker.Service, wrong checker.SideAnomalies) string {
+	if side.Operations == 0 {
+		return unmeasured
+	}
+	return counted(wrong.StaleReads, "stale read") + ", " + counted(wrong.LostCommits, "lost commit")
 }
 
 func staleness(pick func(*checker.Staleness) []string) func(Entry) string {
@@ -125,27 +149,22 @@ func set(pick func(*checker.SetResult) []int) func(Entry) string {
 	}
 }
 
-// rows is the whole summary: a row a figure, its name first, then a cell an
-// entry.
-func rows(entries []Entry) [][]string {
+// rows is the whole summary of a run: a row a figure, its name first.
+func rows(e Entry) [][]string {
 	shown := figures
-	if slices.ContainsFunc(entries, func(e Entry) bool { return e.Result.Set != nil }) {
+	if e.Result.Set != nil {
 		shown = slices.Concat(shown, setFigures)
 	}
-	if slices.ContainsFunc(entries, func(e Entry) bool { return e.Result.Queue != nil }) {
+	if e.Result.Queue != nil {
 		shown = slices.Concat(shown, queueFigures)
 	}
-	if slices.ContainsFunc(entries, func(e Entry) bool { return e.Result.Lock != nil }) {
+	if e.Result.Lock != nil {
 		shown = slices.Concat(shown, lockFigures)
 	}
-	shown = slices.Concat(shown, countFigures(entries))
+	shown = slices.Concat(shown, countFigures([]Entry{e}))
 	var table [][]string
 	for _, figure := range shown {
-		row := []string{figure.name}
-		for _, entry := range entries {
-			row = append(row, figure.value(entry))
-		}
-		table = append(table, row)
+		table = append(table, []string{figure.name, figure.value(e)})
 	}
 	return table
 }
@@ -163,10 +182,17 @@ func claim(e Entry) string {
 	return promise
 }
 
+// countable are the names of anomalies that have a plural.
+var countable = regexp.MustCompile(` (read|commit|swap|count|id)$`)
+
 func expected(e Entry) string {
 	var anomalies []string
 	for _, anomaly := range e.Run.Manifest.Claim.Expect {
-		anomalies = append(anomalies, clean(anomaly, 30)+"s")
+		anomaly = clean(anomaly, 30)
+		if countable.MatchString(anomaly) {
+			anomaly += "s"
+		}
+		anomalies = append(anomalies, anomaly)
 	}
 	return strings.Join(anomalies, ", ")
 }

@@ -41,13 +41,27 @@ func Write(dir string) error {
 	if err != nil {
 		return err
 	}
-	return write(filepath.Join(dir, history.ReportFile), []Entry{{run, result}}, checker.MaxViolations)
+	path := filepath.Join(dir, history.ReportFile)
+	page, err := newPage(Entry{run, result})
+	if err != nil {
+		return fmt.Errorf("report %s: %w", path, err)
+	}
+	return page.write(path)
 }
 
-// WriteComparison makes a page for several runs at path, as Write does. It
-// links to the report of each run that has a directory.
-func WriteComparison(path string, entries []Entry) error {
-	return write(path, entries, compareViolations)
+// WriteComparison makes report.html and comparison.json in a directory, as Write
+// does. The page shows one run of each system, which it reads from the run's
+// directory, and links to the reports of all.
+func WriteComparison(dir string, c Comparison) error {
+	if err := history.WriteJSON(filepath.Join(dir, ComparisonFile), c); err != nil {
+		return err
+	}
+	path := filepath.Join(dir, history.ReportFile)
+	page, err := newComparisonPage(path, c)
+	if err != nil {
+		return fmt.Errorf("report %s: %w", path, err)
+	}
+	return page.write(path)
 }
 
 // readResult refuses what no checker wrote.
@@ -76,13 +90,9 @@ func readResult(path string) (checker.Result, error) {
 }
 
 // write puts the page next to path and renames it, so that nobody sees half.
-func write(path string, entries []Entry, violations int) error {
-	page, err := newPage(path, entries, violations)
-	if err != nil {
-		return fmt.Errorf("report %s: %w", path, err)
-	}
+func (p page) write(path string) error {
 	var content bytes.Buffer
-	if err := pageTemplate.Execute(&content, page); err != nil {
+	if err := pageTemplate.Execute(&content, p); err != nil {
 		return fmt.Errorf("report %s: %w", path, err)
 	}
 	temporary, err := os.CreateTemp(filepath.Dir(path), ".report-*.html")
@@ -101,10 +111,27 @@ func write(path string, entries []Entry, violations int) error {
 // The types below are what page.html shows, every text of them clean.
 
 type page struct {
-	Title   string
-	Style   template.CSS
-	Figures [][]string // of a comparison: a row a figure
-	Systems []system
+	Title      string
+	Style      template.CSS
+	Comparison *comparisonView // nil on the page of a single run
+	Systems    []system
+}
+
+type comparisonView struct {
+	Trade     template.HTML // a chart
+	Tables    []table
+	Hint      string
+	Untried   []string
+	Schedules []scheduleView
+	More      string
+	Command   string
+}
+
+type scheduleView struct {
+	Line   string
+	Header []string
+	Rows   [][]string
+	More   string
 }
 
 type system struct {
@@ -121,8 +148,14 @@ type system struct {
 	Events         []eventRow
 	MoreEvents     string
 	Command, Dir   string
-	Report         string // a link, from a comparison
+	Reports        []reportLink // from a comparison
 }
+
+type reportLink struct{ Name, Link string }
+
+func (t table) Title() string    { return t.title }
+func (t table) Header() []string { return t.header }
+func (t table) Rows() [][]string { return t.rows }
 
 type violation struct {
 	Anomaly, Sentence string
@@ -143,35 +176,68 @@ type serviceRow struct {
 	Name, Operations, Availability, PerSecond, Latency string
 }
 
-func newPage(path string, entries []Entry, violations int) (page, error) {
-	p := page{Title: "comparison", Style: template.CSS(style)}
-	single := len(entries) == 1
-	if single {
-		p.Title = entries[0].name() + ": " + verdict(entries[0].Result)
-	} else {
-		p.Figures = slices.Concat([][]string{names(entries)}, rows(entries))
+func newPage(entry Entry) (page, error) {
+	s, err := newSystem(entry, checker.MaxViolations)
+	if err != nil {
+		return page{}, fmt.Errorf("%s: %w", entry.name(), err)
 	}
-	for _, entry := range entries {
-		s, err := newSystem(entry, violations)
-		if err != nil {
-			return page{}, fmt.Errorf("%s: %w", entry.name(), err)
+	s.Figures = rows(entry)
+	return page{Title: entry.name() + ": " + verdict(entry.Result), Style: template.CSS(style), Systems: []system{s}}, nil
+}
+
+func newComparisonPage(path string, c Comparison) (page, error) {
+	trade, err := tradeChart(c)
+	if err != nil {
+		return page{}, err
+	}
+	view := comparisonView{Trade: trade, Tables: tables(c), Hint: c.hint(), Untried: c.untried(), Command: clean(c.Command, 1000)}
+	for i, schedule := range c.Schedules {
+		if i == maxSeeds {
+			view.More = fmt.Sprintf("… and %s, in %s.", counted(len(c.Schedules)-maxSeeds, "more seed"), ComparisonFile)
+			break
 		}
-		if single {
-			s.Figures = rows(entries)
-		} else {
-			s.Report = link(path, entry.Run.Dir)
+		view.Schedules = append(view.Schedules, newScheduleView(schedule, c.Systems))
+	}
+	p := page{Title: "comparison", Style: template.CSS(style), Comparison: &view}
+	for _, of := range c.Systems {
+		if len(of.Runs) == 0 {
+			continue
+		}
+		shown := of.shown
+		if len(shown.Run.History.Operations) == 0 && shown.Run.Dir != "" {
+			run, err := history.ReadRun(shown.Run.Dir)
+			if err != nil {
+				return page{}, err
+			}
+			shown.Run = run
+		}
+		s, err := newSystem(shown, compareViolations)
+		if err != nil {
+			return page{}, fmt.Errorf("%s: %w", of.Name, err)
+		}
+		for i, run := range of.Runs {
+			if to := link(path, run.Dir); to != "" && i < maxLinks {
+				s.Reports = append(s.Reports, reportLink{fmt.Sprintf("seed %d", run.Seed), to})
+			}
 		}
 		p.Systems = append(p.Systems, s)
 	}
 	return p, nil
 }
 
-func names(entries []Entry) []string {
-	names := []string{""}
-	for _, entry := range entries {
-		names = append(names, entry.name())
+func newScheduleView(s Schedule, systems []System) scheduleView {
+	view := scheduleView{Line: s.line(), Header: []string{"", "planned at", "fault"}}
+	for _, system := range systems {
+		view.Header = append(view.Header, system.Name)
 	}
-	return names
+	for i, f := range s.Faults {
+		if i == maxEvents {
+			view.More = fmt.Sprintf("… and %s, in %s.", counted(len(s.Faults)-maxEvents, "more fault"), ComparisonFile)
+			break
+		}
+		view.Rows = append(view.Rows, append([]string{"#" + strconv.Itoa(f.Number), fmt.Sprintf("%.3f s", f.At.Seconds()), f.Fault}, f.Became...))
+	}
+	return view
 }
 
 // link leads from the page at path to the report of a run directory.

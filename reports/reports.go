@@ -34,13 +34,16 @@ type Entry struct {
 // The bounds of a report.
 const (
 	textViolations    = 5   // of one run, in Text
-	compareViolations = 3   // of one system, in Compare and on a comparison's page
+	compareViolations = 3   // of one system, in a comparison
 	maxWitness        = 8   // operations of a witness; the checker makes two to four
 	maxNeighbours     = 60  // operations around a violation, on its page
 	maxFaults         = 400 // faults drawn
 	maxEvents         = 400 // events listed
 	maxServices       = 64  // rows of a table by kind or node
 	maxPoints         = 600 // slices along a chart's time axis
+	maxSeeds          = 10  // runs of a system, or schedules, that are listed
+	maxLinks          = 100 // to the reports of a system's runs
+	maxBars           = 40  // systems in a chart
 )
 
 // name is the system's, with its options: "raft reads=local".

@@ -54,17 +54,6 @@ func TestText(t *testing.T) {
 	}
 }
 
-func TestCompare(t *testing.T) {
-	var b bytes.Buffer
-	Compare(&b, append([]Entry{staleRaft()}, others()[:2]...))
-	for line := range strings.Lines(b.String()) {
-		if strings.ContainsAny(line, "│┌└") && utf8.RuneCountInString(line) > 120 {
-			t.Errorf("wider than a terminal: %s", line)
-		}
-	}
-	golden(t, "compare.txt", b.Bytes())
-}
-
 func TestTextSaysHowManyViolationsItLeavesOut(t *testing.T) {
 	entry := staleRaft()
 	entry.Result.Violations = slices.Repeat(entry.Result.Violations[:1], 12)
@@ -168,7 +157,8 @@ func TestHostileTextStaysText(t *testing.T) {
 		e := hostileEntry(text)
 		var b bytes.Buffer
 		Text(&b, e.Run, e.Result)
-		Compare(&b, []Entry{e, e, e, e, e})
+		five := compared(e, e, e, e, e)
+		five.Text(&b)
 		if b.Len() > 100_000 {
 			t.Errorf("%d bytes of text", b.Len())
 		}
@@ -177,9 +167,7 @@ func TestHostileTextStaysText(t *testing.T) {
 		}
 		for _, entries := range [][]Entry{{e}, {e, e}} {
 			path := filepath.Join(t.TempDir(), "page.html")
-			if err := write(path, entries, checker.MaxViolations); err != nil {
-				t.Fatal(err)
-			}
+			writePage(t, path, entries)
 			page, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)
@@ -200,9 +188,7 @@ func TestHostileTextStaysText(t *testing.T) {
 func TestPageIsBounded(t *testing.T) {
 	e := hugeEntry(100_000, `k"<&'>`)
 	path := filepath.Join(t.TempDir(), "page.html")
-	if err := write(path, []Entry{e}, checker.MaxViolations); err != nil {
-		t.Fatal(err)
-	}
+	writePage(t, path, []Entry{e})
 	info, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)
@@ -210,6 +196,21 @@ func TestPageIsBounded(t *testing.T) {
 	t.Logf("%d bytes", info.Size())
 	if info.Size() > 3<<20 {
 		t.Errorf("%d bytes, more than 3 MB", info.Size())
+	}
+}
+
+// writePage makes the page of a run, or of a comparison if there are several.
+func writePage(t *testing.T, path string, entries []Entry) {
+	t.Helper()
+	p, err := newPage(entries[0])
+	if len(entries) > 1 {
+		p, err = newComparisonPage(path, compared(entries...))
+	}
+	if err == nil {
+		err = p.write(path)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -444,16 +445,24 @@ func FuzzReport(f *testing.F) {
 		if i := strings.IndexFunc(b.String(), func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }); i >= 0 {
 			t.Errorf("a control character got through: %q", b.String()[i:][:1])
 		}
-		p, err := newPage("page.html", []Entry{e}, checker.MaxViolations)
+		c := compared(e, e)
+		c.Text(&b)
+		p, err := newPage(e)
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.Reset()
-		if err := pageTemplate.Execute(&b, p); err != nil {
+		several, err := newComparisonPage("page.html", c)
+		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.Contains(b.String(), "NaN") && !strings.Contains(string(result)+string(events), "NaN") {
-			t.Error("a coordinate is no number")
+		for _, p := range []page{p, several} {
+			b.Reset()
+			if err := pageTemplate.Execute(&b, p); err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(b.String(), "NaN") && !strings.Contains(string(result)+string(events), "NaN") {
+				t.Error("a coordinate is no number")
+			}
 		}
 	})
 }

@@ -3,7 +3,6 @@ package reports
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -20,7 +19,7 @@ import (
 func Text(w io.Writer, run *history.Run, result checker.Result) {
 	entry := Entry{run, result}
 	fmt.Fprintf(w, "%s\n\n", verdictLine(entry))
-	writeTable(w, []Entry{entry})
+	writeTable(w, entry)
 	fmt.Fprintln(w, decisions(result))
 	for _, note := range notes(entry) {
 		fmt.Fprintf(w, "%s\n", note)
@@ -35,26 +34,9 @@ func Text(w io.Writer, run *history.Run, result checker.Result) {
 	}
 }
 
-// Compare writes the figures of several runs side by side, then each system's
-// verdict and first violations. An error of w is not reported.
-func Compare(w io.Writer, entries []Entry) {
-	const columns = 4 // of systems that fit into a terminal
-	for some := range slices.Chunk(entries, columns) {
-		writeTable(w, some)
-	}
-	for _, entry := range entries {
-		fmt.Fprintf(w, "\n%s\n", verdictLine(entry))
-		for _, note := range notes(entry) {
-			fmt.Fprintf(w, "%s\n", note)
-		}
-		writeViolations(w, entry.Result, compareViolations)
-	}
-}
-
-// writeTable writes at most 120 columns, for up to four entries.
-func writeTable(w io.Writer, entries []Entry) {
-	const terminal, names, rules = 118, 27, 3
-	cell := (terminal-names)/len(entries) - rules
+// writeTable writes at most 120 columns.
+func writeTable(w io.Writer, entry Entry) {
+	const cell = 88
 	table := tablewriter.NewTable(w,
 		tablewriter.WithHeaderAutoFormat(tw.Off),
 		tablewriter.WithHeaderAlignment(tw.AlignLeft),
@@ -62,13 +44,9 @@ func writeTable(w io.Writer, entries []Entry) {
 		tablewriter.WithRowMaxWidth(cell),
 		tablewriter.WithHeaderMaxWidth(cell),
 	)
-	header := []string{""}
-	for _, entry := range entries {
-		header = append(header, entry.name())
-	}
-	table.Header(header)
+	table.Header([]string{"", entry.name()})
 	// Bulk and Render fail only where w does.
-	_ = table.Bulk(rows(entries))
+	_ = table.Bulk(rows(entry))
 	_ = table.Render()
 }
 

@@ -26,6 +26,9 @@ type System struct {
 	Options []string
 	// Needs is what Rashomon does not bring along; empty if nothing.
 	Needs string
+	// ComparedIn names the worlds in which a comparison of no systems in
+	// particular tries this one.
+	ComparedIn []string
 
 	target func(options string) (harness.Target, error)
 	node   func(args []string) error // nil if its nodes are other programs
@@ -35,7 +38,8 @@ type System struct {
 var All = []System{
 	{
 		Name: "raft", About: "key-value store on hashicorp/raft, with log and snapshots on disk",
-		Options: []string{"reads=linearizable", "reads=lease", "reads=local", "reads=any"},
+		ComparedIn: []string{"process", "docker"},
+		Options:    []string{"reads=linearizable", "reads=lease", "reads=local", "reads=any"},
 		target: func(text string) (harness.Target, error) {
 			options, err := raft.ParseOptions(text)
 			return raft.Target(options), err
@@ -44,15 +48,18 @@ var All = []System{
 	},
 	{
 		Name: "async", About: "primary, asynchronous replicas, failover by monitors, as Redis with Sentinel",
-		target: withoutOptions(async.Target), node: async.Node,
+		ComparedIn: []string{"process"},
+		target:     withoutOptions(async.Target), node: async.Node,
 	},
 	{
 		Name: "lww", About: "leaderless, every node accepts, last writer wins, anti-entropy",
-		target: withoutOptions(lww.Target), node: lww.Node,
+		ComparedIn: []string{"process"},
+		target:     withoutOptions(lww.Target), node: lww.Node,
 	},
 	{
 		Name: "redis", About: "Redis 7 with a Sentinel on each node",
 		Options: redis.Choices, Needs: "the image redis:7 (rashomon images), or redis-server and redis-cli in PATH",
+		ComparedIn: []string{"docker"},
 		target: func(text string) (harness.Target, error) {
 			options, err := redis.ParseOptions(text)
 			return redis.Target(options), err
@@ -61,6 +68,7 @@ var All = []System{
 	{
 		Name: "etcd", About: "key-value store on Raft, by its official client",
 		Options: etcd.Choices, Needs: "the image quay.io/coreos/etcd:v3.5.21 (rashomon images), or etcd in PATH",
+		ComparedIn: []string{"docker"},
 		target: func(text string) (harness.Target, error) {
 			options, err := etcd.ParseOptions(text)
 			return etcd.Target(options), err
@@ -69,6 +77,7 @@ var All = []System{
 	{
 		Name: "zookeeper", About: "Apache ZooKeeper",
 		Options: zookeeper.Choices, Needs: "the image zookeeper:3.8 (rashomon images), or java and Debian's libzookeeper-java",
+		ComparedIn: []string{"docker"},
 		target: func(text string) (harness.Target, error) {
 			options, err := zookeeper.ParseOptions(text)
 			return zookeeper.Target(options), err

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -184,68 +183,4 @@ func runCommand() *cobra.Command {
 	}
 	flags.register(command, 20*time.Second)
 	return command
-}
-
-func compareCommand() *cobra.Command {
-	var flags trialFlags
-	command := &cobra.Command{
-		Use:   "compare [TARGET[:OPTIONS]]…",
-		Short: "Put several systems on trial, one after the other, under the same schedule of faults",
-		Example: `  rashomon compare
-  rashomon compare raft raft:reads=local raft:reads=any --seed 7`,
-		RunE: func(command *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				for _, system := range targets.All {
-					if system.Needs == "" {
-						args = append(args, system.Name)
-					}
-				}
-			}
-			return flags.compare(command, args)
-		},
-	}
-	flags.register(command, 10*time.Second)
-	return command
-}
-
-func (f *trialFlags) compare(command *cobra.Command, names []string) error {
-	var trials []harness.Trial
-	for _, name := range names {
-		trial, err := f.trial(command, name)
-		if err != nil {
-			return err
-		}
-		trials = append(trials, trial)
-	}
-	if err := f.prepare("compare-" + f.workload); err != nil {
-		return err
-	}
-	var entries []reports.Entry
-	var results []checker.Result
-	untried := 0
-	for i, trial := range trials {
-		trial.Seed, trial.Command = f.seed, f.repeat(command, "run", names[i])
-		trial.Dir = filepath.Join(f.dir, fmt.Sprintf("%d-%s", i+1, strings.NewReplacer(":", "-", "=", "-", ",", "-").Replace(names[i])))
-		run, result, err := harness.Run(command.Context(), trial)
-		if err != nil && command.Context().Err() != nil {
-			return failureError{err}
-		}
-		if err != nil { // the others count all the same
-			untried++
-			fmt.Fprintf(command.ErrOrStderr(), "%s: not tried: %v\n", trial.Target, err)
-			continue
-		}
-		entries = append(entries, reports.Entry{Run: run, Result: result})
-		results = append(results, result)
-	}
-	page := filepath.Join(f.dir, history.ReportFile)
-	if err := reports.WriteComparison(page, entries); err != nil {
-		return failureError{err}
-	}
-	reports.Compare(command.OutOrStdout(), entries)
-	fmt.Fprintf(command.OutOrStdout(), "\nreport         %s\nrepeat with    %s\n", page, f.repeat(command, "compare", names...))
-	if untried > 0 {
-		return failureError{fmt.Errorf("%d of %d systems could not be tried", untried, len(trials))}
-	}
-	return conclude(results...)
 }

@@ -1,0 +1,335 @@
+package reports
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+// ComparisonFile is a comparison's data, in its directory.
+const ComparisonFile = "comparison.json"
+
+const comparisonVersion = 1
+
+// Tried is one system of a comparison: its runs, each under another seed. The
+// histories are not looked at and may be dropped; pages read them again.
+type Tried struct {
+	// Name is the system's, as the user gave it; runs have better ones.
+	Name    string
+	Runs    []Entry
+	Untried []Untried
+}
+
+// Untried is a run that could not be carried out, or was interrupted.
+type Untried struct {
+	Seed   uint64 `json:"seed"`
+	Reason string `json:"reason"`
+}
+
+// A Comparison is several systems under the same schedules of faults: plain
+// data, and the whole of comparison.json.
+type Comparison struct {
+	// Version is of this form.
+	Version int    `json:"version"`
+	Command string `json:"command,omitempty"`
+	// Systems are ordered by what they refuse: first who answers least on the
+	// minority side of partitions, or, where there were none, during the faults.
+	Systems   []System   `json:"systems"`
+	Schedules []Schedule `json:"schedules"`
+}
+
+// A System is what all runs of one showed. Shares are of all runs together;
+// means are of the runs that tell, each of which counts the same.
+type System struct {
+	Name    string        `json:"name"`
+	Claim   history.Claim `json:"claim"`
+	Runs    []Judged      `json:"runs"`
+	Untried []Untried     `json:"untried,omitempty"`
+
+	// AsClaimed is a share of runs, its interval plain Wilson.
+	AsClaimed Share `json:"as_claimed"`
+
+	// Shares of operations that were answered, as in checker.Statistics.
+	Before   Share `json:"available_before"`
+	During   Share `json:"available_during"`
+	After    Share `json:"available_after"`
+	Majority Share `json:"available_majority"`
+	Minority Share `json:"available_minority"`
+
+	LostCommits Share `json:"lost_commits"` // of acknowledged writes
+	StaleReads  Share `json:"stale_reads"`  // of reads
+	// Those of both that were invoked on either side of a partition.
+	MajorityWrong checker.SideAnomalies `json:"majority"`
+	MinorityWrong checker.SideAnomalies `json:"minority"`
+
+	// How stale the stale reads of a run were: means of its percentiles, and the
+	// greatest of all runs.
+	AgeP50      Mean          `json:"stale_seconds_p50"`
+	AgeP99      Mean          `json:"stale_seconds_p99"`
+	AgeMax      time.Duration `json:"stale_max_ns"`
+	VersionsP50 Mean          `json:"stale_versions_p50"`
+	VersionsP99 Mean          `json:"stale_versions_p99"`
+	VersionsMax int           `json:"stale_versions_max"`
+
+	// NewLeader is the mean of the runs' median leader changes, of those that
+	// were seen; LeaderChanges says how many those are.
+	NewLeader     Mean  `json:"new_leader_seconds"`
+	LeaderChanges Share `json:"leader_changes_seen"`
+	Recovery      Mean  `json:"recovery_seconds"`
+
+	PerSecondBefore Mean `json:"ok_per_second_before"`
+	PerSecondDuring Mean `json:"ok_per_second_during"`
+	P50Before       Mean `json:"latency_seconds_p50_before"`
+	P99Before       Mean `json:"latency_seconds_p99_before"`
+	P50During       Mean `json:"latency_seconds_p50_during"`
+	P99During       Mean `json:"latency_seconds_p99_during"`
+
+	shown Entry // the run that a page shows: the first invalid one, else the first
+}
+
+// Judged is one run in a comparison.
+type Judged struct {
+	Seed      uint64              `json:"seed"`
+	Dir       string              `json:"dir"`
+	Verdict   checker.Verdict     `json:"verdict"`
+	Vacuous   bool                `json:"vacuous,omitempty"`
+	AsClaimed checker.Conformance `json:"as_claimed"`
+	line      string              // verdictLine
+}
+
+// A Share is Count of Of, summed over runs.
+type Share struct {
+	Count int `json:"count"`
+	// Possible is the upper bound of Count where a history leaves it open.
+	Possible int `json:"possible,omitempty"`
+	Of       int `json:"of"`
+	// AtLeast says that some keys were left undecided.
+	AtLeast bool `json:"at_least,omitempty"`
+	*Interval
+}
+
+// A Mean is of one figure a run.
+type Mean struct {
+	Mean float64 `json:"mean"`
+	Runs int     `json:"runs"` // that tell the figure
+	*Interval
+}
+
+// An Interval is a confidence interval of 95 %; one run has none.
+type Interval struct {
+	Low  float64 `json:"low"`
+	High float64 `json:"high"`
+}
+
+// NewComparison sums up what each system showed.
+func NewComparison(command string, all []Tried) Comparison {
+	c := Comparison{Version: comparisonVersion, Command: command, Schedules: schedules(all)}
+	order := make([]int, len(all))
+	for i, tried := range all {
+		c.Systems = append(c.Systems, newSystemOf(tried))
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		one, other := &c.Systems[a], &c.Systems[b]
+		return cmp.Or(
+			cmp.Compare(min(other.served().Of, 1), min(one.served().Of, 1)), // those that do not tell last
+			cmp.Compare(one.served().value(), other.served().value()))
+	})
+	c.Systems = permuted(c.Systems, order)
+	for _, schedule := range c.Schedules {
+		for i := range schedule.Faults {
+			schedule.Faults[i].Became = permuted(schedule.Faults[i].Became, order)
+		}
+	}
+	return c
+}
+
+func permuted[T any](all []T, order []int) []T {
+	var ordered []T
+	for _, i := range order {
+		ordered = append(ordered, all[i])
+	}
+	return ordered
+}
+
+// served is what Systems are ordered by.
+func (s *System) served() Share {
+	if s.Minority.Of > 0 {
+		return s.Minority
+	}
+	return s.During
+}
+
+// value is 0 of nothing.
+func (s Share) value() float64 {
+	if s.Of <= 0 {
+		return 0
+	}
+	return min(float64(s.Count)/float64(s.Of), 1)
+}
+
+func newSystemOf(tried Tried) System {
+	s := System{Name: clean(tried.Name, 60), Untried: tried.Untried}
+	if len(tried.Runs) == 0 {
+		return s
+	}
+	s.Name, s.Claim, s.shown = tried.Runs[0].name(), tried.Runs[0].Run.Manifest.Claim, tried.Runs[0]
+	var results []checker.Result
+	for _, entry := range tried.Runs {
+		r := entry.Result
+		results = append(results, r)
+		s.Runs = append(s.Runs, Judged{
+			Seed: entry.Run.Manifest.Seed, Dir: entry.Run.Dir, Verdict: r.Verdict, Vacuous: r.Vacuous != "", AsClaimed: r.AsClaimed, line: verdictLine(entry),
+		})
+		if r.Verdict == checker.Invalid && s.shown.Result.Verdict != checker.Invalid {
+			s.shown = entry
+		}
+		s.AsClaimed.Of++
+		if r.AsClaimed == checker.AsClaimed {
+			s.AsClaimed.Count++
+		}
+		if r.Staleness != nil {
+			s.AgeMax, s.VersionsMax = max(s.AgeMax, r.Staleness.AgeMax), max(s.VersionsMax, r.Staleness.VersionsMax)
+		}
+		s.MajorityWrong = plus(s.MajorityWrong, r.Majority)
+		s.MinorityWrong = plus(s.MinorityWrong, r.Minority)
+	}
+	if n := float64(s.AsClaimed.Of); n > 1 {
+		low, high := wilson(float64(s.AsClaimed.Count)/n, n, normal)
+		s.AsClaimed.Interval = &Interval{low, high}
+	}
+
+	available := func(of func(checker.Statistics) checker.Service) Share {
+		return shareOf(results, func(r checker.Result) part {
+			return part{of(r.Statistics).OK, of(r.Statistics).Operations}
+		})
+	}
+	s.Before = available(func(s checker.Statistics) checker.Service { return s.Before })
+	s.During = available(func(s checker.Statistics) checker.Service { return s.During })
+	s.After = available(func(s checker.Statistics) checker.Service { return s.After })
+	s.Majority = available(func(s checker.Statistics) checker.Service { return s.Majority })
+	s.Minority = available(func(s checker.Statistics) checker.Service { return s.Minority })
+	s.LostCommits = anomalies(results, func(r checker.Result) (checker.Bounds, int) { return r.LostCommits, r.Statistics.Writes })
+	s.StaleReads = anomalies(results, func(r checker.Result) (checker.Bounds, int) { return r.StaleReads, r.Statistics.Reads })
+
+	stale := func(of func(*checker.Staleness) float64) Mean {
+		return meanOf(results, func(r checker.Result) (float64, bool) {
+			if r.Staleness == nil {
+				return 0, false
+			}
+			return of(r.Staleness), true
+		})
+	}
+	s.AgeP50 = stale(func(s *checker.Staleness) float64 { return s.AgeP50.Seconds() })
+	s.AgeP99 = stale(func(s *checker.Staleness) float64 { return s.AgeP99.Seconds() })
+	s.VersionsP50 = stale(func(s *checker.Staleness) float64 { return float64(s.VersionsP50) })
+	s.VersionsP99 = stale(func(s *checker.Staleness) float64 { return float64(s.VersionsP99) })
+
+	s.LeaderChanges = shareOf(results, func(r checker.Result) part {
+		return part{len(seen(r.Statistics.LeaderChanges)), len(r.Statistics.LeaderChanges)}
+	})
+	s.NewLeader = meanOf(results, func(r checker.Result) (float64, bool) {
+		times := seen(r.Statistics.LeaderChanges)
+		if len(times) == 0 {
+			return 0, false
+		}
+		return times[len(times)/2].Seconds(), true
+	})
+	s.Recovery = meanOf(results, func(r checker.Result) (float64, bool) {
+		return r.Statistics.Recovery.Seconds(), r.Statistics.Recovery >= 0 && len(r.Statistics.Faults) > 0
+	})
+
+	service := func(phase func(checker.Statistics) checker.Service, of func(checker.Service) float64) Mean {
+		return meanOf(results, func(r checker.Result) (float64, bool) {
+			service := phase(r.Statistics)
+			return of(service), service.OK > 0
+		})
+	}
+	before := func(s checker.Statistics) checker.Service { return s.Before }
+	during := func(s checker.Statistics) checker.Service { return s.During }
+	perSecond := func(s checker.Service) float64 { return s.PerSecond }
+	p50 := func(s checker.Service) float64 { return s.P50.Seconds() }
+	p99 := func(s checker.Service) float64 { return s.P99.Seconds() }
+	s.PerSecondBefore, s.PerSecondDuring = service(before, perSecond), service(during, perSecond)
+	s.P50Before, s.P99Before = service(before, p50), service(before, p99)
+	s.P50During, s.P99During = service(during, p50), service(during, p99)
+	return s
+}
+
+// seen are the times of the leader changes that were seen, in order.
+func seen(changes []checker.LeaderChange) (times []time.Duration) {
+	for _, change := range changes {
+		if change.Took >= 0 {
+			times = append(times, change.Took)
+		}
+	}
+	slices.Sort(times)
+	return times
+}
+
+func plus(a, b checker.SideAnomalies) checker.SideAnomalies {
+	return checker.SideAnomalies{StaleReads: a.StaleReads + b.StaleReads, LostCommits: a.LostCommits + b.LostCommits}
+}
+
+func shareOf(results []checker.Result, of func(checker.Result) part) Share {
+	var share Share
+	var parts []part
+	for _, r := range results {
+		p := of(r)
+		parts = append(parts, p)
+		share.Count, share.Of = share.Count+p.count, share.Of+p.of
+	}
+	if low, high, ok := shareInterval(parts); ok {
+		share.Interval = &Interval{low, high}
+	}
+	return share
+}
+
+// anomalies is a share with bounds: its interval begins with that of the one and
+// ends with that of the other.
+func anomalies(results []checker.Result, of func(checker.Result) (checker.Bounds, int)) Share {
+	// Sets can lose what was shown and never acknowledged.
+	atMost := func(n, total int) part { return part{min(n, total), total} }
+	share := shareOf(results, func(r checker.Result) part {
+		bounds, total := of(r)
+		return atMost(bounds.Certain, total)
+	})
+	possible := shareOf(results, func(r checker.Result) part {
+		bounds, total := of(r)
+		return atMost(max(bounds.Certain, bounds.Possible), total)
+	})
+	if share.Interval != nil && possible.Interval != nil {
+		share.Interval.High = max(share.Interval.High, possible.Interval.High)
+	}
+	share.Count = 0
+	for _, r := range results {
+		bounds, _ := of(r)
+		share.Count += bounds.Certain
+		share.Possible += max(bounds.Certain, bounds.Possible)
+		share.AtLeast = share.AtLeast || r.Verdict == checker.Unknown || r.KeysUnknown > 0
+	}
+	if share.Possible == share.Count {
+		share.Possible = 0
+	}
+	return share
+}
+
+func meanOf(results []checker.Result, of func(checker.Result) (float64, bool)) Mean {
+	var values []float64
+	for _, r := range results {
+		if value, ok := of(r); ok {
+			values = append(values, value)
+		}
+	}
+	if len(values) == 0 {
+		return Mean{}
+	}
+	mean := Mean{Mean: average(values), Runs: len(values)}
+	if low, high, ok := meanInterval(values); ok {
+		mean.Interval = &Interval{low, high}
+	}
+	return mean
+}

@@ -1,0 +1,203 @@
+package reports
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+// compared is a comparison of systems with one run each.
+func compared(entries ...Entry) Comparison {
+	var all []Tried
+	for _, e := range entries {
+		all = append(all, Tried{Name: e.name(), Runs: []Entry{e}})
+	}
+	return NewComparison("rashomon compare --seed 42", all)
+}
+
+// seeded is the entry under another seed, with figures that vary.
+func seeded(e Entry, seed uint64) Entry {
+	run := *e.Run
+	run.Manifest.Seed = seed
+	run.Dir += "-" + string('a'+rune(seed%26))
+	e.Run = &run
+	wiggle := int(seed%3) * 10
+	during := &e.Result.Statistics.During
+	during.OK -= wiggle
+	during.PerSecond -= float64(wiggle)
+	if e.Result.StaleReads.Certain > 0 {
+		e.Result.StaleReads.Certain += wiggle
+		e.Result.StaleReads.Possible += wiggle
+	}
+	return e
+}
+
+// fourSystems are fixtures in no good order: weak, sound, vacuous, never tried.
+func fourSystems(seeds ...uint64) []Tried {
+	stale, rest := staleRaft(), others()
+	for _, e := range []*Entry{&stale, &rest[0]} {
+		e.Result.Statistics.Reads, e.Result.Statistics.Writes = 1500, 700
+		e.Result.Statistics.LeaderChanges = []checker.LeaderChange{{Fault: 1, At: 3 * s, Took: 310 * ms}, {Fault: 2, At: 7 * s, Took: -1}}
+		e.Result.Minority = checker.SideAnomalies{StaleReads: e.Result.StaleReads.Certain, LostCommits: e.Result.LostCommits.Certain}
+	}
+	stale.Result.Statistics.Minority = checker.Service{Operations: 180, OK: 171}
+	elsewhere := slices.Clone(stale.Run.Events)
+	elsewhere[4].Nodes = []string{"n2"}
+	stale.Run.Events = elsewhere
+	all := []Tried{{Name: "raft:reads=local"}, {Name: "raft"}, {Name: "lww"}, {Name: "etcd", Untried: []Untried{{7, "no image"}}}}
+	for _, seed := range seeds {
+		for i, e := range []Entry{stale, rest[0], rest[1]} {
+			all[i].Runs = append(all[i].Runs, seeded(e, seed))
+		}
+	}
+	return all
+}
+
+func TestComparisonText(t *testing.T) {
+	for name, seeds := range map[string][]uint64{"compare.txt": {7}, "compare-repeat.txt": {7, 8, 9}} {
+		var b bytes.Buffer
+		NewComparison("rashomon compare", fourSystems(seeds...)).Text(&b)
+		for line := range strings.Lines(b.String()) {
+			if strings.ContainsAny(line, "│┌└") && utf8.RuneCountInString(line) > 120 {
+				t.Errorf("wider than a terminal: %s", line)
+			}
+		}
+		golden(t, name, b.Bytes())
+	}
+}
+
+func TestComparisonOrder(t *testing.T) {
+	var names []string
+	for _, system := range NewComparison("", fourSystems(7)).Systems {
+		names = append(names, system.Name)
+	}
+	if diff := cmp.Diff([]string{"raft", "raft reads=local", "lww", "etcd"}, names); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestComparisonSums(t *testing.T) {
+	c := NewComparison("", fourSystems(7, 8, 9))
+	local := c.Systems[1]
+	if local.StaleReads.Count != 12*3+30 || local.StaleReads.Possible != 14*3+30 || local.StaleReads.Of != 4500 {
+		t.Errorf("%+v", local.StaleReads)
+	}
+	if i := local.StaleReads.Interval; i == nil || i.Low >= 66./4500 || i.High <= 72./4500 || i.High > 0.1 {
+		t.Errorf("interval %+v", i)
+	}
+	if local.NewLeader.Mean != 0.31 || local.LeaderChanges.Count != 3 || local.LeaderChanges.Of != 6 {
+		t.Errorf("%+v, %+v", local.NewLeader, local.LeaderChanges)
+	}
+	if got := local.MinorityWrong; got != (checker.SideAnomalies{StaleReads: 36, LostCommits: 3}) {
+		t.Errorf("%+v", got)
+	}
+	if got := local.PerSecondDuring; math.Abs(got.Mean-106.9) > 1e-9 || got.Interval == nil || got.Low >= got.Mean || got.High <= got.Mean {
+		t.Errorf("%+v %+v", got, got.Interval)
+	}
+	one := NewComparison("", fourSystems(7)).Systems[1]
+	for _, i := range []*Interval{one.StaleReads.Interval, one.AsClaimed.Interval, one.During.Interval, one.Recovery.Interval} {
+		if i != nil {
+			t.Errorf("one run has the interval %+v", *i)
+		}
+	}
+}
+
+func TestScheduleTellsWhoseRoleMadeItDiffer(t *testing.T) {
+	c := NewComparison("", fourSystems(7))
+	if len(c.Schedules) != 1 {
+		t.Fatalf("%d schedules", len(c.Schedules))
+	}
+	schedule := c.Schedules[0]
+	want := "seed 7: 4 faults, planned the same for every system; they hit other nodes in some: 2; skipped in some: 4"
+	if got := schedule.line(); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if diff := cmp.Diff([]string{"n4", "n2", "n4", "–"}, schedule.Faults[1].Became); diff != "" {
+		t.Error(diff)
+	}
+
+	other := fourSystems(7)
+	events := slices.Clone(other[1].Runs[0].Run.Events)
+	events[5].Shape = "leader"
+	other[1].Runs[0].Run.Events = events
+	schedule = NewComparison("", other).Schedules[0]
+	if schedule.Differs != 3 || !strings.Contains(schedule.line(), "NOT the same") {
+		t.Errorf("another plan goes unnoticed: %s", schedule.line())
+	}
+}
+
+func TestWriteComparison(t *testing.T) {
+	dir := t.TempDir()
+	all := fourSystems(7, 8)
+	for i := range all {
+		for j := range all[i].Runs {
+			run := writeRun(t, all[i].Runs[j])
+			all[i].Runs[j].Run.Dir = run
+			all[i].Runs[j].Run.History = history.History{} // it is read again
+		}
+	}
+	c := NewComparison("rashomon compare", all)
+	if err := WriteComparison(dir, c); err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(filepath.Join(dir, history.ReportFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"what each system refused", "4 systems compared", "no image", "2 of 2", "on the same key around them", ">seed 8<"} {
+		if !bytes.Contains(page, []byte(want)) {
+			t.Errorf("%q is missing", want)
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(dir, ComparisonFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var read Comparison
+	if err := json.Unmarshal(text, &read); err != nil {
+		t.Fatal(err)
+	}
+	if read.Version != comparisonVersion || len(read.Systems) != 4 || read.Systems[1].StaleReads.Interval == nil || read.Systems[1].StaleReads.Count != c.Systems[1].StaleReads.Count {
+		t.Errorf("%s", text)
+	}
+}
+
+// However many systems there are, each is a row, and the page stays bounded.
+func TestManySystems(t *testing.T) {
+	e := staleRaft()
+	c := compared(slices.Repeat([]Entry{e}, 100)...)
+	var b bytes.Buffer
+	c.Text(&b)
+	if longest := slices.MaxFunc(strings.Split(b.String(), "\n"), func(a, b string) int { return len([]rune(a)) - len([]rune(b)) }); strings.ContainsAny(longest, "│┌└") && utf8.RuneCountInString(longest) > 120 {
+		t.Errorf("wider than a terminal: %s", longest)
+	}
+	if _, err := tradeChart(c); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff(100, len(tables(c)[0].rows)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestNothingCompared(t *testing.T) {
+	c := NewComparison("rashomon compare", []Tried{{Name: "etcd", Untried: []Untried{{1, "no engine"}}}})
+	var b bytes.Buffer
+	c.Text(&b)
+	if !strings.Contains(b.String(), "etcd: not tried with seed 1: no engine") {
+		t.Errorf("%s", &b)
+	}
+	if err := WriteComparison(t.TempDir(), c); err != nil {
+		t.Error(err)
+	}
+}

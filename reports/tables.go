@@ -1,0 +1,301 @@
+package reports
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/olekukonko/tablewriter"
+	"github.com/olekukonko/tablewriter/tw"
+
+	"github.com/rashomon-io/rashomon/checker"
+)
+
+// A table of a comparison has a system in each row, so that many systems make
+// it longer and not wider. A cell may have several lines.
+type table struct {
+	title  string
+	header []string
+	rows   [][]string
+}
+
+// A column of a table: a head, and a cell for each system.
+type column struct {
+	head string
+	cell func(System) string
+}
+
+// The tables: first the trade that CAP is about, then how bad it was, and what it
+// cost.
+var comparisonTables = []struct {
+	title   string
+	columns []column
+}{
+	{"What each refused, and what it got wrong", []column{
+		{"claims", func(s System) string {
+			if s.Claim.Linearizable() {
+				return clean(s.Claim.CAP, 8) + ", linearizable"
+			}
+			return clean(s.Claim.CAP, 8) + ", weaker"
+		}},
+		{"verdict", verdicts},
+		{"as claimed", func(s System) string { return runs(s.AsClaimed) }},
+		{"answered on majority side", func(s System) string { return share(s.Majority) }},
+		{"answered on minority side", func(s System) string { return share(s.Minority) }},
+		{"lost commits, of writes", func(s System) string { return counts(s.LostCommits) }},
+		{"stale reads, of reads", func(s System) string { return counts(s.StaleReads) }},
+	}},
+	{"How wrong, and where", []column{
+		{"stale by, p50", func(s System) string { return span(s.AgeP50) }},
+		{"stale by, p99", func(s System) string { return span(s.AgeP99) }},
+		{"at most", func(s System) string { return none(s.AgeP50, duration(s.AgeMax)) }},
+		{"versions behind, p50 / p99 / max", func(s System) string {
+			return none(s.VersionsP50, fmt.Sprintf("%.3g / %.3g / %s", s.VersionsP50.Mean, s.VersionsP99.Mean, count(s.VersionsMax)))
+		}},
+		{"on majority side: stale, lost", func(s System) string { return wrong(s.Majority, s.MajorityWrong) }},
+		{"on minority side: stale, lost", func(s System) string { return wrong(s.Minority, s.MinorityWrong) }},
+	}},
+	{"How available", []column{
+		{"answered before faults", func(s System) string { return share(s.Before) }},
+		{"during faults", func(s System) string { return share(s.During) }},
+		{"after faults", func(s System) string { return share(s.After) }},
+		{"new leader", leader},
+		{"recovery", func(s System) string { return span(s.Recovery) }},
+	}},
+	{"How fast", []column{
+		{"ok per s before faults", func(s System) string { return rate(s.PerSecondBefore) }},
+		{"ok per s during", func(s System) string { return rate(s.PerSecondDuring) }},
+		{"p50 / p99 before", func(s System) string { return latencies(s.P50Before, s.P99Before) }},
+		{"p50 / p99 during", func(s System) string { return latencies(s.P50During, s.P99During) }},
+	}},
+}
+
+func tables(c Comparison) []table {
+	var all []table
+	for _, of := range comparisonTables {
+		t := table{title: of.title, header: []string{""}}
+		for _, column := range of.columns {
+			t.header = append(t.header, column.head)
+		}
+		for _, system := range c.Systems {
+			row := []string{system.Name}
+			for _, column := range of.columns {
+				cell := unmeasured
+				if len(system.Runs) > 0 {
+					cell = column.cell(system)
+				}
+				row = append(row, cell)
+			}
+			t.rows = append(t.rows, row)
+		}
+		all = append(all, t)
+	}
+	return all
+}
+
+// Text writes the comparison for a terminal: tables, the schedules, and each
+// system's verdicts with the first violations of one run. An error of w is not
+// reported.
+func (c Comparison) Text(w io.Writer) {
+	for _, t := range tables(c) {
+		fmt.Fprintf(w, "%s\n", t.title)
+		t.write(w)
+	}
+	if hint := c.hint(); hint != "" {
+		fmt.Fprintln(w, hint)
+	}
+	for _, lines := range [][]string{c.schedule(), c.untried()} {
+		for _, line := range lines {
+			fmt.Fprintln(w, line)
+		}
+	}
+	for _, system := range c.Systems {
+		if len(system.Runs) == 0 {
+			continue
+		}
+		fmt.Fprintln(w)
+		for _, line := range system.verdictLines() {
+			fmt.Fprintln(w, line)
+		}
+		for _, note := range notes(system.shown) {
+			fmt.Fprintln(w, note)
+		}
+		writeViolations(w, system.shown.Result, compareViolations)
+	}
+}
+
+// hint says what the lines of a cell are, where there is more than a figure.
+func (c Comparison) hint() string {
+	if !slices.ContainsFunc(c.Systems, func(s System) bool { return len(s.Runs) > 1 }) {
+		return ""
+	}
+	return "Below a figure: its 95 % confidence interval, with runs as what is independent."
+}
+
+func (c Comparison) schedule() []string {
+	var lines []string
+	for i, s := range c.Schedules {
+		if i == maxSeeds {
+			lines = append(lines, fmt.Sprintf("… and %s, in %s.", counted(len(c.Schedules)-maxSeeds, "more seed"), ComparisonFile))
+			break
+		}
+		lines = append(lines, s.line())
+	}
+	return lines
+}
+
+func (c Comparison) untried() []string {
+	var lines []string
+	for _, s := range c.Systems {
+		for i, u := range s.Untried {
+			if i == maxSeeds {
+				lines = append(lines, fmt.Sprintf("%s: … and %s that could not be tried.", s.Name, counted(len(s.Untried)-maxSeeds, "more run")))
+				break
+			}
+			lines = append(lines, fmt.Sprintf("%s: not tried with seed %d: %s", s.Name, u.Seed, clean(u.Reason, 400)))
+		}
+	}
+	return lines
+}
+
+// verdictLines are those of the runs, the seed in front where there are several.
+func (s System) verdictLines() []string {
+	if len(s.Runs) == 1 {
+		return []string{s.Runs[0].line}
+	}
+	var lines []string
+	for i, run := range s.Runs {
+		if i == maxSeeds {
+			lines = append(lines, fmt.Sprintf("… and %s.", counted(len(s.Runs)-maxSeeds, "more run")))
+			break
+		}
+		lines = append(lines, fmt.Sprintf("seed %d: %s", run.Seed, run.line))
+	}
+	return lines
+}
+
+// write keeps to the width of a terminal.
+func (t table) write(w io.Writer) {
+	const terminal, names = 118, 18
+	cell := (terminal-names)/(len(t.header)-1) - 1 // for a rule
+	out := tablewriter.NewTable(w,
+		tablewriter.WithHeaderAutoFormat(tw.Off),
+		tablewriter.WithHeaderAutoWrap(tw.WrapNormal),
+		tablewriter.WithHeaderAlignment(tw.AlignLeft),
+		tablewriter.WithRowAlignment(tw.AlignLeft),
+		tablewriter.WithRowMaxWidth(cell),
+		tablewriter.WithHeaderMaxWidth(cell),
+	)
+	out.Header(t.header)
+	// Bulk and Render fail only where w does.
+	_ = out.Bulk(t.rows)
+	_ = out.Render()
+}
+
+func verdicts(s System) string {
+	tally := map[string]int{}
+	for _, run := range s.Runs {
+		name := verdict(checker.Result{Verdict: run.Verdict, AsClaimed: checker.Undecided})
+		if run.Vacuous {
+			name = "VACUOUS"
+		}
+		tally[name]++
+	}
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(tally)) {
+		if len(s.Runs) > 1 {
+			name += fmt.Sprintf(" × %d", tally[name])
+		}
+		parts = append(parts, name)
+	}
+	return strings.Join(parts, "\n")
+}
+
+func runs(s Share) string {
+	return fmt.Sprintf("%d of %d", s.Count, s.Of) + interval95(s.Interval, percent)
+}
+
+func share(s Share) string {
+	if s.Of == 0 {
+		return unmeasured
+	}
+	return percent(s.value()) + interval95(s.Interval, percent)
+}
+
+// counts shows none as none, and else the share with its count.
+func counts(s Share) string {
+	if s.Of == 0 && s.Count == 0 && !s.AtLeast {
+		return unmeasured
+	}
+	n := count(s.Count)
+	switch {
+	case s.AtLeast:
+		n = "≥ " + n
+	case s.Possible > 0:
+		n += "–" + count(s.Possible)
+	}
+	if s.Of > 0 && s.Possible+s.Count > 0 {
+		n = percent(s.value()) + "\n" + n
+	}
+	return n + " of " + count(s.Of) + interval95(s.Interval, percent)
+}
+
+func span(m Mean) string {
+	return none(m, seconds(m.Mean)+interval95(m.Interval, seconds))
+}
+
+func seconds(s float64) string { return duration(time.Duration(s * float64(time.Second))) }
+
+func rate(m Mean) string {
+	perSecond := func(n float64) string { return count(int(n + 0.5)) }
+	return none(m, perSecond(m.Mean)+interval95(m.Interval, perSecond))
+}
+
+func latencies(p50, p99 Mean) string {
+	return none(p50, seconds(p50.Mean)+" / "+seconds(p99.Mean))
+}
+
+func leader(s System) string {
+	if s.LeaderChanges.Of == 0 {
+		return unmeasured
+	}
+	text := "not seen"
+	if s.NewLeader.Runs > 0 {
+		text = span(s.NewLeader)
+	}
+	return text + fmt.Sprintf("\n%d of %d seen", s.LeaderChanges.Count, s.LeaderChanges.Of)
+}
+
+func wrong(side Share, s checker.SideAnomalies) string {
+	if side.Of == 0 {
+		return unmeasured
+	}
+	return count(s.StaleReads) + ", " + count(s.LostCommits)
+}
+
+// none is for figures that no run tells.
+func none(m Mean, text string) string {
+	if m.Runs == 0 {
+		return unmeasured
+	}
+	return text
+}
+
+// interval95 is a line of its own, if there is an interval.
+func interval95(i *Interval, show func(float64) string) string {
+	if i == nil {
+		return ""
+	}
+	low, high := show(i.Low), show(i.High)
+	if i.Low == 0 {
+		low = "0"
+	}
+	// One unit is enough.
+	if space := strings.LastIndex(low, " "); space >= 0 && strings.HasSuffix(high, low[space:]) {
+		low = low[:space]
+	}
+	return "\n" + low + "–" + high
+}
