@@ -3,8 +3,8 @@
 //
 // # How a node is built
 //
-//	connection ─ first byte ─┬─ < ' ' ─▶ door ─▶ transport ─▶ hashicorp/raft ─▶ store
-//	                         └─ letter ▶ door ─▶ server: one line in, one line out
+//	connection ─ package consensus ─┬─▶ hashicorp/raft ─▶ store
+//	                                └─▶ server: one line in, one line out
 //
 // One grammar, package line's, serves three purposes: what a client sends is
 // the command in the log, the log's commands carried out in order are the
@@ -12,29 +12,28 @@
 //
 // A follower sends clients on to the leader. A write is acknowledged when it is
 // committed and applied. How a leader may answer a read without writing to the
-// log, and why that is linearizable, is argued in read.go and, for leases, in
-// lease.go; what transport.go changes about hashicorp/raft is part of that
-// argument.
+// log, and why that is linearizable, is argued in package consensus' read.go and,
+// for leases, in lease.go; what its transport.go changes about hashicorp/raft is
+// part of that argument.
 //
 // # Times
 //
-// They suit trials of seconds: see tune. A cluster of five has its first leader
+// They suit trials of seconds: see package consensus. A cluster of five has its first leader
 // within about half a second, and a new one about as long after it lost the old.
 package raft
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/rashomon-io/rashomon/checker"
 	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/history"
+	"github.com/rashomon-io/rashomon/targets/internal/consensus"
 	"github.com/rashomon-io/rashomon/targets/internal/line"
 	"github.com/rashomon-io/rashomon/targets/internal/node"
 )
@@ -130,16 +129,9 @@ func Target(options Options) harness.Target {
 
 // ready is Target.Ready: all nodes name the same leader, and it can commit.
 func ready(ctx context.Context, c cluster.Cluster) error {
-	var leader cluster.Node
-	for _, name := range c.Nodes() {
-		named, _, err := askLeader(ctx, c, name)
-		switch {
-		case err != nil:
-			return fmt.Errorf("ask %s who leads: %w", name, err)
-		case leader != "" && named != leader:
-			return fmt.Errorf("%s names %s as the leader, others %s", name, named, leader)
-		}
-		leader = named
+	leader, err := consensus.Agreed(ctx, c, askLeader)
+	if err != nil {
+		return err
 	}
 	if reply, err := ask(ctx, c, leader, "barrier"); err != nil || reply[0] != "ok" {
 		return fmt.Errorf("leader %s commits nothing: %v %w", leader, reply, err)
@@ -147,37 +139,9 @@ func ready(ctx context.Context, c cluster.Cluster) error {
 	return nil
 }
 
-// leader is Target.Leader. A leader that is cut off may believe in itself for
-// another while, so the highest term decides.
+// leader is Target.Leader.
 func leader(ctx context.Context, c cluster.Cluster) (cluster.Node, error) {
-	ctx, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
-	defer cancel()
-
-	type claim struct {
-		node cluster.Node
-		term int64
-	}
-	nodes := c.Nodes()
-	claims := make(chan claim)
-	for _, name := range nodes {
-		go func() {
-			named, term, err := askLeader(ctx, c, name)
-			if err != nil || named != name {
-				term = 0
-			}
-			claims <- claim{name, term}
-		}()
-	}
-	var best claim
-	for range nodes {
-		if claim := <-claims; claim.term > best.term {
-			best = claim
-		}
-	}
-	if best.term == 0 {
-		return "", errors.New("no node says that it leads")
-	}
-	return best.node, nil
+	return consensus.Leader(ctx, c, askLeader)
 }
 
 // askLeader returns whom a node believes to be the leader, in which term.

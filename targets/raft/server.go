@@ -4,107 +4,46 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
 	hraft "github.com/hashicorp/raft"
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
-	"go.etcd.io/bbolt"
 
 	"github.com/rashomon-io/rashomon/harness/cluster"
+	"github.com/rashomon-io/rashomon/targets/internal/consensus"
 	"github.com/rashomon-io/rashomon/targets/internal/line"
 	"github.com/rashomon-io/rashomon/targets/internal/node"
 )
 
-// enqueueTimeout bounds how long raft's main loop may be too busy to take a
-// command.
-const enqueueTimeout = 500 * time.Millisecond
-
-// heartbeatTimeout is how long a follower that does not hear from its leader
-// stays true to it.
-const heartbeatTimeout = 250 * time.Millisecond
-
-// tune makes elections take some hundred milliseconds, and snapshots come about
-// once a second at a hundred writes a second.
-func tune(config *hraft.Config) {
-	config.HeartbeatTimeout = heartbeatTimeout
-	config.ElectionTimeout = 250 * time.Millisecond
-	config.LeaderLeaseTimeout = 200 * time.Millisecond
-	config.CommitTimeout = 5 * time.Millisecond
-	config.SnapshotInterval = 500 * time.Millisecond
-	config.SnapshotThreshold = 100
-	config.TrailingLogs = 50
-}
+const (
+	enqueueTimeout   = consensus.EnqueueTimeout
+	heartbeatTimeout = consensus.HeartbeatTimeout
+)
 
 // Node runs one node until standard input ends. Its arguments are the options
 // and what node.Parse takes.
-func Node(args []string) error {
-	if len(args) == 0 {
-		return errors.New("node raft: want the options, which may be empty, and the place")
-	}
-	options, err := ParseOptions(args[0])
-	if err != nil {
-		return err
-	}
-	place, err := node.Parse("raft", args[1:])
-	if err != nil {
-		return err
-	}
-	ctx, listener, err := node.Listen(place)
-	if err != nil {
-		return err
-	}
-	if err := run(ctx, listener, place, options); err != nil {
-		return fmt.Errorf("node %s: %w", place.Node, err)
-	}
-	return nil
-}
+func Node(args []string) error { return node.Run("raft", args, ParseOptions, run) }
 
 // A server is one member of the cluster, as clients see it.
 type server struct {
 	name    string
 	options Options
 	store   *store
-	raft    *hraft.Raft
-	reader  *reader
+	raft    *consensus.Member
+	lease   *lease
 }
 
 // run serves until ctx ends.
 func run(ctx context.Context, listener net.Listener, place cluster.Place, options Options) (err error) {
 	defer listener.Close()
-	logger := hclog.New(&hclog.LoggerOptions{Name: place.Node, Level: hclog.Info, Output: os.Stderr})
-	disk, snapshots, err := open(place.Data, logger)
+	disk, err := consensus.Open(place)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, disk.Close()) }()
 
-	var background sync.WaitGroup
-	ctx, cancel := context.WithCancel(ctx)
-	defer func() {
-		cancel()
-		listener.Close()
-		background.Wait()
-	}()
-
-	config := hraft.DefaultConfig()
-	config.LocalID = hraft.ServerID(place.Node)
-	config.Logger = logger
-	tune(config)
-
-	peers := newDoor(listener)
-	trans := newTransport(peers, place, logger)
-	defer trans.Close()
-	if err := bootstrap(config, disk, snapshots, trans, place); err != nil {
-		return err
-	}
 	if options.Reads == Lease {
 		// Whatever this node promised before it was killed, it keeps.
 		select {
@@ -113,64 +52,27 @@ func run(ctx context.Context, listener net.Listener, place cluster.Place, option
 			return nil
 		}
 	}
-	var log hraft.LogStore = disk
 	if options.Bug == NoFsync {
-		lossy := &lossyLog{disk: disk}
-		background.Go(func() { lossy.run(ctx) })
-		log = lossy
+		lossy := &lossyLog{disk: disk.Log}
+		disk.Log = lossy
+		var flushes sync.WaitGroup
+		flushing, stop := context.WithCancel(ctx)
+		flushes.Go(func() { lossy.run(flushing) })
+		defer func() {
+			stop()
+			flushes.Wait()
+		}()
 	}
-	s := &server{name: place.Node, options: options, store: newStore(options.Bug)}
-	if s.raft, err = hraft.NewRaft(config, s.store, log, disk, snapshots, trans); err != nil {
-		return fmt.Errorf("start raft: %w", err)
-	}
-	defer func() { err = errors.Join(err, s.raft.Shutdown().Error()) }()
-	trans.raft.Store(s.raft)
-	s.reader = newReader(s.raft, trans, place)
-	for _, f := range s.reader.followers {
-		background.Go(func() { f.run(ctx) })
-	}
-	return sort(ctx, listener, peers, s.serve)
-}
-
-func open(directory string, logger hclog.Logger) (*raftboltdb.BoltStore, hraft.SnapshotStore, error) {
-	if err := os.MkdirAll(directory, 0o700); err != nil {
-		return nil, nil, err
-	}
-	snapshots, err := hraft.NewFileSnapshotStoreWithLogger(directory, 2, logger.Named("snapshots"))
-	if err != nil {
-		return nil, nil, fmt.Errorf("open snapshots in %s: %w", directory, err)
-	}
-	disk, err := raftboltdb.New(raftboltdb.Options{
-		Path: filepath.Join(directory, "raft.db"),
-		// A log that another process holds open is an error, no reason to wait.
-		BoltOptions: &bbolt.Options{Timeout: time.Second},
-	})
-	if err != nil {
-		return nil, nil, fmt.Errorf("open log in %s: %w", directory, err)
-	}
-	return disk, snapshots, nil
-}
-
-// bootstrap writes the log's first entry, which names the members, if there is
-// nothing yet. It is the same on every node, so it does not matter which of
-// them begin.
-func bootstrap(config *hraft.Config, disk *raftboltdb.BoltStore, snapshots hraft.SnapshotStore, trans *transport, place cluster.Place) error {
-	existing, err := hraft.HasExistingState(disk, disk, snapshots)
-	if err != nil || existing {
+	s := &server{name: place.Node, options: options, store: newStore(options.Bug), lease: newLease()}
+	if s.raft, err = consensus.Join(listener, place, disk, s.store); err != nil {
 		return err
 	}
-	var members hraft.Configuration
-	for _, name := range slices.Sorted(maps.Keys(place.Peers)) {
-		members.Servers = append(members.Servers, hraft.Server{ID: hraft.ServerID(name), Address: hraft.ServerAddress(name)})
-	}
-	if err := hraft.BootstrapCluster(config, disk, disk, snapshots, trans, members); err != nil {
-		return fmt.Errorf("bootstrap: %w", err)
-	}
-	return nil
+	return s.raft.Serve(ctx, s.serve)
 }
 
 // serve answers one client until it leaves.
-func (s *server) serve(ctx context.Context, conn *line.Conn) {
+func (s *server) serve(ctx context.Context, client net.Conn) {
+	conn := line.New(client)
 	for {
 		request, err := conn.Receive()
 		if err != nil {
@@ -192,7 +94,7 @@ func (s *server) answer(ctx context.Context, request []string) string {
 	isRead := line.IsRead(verb)
 
 	if isRead && s.options.Reads == Lease {
-		if result, ok := s.reader.lease.read(s.raft.CurrentTerm, local); ok {
+		if result, ok := s.lease.read(s.raft.CurrentTerm, local); ok {
 			return result
 		}
 	}
@@ -214,12 +116,23 @@ func (s *server) answer(ctx context.Context, request []string) string {
 		return line.Moved(string(leader))
 
 	case isRead:
-		return s.reader.read(ctx, local)
+		return s.read(ctx, local)
 	case verb == "barrier":
 		return outcome(s.raft.Barrier(enqueueTimeout).Error())
 	default:
 		return s.propose(request)
 	}
+}
+
+// read returns what query returns, or why it may not.
+func (s *server) read(ctx context.Context, query func() string) (result string) {
+	asked := s.lease.now()
+	term, err := s.raft.Read(ctx, func() { result = query() })
+	if err != nil {
+		return line.Refused(err.Error())
+	}
+	s.lease.extend(term, asked)
+	return result
 }
 
 // propose appends a command to the log, and answers when this node has applied
@@ -248,16 +161,12 @@ func await(future hraft.ApplyFuture) string {
 }
 
 // outcome tells errors that promise that nothing was or will be appended from
-// all others. hashicorp/raft returns these three before an entry gets an index,
-// and only then; in particular a leader that loses leadership with the entry in
-// its log says ErrLeadershipLost.
+// all others.
 func outcome(err error) string {
 	switch {
 	case err == nil:
 		return "ok"
-	case errors.Is(err, hraft.ErrNotLeader),
-		errors.Is(err, hraft.ErrEnqueueTimeout),
-		errors.Is(err, hraft.ErrLeadershipTransferInProgress):
+	case consensus.Refused(err):
 		return line.Refused(err.Error())
 	default:
 		return "failed " + strings.Join(strings.Fields(err.Error()), " ")

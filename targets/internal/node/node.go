@@ -68,6 +68,30 @@ func Parse(target string, args []string) (cluster.Place, error) {
 	return place, nil
 }
 
+// Run runs a node of a target that has options, until its life ends; the first
+// argument is the options, which may be empty, and the others are Parse's.
+func Run[Options any](target string, args []string, parse func(string) (Options, error), run func(context.Context, net.Listener, cluster.Place, Options) error) error {
+	if len(args) == 0 {
+		return fmt.Errorf("node %s: want the options, which may be empty, and the place", target)
+	}
+	options, err := parse(args[0])
+	if err != nil {
+		return err
+	}
+	place, err := Parse(target, args[1:])
+	if err != nil {
+		return err
+	}
+	ctx, listener, err := Listen(place)
+	if err != nil {
+		return err
+	}
+	if err := run(ctx, listener, place, options); err != nil {
+		return fmt.Errorf("node %s: %w", place.Node, err)
+	}
+	return nil
+}
+
 // Others returns the place's peers except itself, sorted.
 func Others(place cluster.Place) []cluster.Node {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(place.Peers)), func(n cluster.Node) bool { return n == place.Node })

@@ -1,4 +1,4 @@
-package raft
+package consensus
 
 import (
 	"bufio"
@@ -7,8 +7,6 @@ import (
 	"net"
 	"sync"
 	"time"
-
-	"github.com/rashomon-io/rashomon/targets/internal/line"
 )
 
 // firstByteTimeout bounds how long a connection may say nothing at first.
@@ -19,7 +17,7 @@ const firstByteTimeout = 10 * time.Second
 // character comes from a peer, since raft's messages begin with their type, a
 // small number, and is passed through its door; all others are clients', and
 // are served at once. The end of ctx is not an error.
-func sort(ctx context.Context, listener net.Listener, peers *door, serve func(context.Context, *line.Conn)) error {
+func sort(ctx context.Context, listener net.Listener, peers *door, serve func(context.Context, net.Conn)) error {
 	var sorters sync.WaitGroup
 	defer sorters.Wait()
 	ctx, cancel := context.WithCancel(ctx)
@@ -49,7 +47,7 @@ func sort(ctx context.Context, listener net.Listener, peers *door, serve func(co
 				return
 			}
 			defer conn.Close()
-			serve(ctx, line.New(peekedConn{conn, reader}))
+			serve(ctx, peekedConn{conn, reader})
 		})
 	}
 }

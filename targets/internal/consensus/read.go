@@ -1,14 +1,13 @@
-package raft
+package consensus
 
 import (
 	"context"
-	"sync/atomic"
+	"errors"
+	"fmt"
 
 	hraft "github.com/hashicorp/raft"
 
 	"github.com/rashomon-io/rashomon/harness/cluster"
-	"github.com/rashomon-io/rashomon/targets/internal/line"
-	"github.com/rashomon-io/rashomon/targets/internal/node"
 )
 
 // A leader may answer reads from its own state, without the log, if it makes
@@ -38,65 +37,45 @@ import (
 // before it, which a paused process or a link that was cut can hold back for
 // longer than an election takes. Therefore the leader asks by itself.
 
-// A reader answers reads on the leader.
-type reader struct {
-	raft      *hraft.Raft
-	followers []*follower
-	majority  int
-	lease     *lease        // from what was confirmed last; used with reads=lease
-	barrier   atomic.Uint64 // the last term whose barrier has been applied here
+// Read calls query, which is to read this node's state, and returns T. After an
+// error, what was read may be too old and must not be answered; a client that is
+// refused it has lost nothing. Read may be called concurrently.
+func (m *Member) Read(ctx context.Context, query func()) (term uint64, err error) {
+	term = m.CurrentTerm()
+	if !leads(m.Raft, term) {
+		return 0, errLost
+	}
+	if m.barrier.Load() != term {
+		if err := m.Barrier(EnqueueTimeout).Error(); err != nil {
+			return 0, fmt.Errorf("barrier: %w", err)
+		}
+		if !leads(m.Raft, term) {
+			return 0, errLost
+		}
+		m.barrier.Store(term)
+	}
+	if !m.confirm(ctx, term) {
+		return 0, errors.New("leadership not confirmed by a majority")
+	}
+	query()
+	if !leads(m.Raft, term) {
+		return 0, errLost
+	}
+	return term, nil
 }
 
-func newReader(raft *hraft.Raft, trans *transport, place cluster.Place) *reader {
-	r := &reader{raft: raft, lease: newLease(), majority: len(place.Peers)/2 + 1}
-	for _, name := range node.Others(place) {
-		r.followers = append(r.followers, &follower{
-			name:      hraft.ServerID(name),
-			self:      place.Node,
-			transport: trans,
-			questions: make(chan question, maxQuestions),
-		})
-	}
-	return r
-}
-
-// read returns what query returns, or why it may not.
-func (r *reader) read(ctx context.Context, query func() string) string {
-	term := r.raft.CurrentTerm()
-	if !leads(r.raft, term) {
-		return line.Refused("leadership lost")
-	}
-	if r.barrier.Load() != term {
-		if err := r.raft.Barrier(enqueueTimeout).Error(); err != nil {
-			return line.Refused("barrier: " + err.Error())
-		}
-		if !leads(r.raft, term) {
-			return line.Refused("leadership lost")
-		}
-		r.barrier.Store(term)
-	}
-	asked := r.lease.now()
-	if !r.confirm(ctx, term) {
-		return line.Refused("leadership not confirmed by a majority")
-	}
-	r.lease.extend(term, asked)
-	result := query()
-	if !leads(r.raft, term) {
-		return line.Refused("leadership lost")
-	}
-	return result
-}
+var errLost = errors.New("leadership lost")
 
 // confirm is step 3. It takes as long as the majority's slowest answer, and if
 // there is no majority, about rpcTimeout.
-func (r *reader) confirm(ctx context.Context, term uint64) bool {
-	answers := make(chan bool, len(r.followers))
-	for _, f := range r.followers {
+func (m *Member) confirm(ctx context.Context, term uint64) bool {
+	answers := make(chan bool, len(m.followers))
+	for _, f := range m.followers {
 		f.ask(question{term, answers})
 	}
-	agree := 1
-	for range r.followers {
-		if agree >= r.majority {
+	agree, majority := 1, len(m.place.Peers)/2+1
+	for range m.followers {
+		if agree >= majority {
 			break
 		}
 		select {
@@ -108,7 +87,7 @@ func (r *reader) confirm(ctx context.Context, term uint64) bool {
 			return false
 		}
 	}
-	return agree >= r.majority
+	return agree >= majority
 }
 
 // A question is whether a node's term is still that one. The channel has room
@@ -129,6 +108,10 @@ type follower struct {
 	self      string
 	transport *transport
 	questions chan question
+}
+
+func newFollower(name, self cluster.Node, transport *transport) *follower {
+	return &follower{hraft.ServerID(name), self, transport, make(chan question, maxQuestions)}
 }
 
 func (f *follower) ask(q question) {
