@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -24,13 +25,29 @@ import (
 // the primary, and one for a primary that has just become a replica.
 const maxHops = 3
 
+// Servers speak Redis' protocol, and one of them is the primary. Redis' own are
+// not the only ones: see target raft-redis.
+type Servers struct {
+	// Address is where clients reach a node's server.
+	Address func(cluster.Cluster, cluster.Node) string
+	// NodeAt returns the node whose server others know by an address.
+	NodeAt func(host, port string) (cluster.Node, error)
+	// Silence is for how many seconds a working link to the primary may bring
+	// nothing, not even the primary's ping.
+	Silence int
+	// These are as in Options.
+	ReplicaReads bool
+	Wait         int
+	Lease        time.Duration
+}
+
 // A client goes where its node leads it. Before each operation it asks its node's
 // server; if that is a replica, it goes on to the primary that the replica names,
 // provided that the replica hears from it. It reaches all nodes past all
 // partitions, and is not to be a way around them: where the node's link is down,
 // the operation fails, before it was sent.
 //
-// For a replica that is cut off it takes a while to know: up to times.silence,
+// For a replica that is cut off it takes a while to know: up to Servers.Silence,
 // and a second of rounding. For so long its clients still reach the primary, as
 // clients on a third machine would. What they are told there is true.
 //
@@ -43,7 +60,7 @@ const maxHops = 3
 //	Lock       SET NX PX with a token of one's own, and a script that deletes
 //	           what has this token: the recipe of Redis' documentation of SET
 type client struct {
-	*system
+	Servers
 	cluster cluster.Cluster
 	node    cluster.Node
 	tokens  map[string]string // of the locks that were acquired
@@ -61,9 +78,9 @@ var (
 	_ workloads.LockClient     = (*client)(nil)
 )
 
-// open is the Target's Open. It does not connect.
-func (s *system) open(_ context.Context, c cluster.Cluster, node cluster.Node) (harness.Client, error) {
-	return &client{system: s, cluster: c, node: node, tokens: map[string]string{}, servers: map[cluster.Node]*goredis.Client{}}, nil
+// Open is a harness.Target's Open. It does not connect.
+func (s Servers) Open(_ context.Context, c cluster.Cluster, node cluster.Node) (harness.Client, error) {
+	return &client{Servers: s, cluster: c, node: node, tokens: map[string]string{}, servers: map[cluster.Node]*goredis.Client{}}, nil
 }
 
 // Keys of what there is only one of.
@@ -86,22 +103,24 @@ func (c *client) Write(ctx context.Context, key string, value int64) error {
 	return err
 }
 
-// The scripts' first line has a server refuse them if it may not write, before
-// they read.
+// The clients' scripts. Their first line has a server refuse them if it may not
+// write, before they read.
 const (
-	compareAndSet = `#!lua
+	// CompareAndSet returns "swapped", or an array of what was there instead.
+	CompareAndSet = `#!lua
 local saw = redis.call('GET', KEYS[1])
 if saw ~= ARGV[1] then return {saw} end
 redis.call('SET', KEYS[1], ARGV[2])
 return 'swapped'`
 
-	deleteIfMine = `#!lua
+	// DeleteIfMine returns how many keys it has deleted.
+	DeleteIfMine = `#!lua
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])`
 )
 
 func (c *client) CompareAndSet(ctx context.Context, key string, old, new int64) (swapped bool, err error) {
-	reply, err := c.write(ctx, "EVAL", compareAndSet, 1, key, old, new)
+	reply, err := c.write(ctx, "EVAL", CompareAndSet, 1, key, old, new)
 	if err != nil || reply == "swapped" {
 		return err == nil, err
 	}
@@ -167,10 +186,7 @@ func (c *client) Dequeue(ctx context.Context, queue string) (element int64, foun
 }
 
 func (c *client) Acquire(ctx context.Context, lock string) (token int64, acquired bool, err error) {
-	lease := DefaultLease
-	if c.options.Lease != 0 {
-		lease = c.options.Lease
-	}
+	lease := cmp.Or(c.Lease, DefaultLease)
 	mine := rand.Text()
 	reply, err := c.write(ctx, "SET", lock, mine, "NX", "PX", lease.Milliseconds())
 	if err != nil || reply == nil {
@@ -185,7 +201,7 @@ func (c *client) Release(ctx context.Context, lock string) (released bool, err e
 	if !held {
 		return false, nil
 	}
-	reply, err := c.write(ctx, "EVAL", deleteIfMine, 1, lock, mine)
+	reply, err := c.write(ctx, "EVAL", DeleteIfMine, 1, lock, mine)
 	if err != nil {
 		return false, err
 	}
@@ -196,7 +212,7 @@ func (c *client) Release(ctx context.Context, lock string) (released bool, err e
 
 // read carries out a command on the server that answers reads.
 func (c *client) read(ctx context.Context, command ...any) (any, error) {
-	if !c.options.ReplicaReads {
+	if !c.ReplicaReads {
 		server, err := c.primary(ctx)
 		if err != nil {
 			return nil, err
@@ -217,7 +233,7 @@ func (c *client) write(ctx context.Context, command ...any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.options.Wait == 0 {
+	if c.Wait == 0 {
 		return outcome(server.Do(ctx, command...).Result())
 	}
 	patience := 100 * time.Millisecond
@@ -227,7 +243,7 @@ func (c *client) write(ctx context.Context, command ...any) (any, error) {
 	// One connection: WAIT is for the writes of its own.
 	pipeline := server.Pipeline()
 	written := pipeline.Do(ctx, command...)
-	waited := pipeline.Do(ctx, "WAIT", c.options.Wait, patience.Milliseconds())
+	waited := pipeline.Do(ctx, "WAIT", c.Wait, patience.Milliseconds())
 	_, _ = pipeline.Exec(ctx) // each has its own error
 	reply, err := outcome(written.Result())
 	if err != nil {
@@ -237,8 +253,8 @@ func (c *client) write(ctx context.Context, command ...any) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("acknowledged, but the replicas did not answer: %v", err)
 	}
-	if replicas < c.options.Wait {
-		return nil, fmt.Errorf("acknowledged by %d replicas within %v, want %d", replicas, patience, c.options.Wait)
+	if replicas < c.Wait {
+		return nil, fmt.Errorf("acknowledged by %d replicas within %v, want %d", replicas, patience, c.Wait)
 	}
 	return reply, nil
 }
@@ -252,7 +268,7 @@ func (c *client) primary(ctx context.Context) (*goredis.Client, error) {
 		if err != nil {
 			return nil, err
 		}
-		told, err := ask(ctx, server, c.times().silence)
+		told, err := ask(ctx, server, c.Silence)
 		if err != nil {
 			return nil, harness.Definite(fmt.Errorf("asking %s who is the primary: %w", node, err))
 		}
@@ -262,7 +278,7 @@ func (c *client) primary(ctx context.Context) (*goredis.Client, error) {
 		if !told.linked {
 			return nil, harness.Definite(fmt.Errorf("%s does not hear from its primary", node))
 		}
-		next, err := c.nodeAt(told.host, told.port)
+		next, err := c.NodeAt(told.host, told.port)
 		if err != nil {
 			return nil, harness.Definite(fmt.Errorf("%s names its primary: %w", node, err))
 		}
@@ -279,7 +295,7 @@ func (c *client) server(node cluster.Node) (*goredis.Client, error) {
 		return nil, harness.Definite(net.ErrClosed)
 	}
 	if c.servers[node] == nil {
-		c.servers[node] = goredis.NewClient(connection(c.cluster.PortAddress(node, serverPort)))
+		c.servers[node] = Connect(c.Address(c.cluster, node))
 	}
 	return c.servers[node], nil
 }
@@ -300,6 +316,9 @@ func (c *client) Close() error {
 // Nodes that do not answer are a trial's daily bread, and clients return each
 // error that go-redis would also print.
 func init() { logging.Disable() }
+
+// Connect returns a server, to which it need not be connected yet.
+func Connect(address string) *goredis.Client { return goredis.NewClient(connection(address)) }
 
 // connection is how to reach a server: over one connection, where a command is
 // sent once and nothing else is, and for no longer than its context lasts.

@@ -215,7 +215,7 @@ func TestOutcomes(t *testing.T) {
 
 		direct := goredis.NewClient(connection(c.PortAddress("n3", serverPort)))
 		defer direct.Close()
-		_, err = outcome(direct.Do(c.Context(), "EVAL", compareAndSet, 1, "x", 1, 2).Result())
+		_, err = outcome(direct.Do(c.Context(), "EVAL", CompareAndSet, 1, "x", 1, 2).Result())
 		c.definite("a script that writes to a replica", err, true)
 
 		c.Eventually(patience, func(ctx context.Context) error {

@@ -202,7 +202,7 @@ func Target(options Options) harness.Target {
 		Ports:   []string{serverPort, sentinelPort},
 		Program: s.program,
 		Ready:   s.ready,
-		Open:    s.open,
+		Open:    s.servers().Open,
 		Leader:  s.leader,
 	}
 }
@@ -220,6 +220,14 @@ func (s *system) times() times {
 		return defaultTimes
 	}
 	return tunedTimes
+}
+
+func (s *system) servers() Servers {
+	return Servers{
+		Address: func(c cluster.Cluster, node cluster.Node) string { return c.PortAddress(node, serverPort) },
+		NodeAt:  s.nodeAt, Silence: s.times().silence,
+		ReplicaReads: s.options.ReplicaReads, Wait: s.options.Wait, Lease: s.options.Lease,
+	}
 }
 
 func (s *system) nodeAt(host, port string) (cluster.Node, error) {
