@@ -14,6 +14,7 @@ import (
 	"github.com/rashomon-io/rashomon/targets/etcd"
 	"github.com/rashomon-io/rashomon/targets/lww"
 	"github.com/rashomon-io/rashomon/targets/raft"
+	"github.com/rashomon-io/rashomon/targets/raftredis"
 	"github.com/rashomon-io/rashomon/targets/redis"
 	"github.com/rashomon-io/rashomon/targets/zookeeper"
 )
@@ -64,6 +65,15 @@ var All = []System{
 			options, err := redis.ParseOptions(text)
 			return redis.Target(options), err
 		},
+	},
+	{
+		Name: "raft-redis", About: "Redis' protocol over hashicorp/raft and an LSM tree",
+		Options: raftredis.Choices,
+		target: func(text string) (harness.Target, error) {
+			options, err := raftredis.ParseOptions(text)
+			return raftredis.Target(options), err
+		},
+		node: raftredis.Node,
 	},
 	{
 		Name: "etcd", About: "key-value store on Raft, by its official client",
