@@ -81,23 +81,26 @@ func getText(t *transaction, arguments []string) ([]byte, error) {
 
 func setText(t *transaction, arguments []string) ([]byte, error) {
 	key, r := arguments[0], record{kind: text, value: arguments[1]}
-	onlyNew := false
+	onlyNew, lifetime := false, ""
 	for options := arguments[2:]; len(options) > 0; {
 		switch option := strings.ToUpper(options[0]); {
-		case option == "NX" && !onlyNew:
+		case option == "NX":
 			onlyNew, options = true, options[1:]
-		case option == "PX" && r.expires == 0 && len(options) > 1:
-			lifetime, err := integer(options[1])
-			if err != nil {
-				return nil, err
-			}
-			if lifetime <= 0 || lifetime > math.MaxInt64-t.now {
-				return nil, errExpireTime
-			}
-			r.expires, options = t.now+lifetime, options[2:]
+		case option == "PX" && len(options) > 1:
+			lifetime, options = options[1], options[2:]
 		default:
 			return nil, errSyntax
 		}
+	}
+	if lifetime != "" {
+		milliseconds, err := integer(lifetime)
+		if err != nil {
+			return nil, err
+		}
+		if milliseconds <= 0 || milliseconds > math.MaxInt64-t.now {
+			return nil, errExpireTime
+		}
+		r.expires = t.now + milliseconds
 	}
 	old, found, err := t.find(key, 0)
 	switch {

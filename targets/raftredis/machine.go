@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/go-hclog"
 	hraft "github.com/hashicorp/raft"
 )
@@ -34,8 +35,8 @@ var errTorn = errors.New("the state is torn: a snapshot was not restored whole")
 
 var appliedKey = []byte{appliedByte}
 
-func openMachine(directory string, logger hclog.Logger) (*machine, error) {
-	db, err := pebble.Open(directory, &pebble.Options{FormatMajorVersion: pebble.FormatNewest, Logger: pebbleLogger{logger}})
+func openMachine(fs vfs.FS, directory string, logger hclog.Logger) (*machine, error) {
+	db, err := pebble.Open(directory, &pebble.Options{FS: fs, FormatMajorVersion: pebble.FormatNewest, Logger: pebbleLogger{logger}})
 	if err != nil {
 		return nil, fmt.Errorf("open state in %s: %w", directory, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	hraft "github.com/hashicorp/raft"
 	"github.com/tidwall/redcon"
 
@@ -37,7 +38,7 @@ func run(ctx context.Context, listener net.Listener, place cluster.Place, option
 	}
 	defer func() { err = errors.Join(err, disk.Close()) }()
 	s := &server{options: options}
-	if s.machine, err = openMachine(filepath.Join(place.Data, "state"), disk.Logger.Named("pebble")); err != nil {
+	if s.machine, err = openMachine(vfs.Default, filepath.Join(place.Data, "state"), disk.Logger.Named("pebble")); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.machine.Close()) }()

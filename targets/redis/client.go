@@ -223,7 +223,11 @@ func (c *client) read(ctx context.Context, command ...any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return outcome(server.Do(ctx, command...).Result())
+	reply, err := outcome(server.Do(ctx, command...).Result())
+	if err != nil {
+		c.forget(c.node)
+	}
+	return reply, err
 }
 
 // write carries out a command on the primary, and waits for as many replicas as
@@ -270,6 +274,7 @@ func (c *client) primary(ctx context.Context) (*goredis.Client, error) {
 		}
 		told, err := ask(ctx, server, c.Silence)
 		if err != nil {
+			c.forget(node)
 			return nil, harness.Definite(fmt.Errorf("asking %s who is the primary: %w", node, err))
 		}
 		if told.isPrimary {
@@ -298,6 +303,16 @@ func (c *client) server(node cluster.Node) (*goredis.Client, error) {
 		c.servers[node] = Connect(c.Address(c.cluster, node))
 	}
 	return c.servers[node], nil
+}
+
+// forget has the next call connect anew.
+func (c *client) forget(node cluster.Node) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if server := c.servers[node]; server != nil {
+		server.Close()
+		delete(c.servers, node)
+	}
 }
 
 // Close makes a call that hangs return.
@@ -329,7 +344,7 @@ func connection(address string) *goredis.Options {
 		MaxRetries:               -1,
 		DialerRetries:            1,
 		DialTimeout:              time.Second,
-		PoolSize:                 1,
+		PoolSize:                 2, // one is used; after as many failures to connect it would not try again for a second
 		PipelinePoolSize:         -1,
 		ContextTimeoutEnabled:    true,
 		DisableIdentity:          true,
