@@ -1,0 +1,367 @@
+package raftredis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/google/go-cmp/cmp"
+	hraft "github.com/hashicorp/raft"
+	goredis "github.com/redis/go-redis/v9"
+	"pgregory.net/rapid"
+
+	"github.com/rashomon-io/rashomon/harness"
+	"github.com/rashomon-io/rashomon/harness/cluster"
+	"github.com/rashomon-io/rashomon/targets/internal/nodetest"
+	"github.com/rashomon-io/rashomon/targets/redis"
+	"github.com/rashomon-io/rashomon/workloads"
+)
+
+func TestMain(m *testing.M) { nodetest.Main(m, Node) }
+
+// patience bounds how long a test waits for what takes less than a second, on a
+// machine that may be very busy.
+const patience = 30 * time.Second
+
+func TestParseOptions(t *testing.T) {
+	for text, want := range map[string]Options{"": {}, "reads=linearizable": {}, "reads=local": {LocalReads: true}} {
+		got, err := ParseOptions(text)
+		again, errAgain := ParseOptions(got.String())
+		if err := errors.Join(err, errAgain); got != want || again != want || err != nil {
+			t.Errorf("%q: %+v, then %+v, %v", text, got, again, err)
+		}
+		program := Target(got).Program(cluster.Place{Node: "n1", Listen: "a:1", Data: "d", Peers: map[cluster.Node]string{"n1": "a:1"}})
+		if diff := cmp.Diff([]string{"node", name, got.String()}, program.Args[:3]); diff != "" {
+			t.Error(diff)
+		}
+	}
+	const want = `raft-redis: unknown option "reads=any" (want one of ["reads=linearizable" "reads=local"])`
+	if _, err := ParseOptions("reads=any"); err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
+// redisServer starts Redis' own, until the test ends.
+func redisServer(t *testing.T) *goredis.Client {
+	t.Helper()
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		t.Skip(err)
+	}
+	socket := filepath.Join(t.TempDir(), "s")
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	server := exec.CommandContext(ctx, path, "--port", "0", "--unixsocket", socket, "--save", "", "--dir", t.TempDir())
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		stop()
+		server.Wait()
+	})
+	client := goredis.NewClient(&goredis.Options{Network: "unix", Addr: socket, Protocol: 2, DisableIdentity: true, DialerRetries: 100, DialerRetryTimeout: 100 * time.Millisecond})
+	t.Cleanup(func() { client.Close() })
+	if err := client.Ping(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// alone serves a machine without raft, until the test ends.
+func alone(t *testing.T) *goredis.Client {
+	t.Helper()
+	m := open(t, vfs.NewMem())
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		requests := requests{from: conn}
+		for index := uint64(1); ; index++ {
+			request, err := requests.next()
+			if err != nil {
+				return
+			}
+			conn.Write(m.Apply(&hraft.Log{Index: index, Data: entry(time.Now(), request)}).([]byte))
+		}
+	}()
+	client := redis.Connect(listener.Addr().String())
+	t.Cleanup(func() {
+		client.Close()
+		listener.Close()
+		<-served
+	})
+	return client
+}
+
+// The machine answers what Redis answers, whatever a client sends that is of the
+// commands and forms that it knows.
+func TestAsRedis(t *testing.T) {
+	real, ours := redisServer(t), alone(t)
+	ctx, round := t.Context(), 0
+	rapid.Check(t, func(t *rapid.T) {
+		round++
+		for _, request := range rapid.SliceOfN(generateRequest(fmt.Sprint(round, "-")), 1, 40).Draw(t, "requests") {
+			words := make([]any, len(request))
+			for i, word := range request {
+				words[i] = word
+			}
+			want, got := reply(real.Do(ctx, words...)), reply(ours.Do(ctx, words...))
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Fatalf("%q: %s", request, diff)
+			}
+		}
+	})
+}
+
+// reply is what a server answered, as text. Sets have no order, and Redis tells of
+// an error in a script where it was.
+func reply(command *goredis.Cmd) string {
+	value, err := command.Result()
+	if err != nil {
+		text, _, _ := strings.Cut(err.Error(), " script: ")
+		return text
+	}
+	if members, ok := value.([]any); ok {
+		slices.SortFunc(members, func(a, b any) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+	}
+	return fmt.Sprintf("%T %q", value, value)
+}
+
+// A trio is three nodes, with a client at each.
+type trio struct {
+	*nodetest.Cluster
+	*testing.T
+	target harness.Target
+}
+
+func start(t *testing.T, options Options) trio {
+	t.Parallel()
+	target := Target(options)
+	return trio{nodetest.Start(t, target, 3), t, target}
+}
+
+// A client is those of all workloads.
+type client interface {
+	workloads.RegisterClient
+	workloads.SetClient
+	workloads.LockClient
+}
+
+func (c trio) client(node cluster.Node) client { return c.clientOf(servers(c), node) }
+
+func (c trio) clientOf(servers redis.Servers, node cluster.Node) client {
+	c.Helper()
+	opened, err := servers.Open(c.Context(), c, node)
+	c.must(err)
+	c.Cleanup(func() { opened.Close() })
+	return opened.(client)
+}
+
+func (c trio) must(err error) {
+	c.Helper()
+	if err != nil {
+		c.Fatal(err)
+	}
+}
+
+func (c trio) readyAgain() {
+	c.Helper()
+	c.Eventually(patience, func(ctx context.Context) error { return c.target.Ready(ctx, c) })
+}
+
+// leader returns who leads, and the two that follow.
+func (c trio) leader() (leader cluster.Node, followers []cluster.Node) {
+	c.Helper()
+	leader, err := c.target.Leader(c.Context(), c)
+	c.must(err)
+	return leader, slices.DeleteFunc(slices.Clone(c.Nodes()), func(node cluster.Node) bool { return node == leader })
+}
+
+func TestConforms(t *testing.T) {
+	for _, options := range []Options{{}, {LocalReads: true}} {
+		t.Run(options.String(), func(t *testing.T) {
+			c := start(t, options)
+			c.Conforms(c.target)
+		})
+	}
+}
+
+// What is not understood is refused, by every node, and does no harm.
+func TestRefused(t *testing.T) {
+	c := start(t, Options{})
+	leader, followers := c.leader()
+	for _, test := range []struct {
+		node          cluster.Node
+		request, want string
+	}{
+		{leader, "PING\n", "+PONG\r\n"},
+		{leader, "HELLO 3\n", "-ERR unknown command 'HELLO'\r\n"},
+		{leader, "GET\n", "-ERR wrong number of arguments for 'get' command\r\n"},
+		{leader, "EVAL 'return 1' 1 k 1\n", "-" + string(errNoScript) + "\r\n"},
+		{leader, "*1\r\n$9223372036854775807\r\n", "-ERR Protocol error: invalid bulk length\r\n"},
+		{leader, "*1\r\n$99999999\r\n" + strings.Repeat("x", maxRequest), "-ERR Protocol error: request longer than 1048576 bytes\r\n"},
+		{leader, "\x00\xff\xff", ""}, // to raft
+		{leader, "SET k 1\r", ""},    // torn
+		{followers[0], "GET k\n", "-READONLY this node does not lead\r\n"},
+		{followers[0], "INCRBY k 1\n", "-READONLY this node does not lead\r\n"},
+		{leader, "GET k\n", "$-1\r\n"},
+		{leader, "set k 1 px 100000\nget k\n", "+OK\r\n$1\r\n1\r\n"}, // reads what may expire
+	} {
+		conn, err := net.Dial("tcp", c.Address(test.node))
+		c.must(err)
+		io.WriteString(conn, test.request)
+		conn.(*net.TCPConn).CloseWrite()
+		conn.SetReadDeadline(time.Now().Add(patience))
+		reply, err := io.ReadAll(conn)
+		if string(reply) != test.want {
+			t.Errorf("%.40q: %q, %v, want %q", test.request, reply, err, test.want)
+		}
+		conn.Close()
+	}
+}
+
+// Everything acknowledged survives the death of the leader, and of all; and a node
+// that was away for longer than logs are kept gets a snapshot.
+func TestKilled(t *testing.T) {
+	c := start(t, Options{})
+	ctx := t.Context()
+	first, others := c.leader()
+	c.must(c.Kill(ctx, first))
+	if err := c.client(first).Write(ctx, "k", 1); !harness.IsDefinite(err) {
+		t.Errorf("write to a dead node: %v, which should be definite", err)
+	}
+	second := c.client(others[0])
+	c.Eventually(patience, func(ctx context.Context) error { return second.Write(ctx, "k", 2) })
+	const many = 300
+	for element := range int64(many) {
+		c.Eventually(patience, func(ctx context.Context) error { return second.Add(ctx, element) })
+	}
+	allThere := func() {
+		t.Helper()
+		for _, node := range c.Nodes() {
+			elements, err := c.client(node).Elements(ctx)
+			if len(elements) != many || err != nil {
+				t.Errorf("%s knows %d elements of %d, %v", node, len(elements), many, err)
+			}
+		}
+	}
+	c.must(c.Start(ctx, first))
+	c.readyAgain()
+	c.must(c.Kill(ctx, others[0]))
+	back := c.client(first)
+	c.Eventually(patience, func(ctx context.Context) error { return back.Write(ctx, "k", 3) })
+	c.must(c.Start(ctx, others[0]))
+	c.readyAgain()
+	allThere()
+
+	for _, node := range c.Nodes() {
+		c.must(c.Kill(ctx, node))
+	}
+	for _, node := range c.Nodes() {
+		c.must(c.Start(ctx, node))
+	}
+	c.readyAgain()
+	allThere()
+}
+
+// A majority goes on without the leader that is cut off, whose clients learn
+// nothing from it, nor do those of a node that only it could reach.
+func TestPartition(t *testing.T) {
+	c := start(t, Options{})
+	ctx := t.Context()
+	old, others := c.leader()
+	there, here := c.client(old), c.client(others[0])
+	c.must(there.Write(ctx, "k", 1))
+	c.Isolate(old)
+	c.Eventually(patience, func(ctx context.Context) error { return here.Write(ctx, "k", 2) })
+	if value, _, err := there.Read(ctx, "k"); err == nil {
+		t.Errorf("read %d from a leader that is cut off", value)
+	}
+	c.Eventually(patience, func(ctx context.Context) error {
+		err := there.Write(ctx, "k", 3)
+		if err == nil {
+			t.Fatal("written without a majority")
+		}
+		if !harness.IsDefinite(err) || !strings.Contains(err.Error(), "does not hear from its primary") {
+			return err
+		}
+		return nil
+	})
+	c.Heal()
+	c.Eventually(patience, func(ctx context.Context) error {
+		value, _, err := there.Read(ctx, "k")
+		if err == nil && value != 2 {
+			t.Errorf("read %d, want 2", value)
+		}
+		return err
+	})
+}
+
+// The state that a leader that is cut off or paused answers local reads from is of
+// the past.
+func TestLocalReadsAreStale(t *testing.T) {
+	c := start(t, Options{LocalReads: true})
+	old, others := c.leader()
+	there, here := c.client(old), c.client(others[0])
+	// A leader that is cut off gives up after 200 ms and an election takes 250 ms or
+	// more, but one that is paused meanwhile cannot know.
+	for round := int64(0); ; round += 2 {
+		c.Eventually(patience, func(ctx context.Context) error { return there.Write(ctx, "k", round) })
+		c.must(c.Pause(t.Context(), old))
+		c.Eventually(patience, func(ctx context.Context) error { return here.Write(ctx, "k", round+1) })
+		answers := make(chan int64, 1)
+		go func() {
+			value, found, err := there.Read(t.Context(), "k")
+			if !found || err != nil {
+				value = round + 1
+			}
+			answers <- value
+		}()
+		c.must(c.Resume(t.Context(), old))
+		if <-answers == round {
+			return
+		}
+		if round > 100 {
+			t.Fatal("no stale read in 50 pauses of the leader")
+		}
+		c.readyAgain()
+		old, others = c.leader()
+		there, here = c.client(old), c.client(others[0])
+	}
+}
+
+func TestLockExpires(t *testing.T) {
+	c := start(t, Options{})
+	short := servers(c)
+	short.Lease = 50 * time.Millisecond
+	first, second := c.clientOf(short, "n1"), c.clientOf(short, "n2")
+	if _, acquired, err := first.Acquire(t.Context(), "lock"); !acquired || err != nil {
+		t.Fatal(acquired, err)
+	}
+	c.Eventually(patience, func(ctx context.Context) error {
+		_, acquired, err := second.Acquire(ctx, "lock")
+		if err == nil && !acquired {
+			err = errors.New("still held")
+		}
+		return err
+	})
+	if released, err := first.Release(t.Context(), "lock"); released || err != nil {
+		t.Errorf("release of what another may hold: %v, %v", released, err)
+	}
+}
