@@ -3,10 +3,8 @@
 package targets
 
 import (
-	_ "github.com/cockroachdb/pebble/v2"
 	_ "github.com/go-zookeeper/zk"
 	_ "github.com/redis/go-redis/v9"
-	_ "github.com/tidwall/redcon"
 	_ "go.etcd.io/etcd/client/v3"
 	_ "go.etcd.io/etcd/client/v3/concurrency"
 	_ "olympos.io/encoding/edn"

@@ -61,6 +61,7 @@ func TestCaught(t *testing.T) {
 	}{
 		{"raft:reads=any", "partition,kill,pause", workloads.Register{}, []checker.Anomaly{checker.StaleRead}},
 		{"raft:reads=local", "partition,kill,pause", workloads.Register{}, []checker.Anomaly{checker.StaleRead}},
+		{"raft-redis:reads=local", "partition:leader,pause:leader", workloads.Register{}, []checker.Anomaly{checker.StaleRead}},
 		{"async", "partition,kill,pause", workloads.Set{}, []checker.Anomaly{checker.LostCommit}},
 		{"async", "partition,kill,pause", workloads.Queue{}, []checker.Anomaly{checker.LostCommit, checker.DequeuedTwice}},
 		{"async", "partition:leader", &workloads.Lock{}, []checker.Anomaly{checker.HeldTwice}},
@@ -120,6 +121,7 @@ func TestNoFalseAlarm(t *testing.T) {
 		{"raft", "partition,kill,pause", workloads.Counter{}},
 		{"raft", "partition,kill,pause", workloads.Bank{}},
 		{"raft", "partition,kill,pause", workloads.IDs{}},
+		{"raft-redis", "partition,kill,pause", workloads.Queue{}},
 		{"raft:reads=lease", "partition,kill,pause", workloads.Register{}}, // clocks alone can break it
 	} {
 		t.Run(fmt.Sprintf("%s %s %s", c.target, c.workload.Name(), c.faults), func(t *testing.T) {
