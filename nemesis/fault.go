@@ -55,6 +55,7 @@ type effect struct {
 type shape struct {
 	name, says string
 	leader     bool           // the first of the order must be the leader
+	follower   bool           // the last of the order must be the leader
 	weight     int            // how often it is drawn, relative to others of its family
 	atLeast    int            // nodes
 	members    []cluster.Node // that the cluster must have
@@ -124,6 +125,8 @@ var roles = []shape{
 	{name: "one", says: "any node", weight: 2, atLeast: 1,
 		choose: func(order []cluster.Node) victims { return victims{nodes: order[:1]} }},
 	{name: "leader", says: "the leader", leader: true, weight: 2, atLeast: 1,
+		choose: func(order []cluster.Node) victims { return victims{nodes: order[:1]} }},
+	{name: "follower", says: "a node that does not lead", follower: true, weight: 1, atLeast: 2,
 		choose: func(order []cluster.Node) victims { return victims{nodes: order[:1]} }},
 	{name: "minority", says: "as many as a majority can do without", weight: 2, atLeast: 3,
 		choose: func(order []cluster.Node) victims { return victims{nodes: order[:minority(order)]} }},

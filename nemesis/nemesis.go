@@ -8,7 +8,7 @@
 // is a pure function of the cluster's nodes in some order; whom it hits is
 // decided by the order alone. The schedule draws a random order for each fault,
 // and when the time has come, the shapes that aim at the leader get it with the
-// leader in front. So one schedule fits every system, although each has another
+// leader in front, and those that spare it with the leader at the end. So one schedule fits every system, although each has another
 // leader by then. A mode is a way to do it to them: cut silently, jump, drift.
 // It draws how bad the fault is, and is planned with it, since what happened is
 // to be compared between systems and repeated.

@@ -19,6 +19,7 @@ var partition = family{
 		{name: "leader-mute", says: "the leader hears all, and nobody hears it", leader: true, weight: 1, atLeast: 2, choose: mute},
 		{name: "leader-deaf", says: "all hear the leader, and it hears nobody", leader: true, weight: 1, atLeast: 2, choose: deaf},
 		{name: "one", says: "any node alone", weight: 1, atLeast: 2, choose: alone},
+		{name: "follower", says: "a node that does not lead, alone", follower: true, weight: 1, atLeast: 2, choose: alone},
 		{name: "majority-minority", says: "a majority, and the rest", weight: 1, atLeast: 3, choose: majorityMinority},
 		{name: "halves", says: "two halves; no majority if the nodes are even", weight: 1, atLeast: 2, choose: halves},
 		{name: "majorities-ring", says: "every node sees a majority, no two see the same", weight: 1, atLeast: 4, choose: majoritiesRing},

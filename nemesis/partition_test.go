@@ -50,6 +50,7 @@ func TestPartitionsOfFive(t *testing.T) {
 		"leader-mute":       "n1: n1 n2 n3 n4 n5 | n2: n2 n3 n4 n5 | n3: n2 n3 n4 n5 | n4: n2 n3 n4 n5 | n5: n2 n3 n4 n5 | smaller side: n1",
 		"leader-deaf":       "n1: n1 | n2: n1 n2 n3 n4 n5 | n3: n1 n2 n3 n4 n5 | n4: n1 n2 n3 n4 n5 | n5: n1 n2 n3 n4 n5 | smaller side: n1",
 		"one":               "n1: n1 | n2: n2 n3 n4 n5 | n3: n2 n3 n4 n5 | n4: n2 n3 n4 n5 | n5: n2 n3 n4 n5 | smaller side: n1",
+		"follower":          "n1: n1 | n2: n2 n3 n4 n5 | n3: n2 n3 n4 n5 | n4: n2 n3 n4 n5 | n5: n2 n3 n4 n5 | smaller side: n1",
 		"majority-minority": "n1: n1 n2 | n2: n1 n2 | n3: n3 n4 n5 | n4: n3 n4 n5 | n5: n3 n4 n5 | smaller side: n1 n2",
 		"halves":            "n1: n1 n2 | n2: n1 n2 | n3: n3 n4 n5 | n4: n3 n4 n5 | n5: n3 n4 n5 | smaller side: n1 n2",
 		"majorities-ring":   "n1: n1 n2 n5 | n2: n1 n2 n3 | n3: n2 n3 n4 | n4: n3 n4 n5 | n5: n1 n4 n5 | smaller side:",
@@ -92,7 +93,7 @@ func TestPartitionsOfFive(t *testing.T) {
 
 func TestRolesOfFive(t *testing.T) {
 	want := map[string]string{
-		"one": "n1", "leader": "n1", "minority": "n1 n2", "leader-minority": "n1 n2", "majority": "n1 n2 n3", "all": "n1 n2 n3 n4 n5",
+		"one": "n1", "leader": "n1", "follower": "n1", "minority": "n1 n2", "leader-minority": "n1 n2", "majority": "n1 n2 n3", "all": "n1 n2 n3 n4 n5",
 	}
 	got := map[string]string{}
 	for _, s := range roles {
@@ -106,7 +107,7 @@ func TestRolesOfFive(t *testing.T) {
 // Which shapes small clusters do not allow, and nothing else.
 func TestImpossible(t *testing.T) {
 	want := map[int]string{
-		1: "leader leader-minority leader-mute leader-deaf one majority-minority halves majorities-ring bridge one-way isolated minority leader-minority",
+		1: "leader leader-minority leader-mute leader-deaf one follower majority-minority halves majorities-ring bridge one-way isolated follower minority leader-minority",
 		2: "leader-minority majority-minority majorities-ring bridge one-way minority leader-minority",
 		3: "majorities-ring",
 		4: "",
@@ -153,6 +154,9 @@ func TestPartitionProperties(t *testing.T) {
 			}
 			if s.leader && !slices.Equal(hit.nodes, order[:len(hit.nodes)]) {
 				t.Fatalf("the leader is not on the smaller side %v", hit.nodes)
+			}
+			if s.follower && slices.Contains(hit.nodes, order[count-1]) {
+				t.Fatalf("the leader is on the smaller side %v", hit.nodes)
 			}
 			oneWay := slices.Contains([]string{"one-way", "leader-mute", "leader-deaf"}, s.name)
 			for link := range cut {

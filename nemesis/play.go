@@ -168,9 +168,9 @@ func (p *player) watch() {
 
 func (p *player) inject(ctx context.Context, f fault) {
 	order, note := f.order, ""
-	if f.shape.leader {
+	if f.shape.leader || f.shape.follower {
 		var err error
-		if order, note, err = p.leaderFirst(ctx, f); ctx.Err() != nil {
+		if order, note, err = p.around(ctx, f); ctx.Err() != nil {
 			return
 		} else if err != nil {
 			p.skip(f, err)
@@ -241,10 +241,10 @@ func (p *player) act(ctx context.Context, f fault, action func(context.Context, 
 	return time.Since(began), err
 }
 
-// leaderFirst returns the fault's order with the leader in front. A system
-// that has no leader, ever, gets the fault on a random node, and the note says
-// so.
-func (p *player) leaderFirst(ctx context.Context, f fault) (order []cluster.Node, note string, err error) {
+// around returns the fault's order with the leader where the shape wants it, in
+// front or at the end. A system that has no leader, ever, gets the fault on a
+// random node, and the note says so.
+func (p *player) around(ctx context.Context, f fault) (order []cluster.Node, note string, err error) {
 	if p.stage.Leader == nil {
 		return f.order, "the system has no leader: a random node in its place", nil
 	}
@@ -257,6 +257,9 @@ func (p *player) leaderFirst(ctx context.Context, f fault) (order []cluster.Node
 			rest := slices.DeleteFunc(slices.Clone(f.order), func(node cluster.Node) bool { return node == leader })
 			if len(rest) == len(f.order) {
 				return nil, "", fmt.Errorf("no leader: %q is not in the cluster", leader)
+			}
+			if f.shape.follower {
+				return append(rest, leader), "", nil
 			}
 			return slices.Insert(rest, 0, leader), "", nil
 		}

@@ -170,6 +170,21 @@ func TestLeader(t *testing.T) {
 			wantEvents(t, f, "1.7s inject kill leader-minority [n4 n1]", "3s heal kill leader-minority [n4 n1]")
 		})
 	})
+	t.Run("spared", func(t *testing.T) {
+		run(t, 3, func(f *fake) []fault {
+			f.leader = func() (cluster.Node, error) { return "n1", nil }
+			return []fault{
+				a(1, &kill, find(t, &kill, "follower"), 1, 2, "n1", "n2", "n3"),
+				a(2, &pause, find(t, &pause, "follower"), 3, 4, "n3", "n1", "n2"),
+				a(3, &partition, find(t, &partition, "follower"), 5, 6, "n1", "n3", "n2"),
+			}
+		}, func(t *testing.T, f *fake, err error) {
+			wantHealed(t, f, err)
+			wantEvents(t, f, "1s inject kill follower [n2]", "2s heal kill follower [n2]",
+				"3s inject pause follower [n3]", "4s heal pause follower [n3]",
+				"5s inject partition follower silent [n3]", "6s heal partition follower silent [n3]")
+		})
+	})
 	t.Run("unknown", func(t *testing.T) {
 		run(t, 5, func(f *fake) []fault {
 			f.leader = func() (cluster.Node, error) { return "n9", nil }
