@@ -40,6 +40,7 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/rashomon-io/rashomon/checker"
 	"github.com/rashomon-io/rashomon/harness"
@@ -214,17 +215,21 @@ func ready(ctx context.Context, c cluster.Cluster) error {
 			return fmt.Errorf("%s names the leader %x, and %s %x", node, s.leader, c.Nodes()[0], statuses[c.Nodes()[0]].leader)
 		}
 	}
+	var reads errgroup.Group
 	for _, node := range c.Nodes() {
-		member, err := dial(c.Address(node))
-		if err != nil {
-			return err
-		}
-		_, err = member.Get(ctx, "ready")
-		if err := errors.Join(err, member.Close()); err != nil {
-			return fmt.Errorf("read through %s: %w", node, err)
-		}
+		reads.Go(func() error {
+			member, err := dial(c.Address(node))
+			if err != nil {
+				return err
+			}
+			_, err = member.Get(ctx, "ready")
+			if err := errors.Join(err, member.Close()); err != nil {
+				return fmt.Errorf("read through %s: %w", node, err)
+			}
+			return nil
+		})
 	}
-	return nil
+	return reads.Wait()
 }
 
 // leader is Target.Leader. A leader that is cut off may believe in itself for

@@ -34,6 +34,7 @@ func TestEquivalentsRun(t *testing.T) {
 		{image: "redis:7", command: []string{"redis-sentinel", "--version"}, want: "Redis server v="},
 		{image: "quay.io/coreos/etcd:v3.5.21", execute: []string{"etcdctl", "endpoint", "health"}, want: "is healthy"},
 		{image: "eclipse-temurin:17-jre", command: []string{"java", "-version"}, want: "OpenJDK Runtime Environment"},
+		{image: "zookeeper:3.8", command: []string{"java", "-cp", "/usr/share/java/zookeeper.jar", "org.apache.zookeeper.version.VersionInfoMain"}, want: "Apache ZooKeeper, version 3.8."},
 	} {
 		t.Run(test.image+" "+strings.Join(append(test.command, test.execute...), " "), func(t *testing.T) {
 			local := equivalent(t, engine, definition(t, test.image))

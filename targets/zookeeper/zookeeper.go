@@ -45,6 +45,7 @@ import (
 	"time"
 
 	"github.com/go-zookeeper/zk"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/rashomon-io/rashomon/checker"
 	"github.com/rashomon-io/rashomon/harness"
@@ -265,34 +266,40 @@ func ready(ctx context.Context, c cluster.Cluster) error {
 	if leaders != 1 {
 		return fmt.Errorf("%d servers lead", leaders)
 	}
-	for i, node := range c.Nodes() {
-		if err := prepare(ctx, c.Address(node), i == 0); err != nil {
-			return fmt.Errorf("prepare %s: %w", node, err)
-		}
+	if err := prepare(ctx, c.Address(c.Nodes()[0])); err != nil {
+		return fmt.Errorf("prepare %s: %w", c.Nodes()[0], err)
 	}
-	return nil
+	// A session begins with a transaction, so who opens one knows those before.
+	var sessions errgroup.Group
+	for _, node := range c.Nodes()[1:] {
+		sessions.Go(func() error {
+			s, err := dial(ctx, c.Address(node), DefaultSession)
+			if err != nil {
+				return fmt.Errorf("open a session with %s: %w", node, err)
+			}
+			s.close()
+			return nil
+		})
+	}
+	return sessions.Wait()
 }
 
-func prepare(ctx context.Context, address string, create bool) (err error) {
+// prepare creates the workloads' parents, all or none.
+func prepare(ctx context.Context, address string) error {
 	s, err := dial(ctx, address, DefaultSession)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	for _, parent := range []string{registers, elements, counter, queues, locks, ids} {
-		err := s.do(ctx, func(conn *zk.Conn) error {
-			if !create {
-				_, err := conn.Sync(parent)
-				return err
-			}
-			_, err := conn.Create(parent, []byte("0"), 0, open)
-			return err
-		})
-		if err != nil && !errors.Is(err, zk.ErrNodeExists) {
-			return err
-		}
+	var parents []any
+	for _, path := range []string{registers, elements, counter, queues, locks, ids} {
+		parents = append(parents, &zk.CreateRequest{Path: path, Data: []byte("0"), Acl: open})
 	}
-	return nil
+	err = s.do(ctx, func(conn *zk.Conn) error { _, err := conn.Multi(parents...); return err })
+	if errors.Is(err, zk.ErrNodeExists) {
+		return nil
+	}
+	return err
 }
 
 // leader is Target.Leader. A leader that is cut off may believe in itself for
