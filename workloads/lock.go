@@ -34,13 +34,15 @@ type LockClient interface {
 // has seen, and refuses older ones; where a lock has no tokens, it accepts
 // everything. So a *Lock serves one trial.
 //
-// Locks rotate: a new generation of them is used every LockLife. So a lock whose
-// holder nobody knows, because its acquire was never answered, is left behind.
+// Locks rotate: every LockLife begins a new generation. So a lock whose holder
+// nobody knows, because its acquire was never answered, is left behind. Half of the
+// acquires are of the generation before, for a lock that is held for long shows
+// nothing unless others want it.
 type Lock struct {
-	Locks    int           // used at the same time; default 10
+	Locks    int           // of one generation; default 8
 	LockLife time.Duration // default 4 s
 	// A hold takes about Hold, and one in twenty about LongHold, which should
-	// be longer than the system's lease. Defaults 100 ms and 2 s.
+	// be longer than the system's lease. Defaults 100 ms and 4 s.
 	Hold, LongHold time.Duration
 
 	resource resource
@@ -59,8 +61,8 @@ func (*Lock) Name() string { return "lock" }
 
 // Generator implements harness.Workload.
 func (l *Lock) Generator(worker harness.Worker) harness.Generator {
-	locks, life := cmp.Or(l.Locks, 10), cmp.Or(l.LockLife, 4*time.Second)
-	hold, longHold := cmp.Or(l.Hold, 100*time.Millisecond), cmp.Or(l.LongHold, 2*time.Second)
+	locks, life := cmp.Or(l.Locks, 8), cmp.Or(l.LockLife, 4*time.Second)
+	hold, longHold := cmp.Or(l.Hold, 100*time.Millisecond), cmp.Or(l.LongHold, 4*time.Second)
 	random := worker.Rand
 	// around draws a time from half of typical to one and a half.
 	around := func(typical time.Duration) time.Duration {
@@ -91,7 +93,8 @@ func (l *Lock) Generator(worker harness.Worker) harness.Generator {
 			turn.At = max(turn.At, turn.Now+around(busyWait))
 		}
 		if held == "" {
-			key := fmt.Sprintf("l%d.%d", turn.Now/life, random.IntN(locks))
+			generation := max(0, int(turn.Now/life)-random.IntN(2))
+			key := fmt.Sprintf("l%d.%d", generation, random.IntN(locks))
 			return history.Operation{Kind: history.Acquire, Key: key}, true
 		}
 		turn.At = turn.Now + pause // whatever the rate
