@@ -37,6 +37,20 @@ const (
 	DuplicateID   Anomaly = "duplicate id"    // two processes got one id
 )
 
+// Of returns the name of the one model whose histories can show the anomaly; empty
+// if several models' can.
+func (a Anomaly) Of() string {
+	switch a {
+	case OutOfOrder, DequeuedTwice:
+		return Queue.name
+	case HeldTwice, TokenWentBack, FenceBroken:
+		return Lock.name
+	case DuplicateID:
+		return IDs.name
+	}
+	return ""
+}
+
 // Budget bounds a check. The zero Budget means DefaultBudget.
 type Budget struct {
 	// Time is for one whole history.

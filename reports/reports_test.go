@@ -73,6 +73,7 @@ func TestVerdictLine(t *testing.T) {
 	}{
 		{"raft: valid, as claimed", nil, checker.Result{Verdict: checker.Valid, AsClaimed: checker.AsClaimed}},
 		{"raft: valid, as claimed (expects stale reads, and showed none)", admits, checker.Result{Verdict: checker.Valid, AsClaimed: checker.AsClaimed}},
+		{"raft: valid, as claimed", []string{"lock held twice"}, checker.Result{Model: "register", Verdict: checker.Valid, AsClaimed: checker.AsClaimed}},
 		{"raft: INVALID, as claimed (expects stale reads)", admits, checker.Result{Verdict: checker.Invalid, AsClaimed: checker.AsClaimed}},
 		{"raft: INVALID, not as claimed (expects stale reads)", admits, checker.Result{Verdict: checker.Invalid, AsClaimed: checker.NotAsClaimed}},
 		{"raft: INVALID, not as claimed (claims linearizability)", nil, checker.Result{Verdict: checker.Invalid, AsClaimed: checker.NotAsClaimed}},
