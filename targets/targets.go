@@ -86,7 +86,7 @@ var All = []System{
 	},
 	{
 		Name: "zookeeper", About: "Apache ZooKeeper",
-		Options: zookeeper.Choices, Needs: "the image zookeeper:3.8 (rashomon images), or java and Debian's libzookeeper-java",
+		Options: zookeeper.Choices, Needs: "the image zookeeper:3.8 (rashomon images), or a Java runtime and Debian's libzookeeper-java",
 		ComparedIn: []string{"docker"},
 		target: func(text string) (harness.Target, error) {
 			options, err := zookeeper.ParseOptions(text)

@@ -83,7 +83,7 @@ const (
 )
 
 // Choices are examples of what ParseOptions reads, for lists.
-var Choices = []string{"reads=serializable", "fencing=no", "timeouts=default", "lease=2s"}
+var Choices = []string{"reads=serializable", "fencing=no", "timeouts=default", "lease=1s"}
 
 // ParseOptions reads "key=value,key=value", such as "reads=serializable"; empty
 // means the defaults.

@@ -43,7 +43,7 @@ func TestParseOptions(t *testing.T) {
 		"reads=stale":  `etcd: reads="stale" is not possible: want linearizable or serializable`,
 		"lease=1500ms": `etcd: lease="1500ms" is not possible: want 1s to 1h0m0s, in whole seconds`,
 		"lease=":       `etcd: lease="" is not possible: want 1s to 1h0m0s, in whole seconds`,
-		"quorum=no":    `etcd: unknown option "quorum=no" (there are, for example, reads=serializable, fencing=no, timeouts=default, lease=2s)`,
+		"quorum=no":    `etcd: unknown option "quorum=no" (there are, for example, reads=serializable, fencing=no, timeouts=default, lease=1s)`,
 	} {
 		if _, err := ParseOptions(text); err == nil || err.Error() != want {
 			t.Errorf("%q: error %v, want %s", text, err, want)

@@ -292,7 +292,7 @@ func (c *client) write(ctx context.Context, call func(*zk.Conn) error) error {
 	return s.do(ctx, call)
 }
 
-// session returns the one of the two, with which it begins if need be.
+// session returns the one of the two, which it begins if need be.
 func (c *client) session(ctx context.Context, which **session) (*session, error) {
 	c.mu.Lock()
 	s, closed := *which, c.closed
@@ -304,7 +304,7 @@ func (c *client) session(ctx context.Context, which **session) (*session, error)
 		return s, nil
 	}
 	timeout := cmp.Or(c.options.Session, DefaultSession)
-	s, err := dial(ctx, c.address, timeout)
+	s, err := begin(ctx, c.address, timeout)
 	if err != nil {
 		return nil, err
 	}

@@ -85,7 +85,7 @@ const (
 )
 
 // Choices are examples of what ParseOptions reads, for lists.
-var Choices = []string{"reads=plain", "timeouts=default", "session=2s"}
+var Choices = []string{"reads=plain", "timeouts=default", "session=1s"}
 
 // ParseOptions reads "key=value,key=value", such as "reads=plain"; empty means the
 // defaults.
@@ -273,11 +273,14 @@ func ready(ctx context.Context, c cluster.Cluster) error {
 	var sessions errgroup.Group
 	for _, node := range c.Nodes()[1:] {
 		sessions.Go(func() error {
-			s, err := dial(ctx, c.Address(node), DefaultSession)
+			s, err := begin(ctx, c.Address(node), DefaultSession)
+			if err == nil {
+				defer s.close()
+				err = s.await(ctx)
+			}
 			if err != nil {
 				return fmt.Errorf("open a session with %s: %w", node, err)
 			}
-			s.close()
 			return nil
 		})
 	}
@@ -286,7 +289,7 @@ func ready(ctx context.Context, c cluster.Cluster) error {
 
 // prepare creates the workloads' parents, all or none.
 func prepare(ctx context.Context, address string) error {
-	s, err := dial(ctx, address, DefaultSession)
+	s, err := begin(ctx, address, DefaultSession)
 	if err != nil {
 		return err
 	}

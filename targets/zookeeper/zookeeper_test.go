@@ -41,7 +41,7 @@ func TestParseOptions(t *testing.T) {
 	for text, want := range map[string]string{
 		"reads=stale": `zookeeper: reads="stale" is not possible: want sync or plain`,
 		"session=1ns": `zookeeper: session="1ns" is not possible: want 100ms to 1m0s, in whole milliseconds`,
-		"quorum=no":   `zookeeper: unknown option "quorum=no" (there are, for example, reads=plain, timeouts=default, session=2s)`,
+		"quorum=no":   `zookeeper: unknown option "quorum=no" (there are, for example, reads=plain, timeouts=default, session=1s)`,
 	} {
 		if _, err := ParseOptions(text); err == nil || err.Error() != want {
 			t.Errorf("%q: error %v, want %s", text, err, want)
