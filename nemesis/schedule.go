@@ -55,8 +55,8 @@ func (s Schedule) plan(nodes []cluster.Node, duration time.Duration, rng *rand.R
 	var begin float64 // in shares
 	for i := range faults {
 		shortest, longest := 0.35, 0.85 // of the slot
-		if faults[i].shape.leader {
-			shortest = 0.7 // an election, and time for what comes after it
+		if shape := faults[i].shape; shape.leader || shape.follower {
+			shortest = 0.7 // an election, or a lease, and time for what comes after it
 		}
 		if s.Overlap {
 			shortest, longest = 2*shortest, 2*longest

@@ -2,10 +2,12 @@ package targets_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/rashomon-io/rashomon/checker"
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/cluster/docker"
+	"github.com/rashomon-io/rashomon/harness/cluster/process"
 	"github.com/rashomon-io/rashomon/targets/internal/nodetest"
 	"github.com/rashomon-io/rashomon/workloads"
 )
@@ -91,4 +93,41 @@ func TestRedisLosesCommits(t *testing.T) {
 		}
 		t.Errorf("not caught in %d trials", trials)
 	})
+}
+
+// What etcd and ZooKeeper say of themselves: a follower's own state is old, and a
+// lock outlives its holder's lease, or session, nowhere but in the holder's mind.
+func TestFollowersAreBehind(t *testing.T) {
+	programs := map[string][]string{"etcd": {"etcd"}, "zookeeper": {"java", "/usr/share/java/zookeeper.jar"}}
+	for _, c := range []struct {
+		name, options string
+		workload      string
+		anomaly       checker.Anomaly
+	}{
+		{"etcd", "reads=serializable", "register", checker.StaleRead},
+		{"zookeeper", "reads=plain", "register", checker.StaleRead},
+		{"etcd", "lease=1s", "lock", checker.HeldTwice},
+		{"zookeeper", "session=1s", "lock", checker.HeldTwice},
+	} {
+		t.Run(c.name+" "+c.options, func(t *testing.T) {
+			t.Parallel()
+			nodetest.Installed(t, programs[c.name])
+			const trials = 4
+			for seed := range uint64(trials) {
+				workload, err := workloads.ByName(c.workload)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, result := tryEvery(t, 3*time.Second, process.World(), c.name+":"+c.options, "partition:follower", workload, seed+1)
+				if lock := result.Lock; lock != nil && lock.Corrupted > 0 {
+					t.Errorf("%d uses that no fence kept apart", lock.Corrupted)
+				}
+				if len(result.Violations) > 0 && result.Violations[0].Anomaly == c.anomaly && result.AsClaimed == checker.AsClaimed {
+					t.Logf("seed %d: %s", seed+1, result.Violations[0].Sentence)
+					return
+				}
+			}
+			t.Errorf("not caught in %d trials", trials)
+		})
+	}
 }

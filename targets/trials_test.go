@@ -31,11 +31,17 @@ func try(t *testing.T, target, faults string, workload harness.Workload, seed ui
 
 func tryIn(t *testing.T, world cluster.World, target, faults string, workload harness.Workload, seed uint64) (*history.Run, checker.Result) {
 	t.Helper()
+	return tryEvery(t, nemesis.DefaultInterval, world, target, faults, workload, seed)
+}
+
+// tryEvery has a fault in each interval.
+func tryEvery(t *testing.T, interval time.Duration, world cluster.World, target, faults string, workload harness.Workload, seed uint64) (*history.Run, checker.Result) {
+	t.Helper()
 	system, err := targets.Parse(target)
 	if err != nil {
 		t.Fatal(err)
 	}
-	attack, err := nemesis.Parse(faults, nemesis.DefaultInterval)
+	attack, err := nemesis.Parse(faults, interval)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,17 +37,24 @@ func InWorlds(t *testing.T, image string, programs []string, test func(*testing.
 	})
 	t.Run("process", func(t *testing.T) {
 		t.Parallel()
-		for _, program := range programs {
-			_, err := exec.LookPath(program)
-			if filepath.IsAbs(program) {
-				_, err = os.Stat(program) // a library
-			}
-			if err != nil {
-				t.Skipf("world process: %v", err)
-			}
-		}
+		Installed(t, programs)
 		test(t, process.World())
 	})
+}
+
+// Installed skips the test, with the reason, where a program is not in PATH, or a
+// file not where its absolute path says.
+func Installed(t *testing.T, programs []string) {
+	t.Helper()
+	for _, program := range programs {
+		_, err := exec.LookPath(program)
+		if filepath.IsAbs(program) {
+			_, err = os.Stat(program) // a library
+		}
+		if err != nil {
+			t.Skipf("world process: %v", err)
+		}
+	}
 }
 
 func ensure(ctx context.Context, image string) error {
