@@ -16,8 +16,8 @@ import (
 type command struct {
 	least, most int
 	writes      bool
-	// run returns the reply, or a refusal, with which it has done nothing, or what
-	// else went wrong, which is the disk.
+	// run returns the reply; or a refusal, and then it has changed nothing but taken
+	// away what had expired; or what else went wrong, which is the disk.
 	run func(t *transaction, arguments []string) (reply []byte, err error)
 }
 

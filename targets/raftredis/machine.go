@@ -89,7 +89,6 @@ func (m *machine) Apply(log *hraft.Log) any {
 	reply, err := m.run(&transaction{state: m.db, changes: changes, now: now}, words[1:])
 	var refused refusal
 	if errors.As(err, &refused) {
-		changes.Reset()
 		reply, err = refuse(refused), nil
 	}
 	if err == nil {

@@ -187,6 +187,72 @@ func TestRestore(t *testing.T) {
 	}
 }
 
+// nextLife is the machine after a crash that lost nothing.
+func nextLife(t fatal, m *machine, fs *vfs.MemFS) *machine {
+	t.Helper()
+	if err := m.db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	return open(t, fs.CrashClone(vfs.CrashCloneCfg{}))
+}
+
+// What a machine has applied it does not apply again, in this life or the next.
+func TestAppliedOnce(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	m := open(t, fs)
+	push := func(index uint64) string {
+		reply, _ := m.Apply(&hraft.Log{Index: index, Data: entry(time.Now(), []string{"RPUSH", "k", "x"})}).([]byte)
+		return string(reply)
+	}
+	for _, step := range []struct {
+		index uint64
+		want  string
+	}{{5, ":1\r\n"}, {5, ""}, {8, ":2\r\n"}, {0, "next life"}, {5, ""}, {8, ""}, {9, ":3\r\n"}} {
+		if step.index == 0 {
+			m = nextLife(t, m, fs)
+			continue
+		}
+		if got := push(step.index); got != step.want {
+			t.Errorf("entry %d: %q, want %q", step.index, got, step.want)
+		}
+	}
+}
+
+// A snapshot that ends too early leaves a machine that answers nothing, until the
+// node is started again and given a whole one.
+func TestTorn(t *testing.T) {
+	large := open(t, vfs.NewMem())
+	for i := range 3000 {
+		large.Apply(&hraft.Log{Index: uint64(i + 2), Data: entry(time.Now(), []string{"RPUSH", "k", strings.Repeat("x", 1000)})})
+	}
+	whole := dump(t, large)
+	fs := vfs.NewCrashableMem()
+	m := open(t, fs)
+	first := &hraft.Log{Index: 1, Data: entry(time.Now(), []string{"SET", "k", "1"})}
+	m.Apply(first)
+	if err := restore(m, whole[:len(whole)/2]); err == nil {
+		t.Error("half a snapshot was restored")
+	}
+	if _, err := m.read([]string{"GET", "k"}); err != errTorn {
+		t.Errorf("read of a torn state: %v", err)
+	}
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("an entry was applied to a torn state")
+			}
+		}()
+		m.Apply(&hraft.Log{Index: 4000, Data: first.Data})
+	}()
+	m = nextLife(t, m, fs)
+	if m.applied != 0 {
+		t.Errorf("the torn state claims to be that of entry %d", m.applied)
+	}
+	if err := restore(m, whole); err != nil || dump(t, m) != whole {
+		t.Errorf("not restored: %v", err)
+	}
+}
+
 // FuzzRestore holds arbitrary files against what must remain: a state that is as it
 // was, or the file's, or is known to be torn.
 func FuzzRestore(f *testing.F) {
@@ -233,6 +299,11 @@ func TestExpiry(t *testing.T) {
 		{50 * time.Millisecond, "INCRBY lock 1", "-ERR value is not an integer or out of range\r\n"},
 		{200 * time.Millisecond, "INCRBY lock 1", ":1\r\n"},
 		{time.Hour, "GET lock", "$1\r\n1\r\n"},
+		{0, "SET counter 1 PX 100", "+OK\r\n"},
+		{50 * time.Millisecond, "INCRBY counter 1", ":2\r\n"},
+		{100 * time.Millisecond, "GET counter", "$-1\r\n"},
+		{0, "SET lock b PX 100", "+OK\r\n"},
+		{100 * time.Millisecond, "RPUSH lock 1", ":1\r\n"},
 	} {
 		index++
 		reply := m.Apply(&hraft.Log{Index: index, Data: entry(start.Add(step.after), strings.Fields(step.request))})
@@ -247,6 +318,10 @@ func TestReadThatNeedsTheLog(t *testing.T) {
 	m.Apply(&hraft.Log{Index: 1, Data: entry(time.Now(), []string{"SET", "lock", "a", "PX", "100"})})
 	if _, err := m.read([]string{"GET", "lock"}); err != errMayExpire {
 		t.Errorf("read of a key that may expire: %v", err)
+	}
+	m.Apply(&hraft.Log{Index: 2, Data: entry(time.Now(), []string{"EVAL", redis.CompareAndSet, "1", "lock", "a", "b"})})
+	if reply, err := m.read([]string{"GET", "lock"}); string(reply) != "$1\r\nb\r\n" || err != nil {
+		t.Errorf("a script's SET, too, makes a key stay: %q, %v", reply, err)
 	}
 }
 
