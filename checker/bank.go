@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"time"
@@ -62,19 +61,13 @@ type BankResult struct {
 
 func judgeBanks(ctx context.Context, run *history.Run, options Options, result *Result, accounts int, balance int64) {
 	result.Bank = &BankResult{Ordered: true}
-	byKey := operationsByKey(run)
-	result.Keys = len(byKey)
-	memory := newMemory(options.Budget.MemoryBytes)
-	for i, key := range slices.Sorted(maps.Keys(byKey)) {
-		var found []story
-		b, err := newBank(key, accounts, balance, byKey[key])
-		if err == nil {
-			share, cancel := shareOf(ctx, len(byKey)-i)
-			found, err = b.judge(share, memory, options.Engine, result)
-			cancel()
+	judgeKeys(ctx, run, options, result, "bank", func(ctx context.Context, memory *memory, key string, operations []*history.Operation) (findings, error) {
+		b, err := newBank(key, accounts, balance, operations)
+		if err != nil {
+			return findings{}, err
 		}
-		result.conclude(run, found, err, fmt.Sprintf("bank %q", key), len(byKey[key]), options.Budget)
-	}
+		return b.judge(ctx, memory, options.Engine, result)
+	})
 	if result.Verdict != Valid {
 		result.Bank.Ordered = false
 	}
@@ -95,22 +88,23 @@ const (
 	maxBalance  = 1 << 40
 )
 
+// newBank takes operations by invocation.
 func newBank(key string, accounts int, balance int64, operations []*history.Operation) (*bank, error) {
 	if accounts < 1 || accounts > maxAccounts || balance < 0 || balance > maxBalance {
-		return nil, fmt.Errorf("%d accounts with %d each cannot be judged; use 1 to %d with 0 to 2^40", accounts, balance, maxAccounts)
+		return nil, beyond(fmt.Sprintf("%d accounts with %d each cannot be judged; use 1 to %d with 0 to 2^40", accounts, balance, maxAccounts))
 	}
 	b := &bank{key: key, total: int64(accounts) * balance}
 	for i := range accounts {
 		b.accounts = append(b.accounts, &counter{
 			key: key, name: fmt.Sprintf("account %d", i), update: "transfer", start: balance, final: never, sign: 1, mixed: true})
 	}
-	for _, o := range slices.SortedStableFunc(slices.Values(operations), byInvocation) {
+	for _, o := range operations {
 		step := &bankStep{Operation: o, start: balance}
 		switch {
 		case o.Kind == history.ReadAll && o.Outcome != history.OK, o.Outcome == history.Fail && o.Error != "":
 			continue // says nothing
 		case o.Kind == history.ReadAll && len(o.Output) != accounts:
-			return nil, fmt.Errorf("p%d read %d balances at %s, and the bank has %d accounts; read all of them", o.Process, len(o.Output), seconds(o.Invoke), accounts)
+			return nil, beyond(fmt.Sprintf("p%d read %d balances at %s, and the bank has %d accounts; read all of them", o.Process, len(o.Output), seconds(o.Invoke), accounts))
 		case o.Kind == history.ReadAll:
 			b.read(step)
 		default:
@@ -137,8 +131,8 @@ func (b *bank) transfer(step *bankStep) error {
 	from, to, amount := step.Input[0], step.Input[1], step.Input[2]
 	accounts := int64(len(b.accounts))
 	if min(from, to) < 0 || max(from, to) >= accounts || amount < 0 {
-		return fmt.Errorf("p%d asked at %s for a transfer of %d from account %d to %d; the bank has %d accounts, and amounts are not negative",
-			step.Process, seconds(step.Invoke), amount, from, to, accounts)
+		return beyond(fmt.Sprintf("p%d asked at %s for a transfer of %d from account %d to %d; the bank has %d accounts, and amounts are not negative",
+			step.Process, seconds(step.Invoke), amount, from, to, accounts))
 	}
 	if from == to || step.Outcome == history.Fail {
 		return nil
@@ -146,7 +140,7 @@ func (b *bank) transfer(step *bankStep) error {
 	return errors.Join(b.accounts[from].add(step.Operation, -amount), b.accounts[to].add(step.Operation, amount))
 }
 
-func (b *bank) judge(ctx context.Context, memory *memory, engine Engine, result *Result) ([]story, error) {
+func (b *bank) judge(ctx context.Context, memory *memory, engine Engine, result *Result) (findings, error) {
 	b.count(result.Bank)
 	suspects := b.suspects(result)
 	if len(suspects) > 0 && engine != Porcupine {
@@ -156,7 +150,7 @@ func (b *bank) judge(ctx context.Context, memory *memory, engine Engine, result 
 	if engine == Polynomial {
 		result.Bank.Ordered = false
 		result.decided(Polynomial, "totals, signs and bounds hold; no order was searched for", b.key)
-		return nil, ctx.Err()
+		return findings{}, ctx.Err()
 	}
 	part := ctx
 	if engine != Porcupine {
@@ -168,16 +162,17 @@ func (b *bank) judge(ctx context.Context, memory *memory, engine Engine, result 
 	switch {
 	case err == nil && explained:
 		result.decided(Porcupine, "an order explains all transfers and reads", b.key)
-		return nil, nil
+		return findings{}, nil
 	case err == nil:
 		result.decided(Porcupine, "no order explains all transfers and reads", b.key)
-		return []story{b.disorder(ctx, memory)}, nil
+		s := b.disorder(ctx, memory)
+		return findings{[]story{s}, s.told[0].Complete}, nil
 	case engine == Porcupine || ctx.Err() != nil:
-		return nil, err
+		return findings{}, err
 	}
 	result.Bank.Ordered = false
 	result.decided(Polynomial, "totals, signs and bounds hold; an order was searched for in a tenth of the budget and neither found nor excluded", b.key)
-	return nil, nil
+	return findings{}, nil
 }
 
 func (b *bank) count(counts *BankResult) {
@@ -234,6 +229,7 @@ func (b *bank) miscounted(s *bankStep) charge {
 	told := []*history.Operation{s.Operation}
 	return charge{
 		story: story{anomaly: WrongCount, key: b.key, told: told, witness: values(told), text: text, when: s.Invoke},
+		first: s.Complete,
 		explained: func(ctx context.Context, memory *memory) (bool, error) {
 			return linearizable[bool](ctx, memory, []*glance{{s, b.total}})
 		},
@@ -282,7 +278,7 @@ func (b *bank) disorder(ctx context.Context, memory *memory) story {
 
 func (b *bank) explained(ctx context.Context, memory *memory, steps []*bankStep) (bool, error) {
 	if len(b.accounts) > len(balances{}) {
-		return false, fmt.Errorf("%d accounts are too many to search for an order; use %d", len(b.accounts), len(balances{}))
+		return false, beyond(fmt.Sprintf("%d accounts are too many to search for an order; use %d", len(b.accounts), len(balances{})))
 	}
 	return linearizable[balances](ctx, memory, steps)
 }

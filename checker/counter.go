@@ -3,9 +3,7 @@ package checker
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -100,20 +98,14 @@ type CounterResult struct {
 
 func judgeCounters(ctx context.Context, run *history.Run, options Options, result *Result) {
 	result.Counter = &CounterResult{}
-	byKey := operationsByKey(run)
-	result.Keys = len(byKey)
-	memory := newMemory(options.Budget.MemoryBytes)
 	final := phaseBegins(run, history.Final)
-	for i, key := range slices.Sorted(maps.Keys(byKey)) {
-		var found []story
-		c, err := newCounter(key, final, byKey[key])
-		if err == nil {
-			share, cancel := shareOf(ctx, len(byKey)-i)
-			found, err = c.judge(share, memory, options.Engine, result)
-			cancel()
+	judgeKeys(ctx, run, options, result, "counter", func(ctx context.Context, memory *memory, key string, operations []*history.Operation) (findings, error) {
+		c, err := newCounter(key, final, operations)
+		if err != nil {
+			return findings{}, err
 		}
-		result.conclude(run, found, err, fmt.Sprintf("counter %q", key), len(byKey[key]), options.Budget)
-	}
+		return c.judge(ctx, memory, options.Engine, result)
+	})
 }
 
 // A counter is the history of one counter, turned so that its increments are not
@@ -168,10 +160,11 @@ func (r *reading) behind() bool { return r.value < r.floor || r.value > r.ceilin
 // maxSum bounds the sum of a counter's increments, so that no sum overflows.
 const maxSum = 1 << 60
 
+// newCounter takes operations by invocation.
 func newCounter(key string, final time.Duration, operations []*history.Operation) (*counter, error) {
 	c := &counter{key: key, name: cmp.Or(key, "the counter"), update: "increment", final: final, sign: 1}
 	var up, down bool
-	for _, o := range slices.SortedStableFunc(slices.Values(operations), byInvocation) {
+	for _, o := range operations {
 		switch {
 		case o.Kind == history.Increment && o.Outcome != history.Fail:
 			up, down = up || o.Input[0] > 0, down || o.Input[0] < 0
@@ -204,7 +197,7 @@ func (c *counter) add(o *history.Operation, amount int64) error {
 		return nil
 	}
 	if amount < -maxSum || amount > maxSum || c.sum+max(amount, -amount) > maxSum {
-		return fmt.Errorf("the %ss sum up to more than 2^60; count in larger units", c.update)
+		return beyond(fmt.Sprintf("the %ss sum up to more than 2^60; count in larger units", c.update))
 	}
 	size := max(amount, -amount)
 	c.sum += size
@@ -233,7 +226,7 @@ func greatestCommonDivisor(a, b int64) int64 {
 }
 
 // judge returns confirmed violations, or why there is no verdict.
-func (c *counter) judge(ctx context.Context, memory *memory, engine Engine, result *Result) ([]story, error) {
+func (c *counter) judge(ctx context.Context, memory *memory, engine Engine, result *Result) (findings, error) {
 	c.bound()
 	lost := c.loss()
 	c.count(result, lost)
@@ -249,9 +242,9 @@ func (c *counter) judge(ctx context.Context, memory *memory, engine Engine, resu
 		return prove(ctx, memory, suspects)
 	case equal:
 		result.decided(Polynomial, "all increments are equal", c.key)
-		return nil, ctx.Err()
+		return findings{}, ctx.Err()
 	case engine == Polynomial:
-		return nil, errors.New("increments are unequal and no read is out of bounds; only the engine porcupine can decide this")
+		return findings{}, beyond("increments are unequal and no read is out of bounds; only the engine porcupine can decide this")
 	}
 	result.decided(Porcupine, "increments are unequal", c.key)
 	return c.search(ctx, memory)
@@ -700,6 +693,7 @@ func (c *counter) charge(e evidence, anomaly Anomaly, text string) charge {
 	}
 	return charge{
 		story: story{anomaly: anomaly, key: c.key, told: told, witness: values(told), text: text, when: e.read.Invoke},
+		first: e.read.Complete,
 		explained: func(ctx context.Context, memory *memory) (bool, error) {
 			return linearizable[int64](ctx, memory, steps)
 		},
@@ -737,10 +731,10 @@ func (s *countStep) apply(sum int64) (int64, bool) {
 }
 
 // search puts the whole counter before Porcupine.
-func (c *counter) search(ctx context.Context, memory *memory) ([]story, error) {
+func (c *counter) search(ctx context.Context, memory *memory) (findings, error) {
 	explained, err := c.explained(ctx, memory, c.reads)
 	if err != nil || explained {
-		return nil, err
+		return findings{}, err
 	}
 	reads := c.fewest(ctx, memory)
 	last := slices.MaxFunc(reads, func(a, b *reading) int { return byCompletion(a.Operation, b.Operation) })
@@ -763,7 +757,8 @@ func (c *counter) search(ctx context.Context, memory *memory) ([]story, error) {
 	if more := len(reads) - len(saw); more > 0 {
 		text += fmt.Sprintf(", and %s more", several(more, "read"))
 	}
-	return []story{{anomaly: Disorder, key: c.key, told: told, witness: values(told), text: text, when: last.Invoke}}, nil
+	s := story{anomaly: Disorder, key: c.key, told: told, witness: values(told), text: text, when: last.Invoke}
+	return findings{[]story{s}, last.Complete}, nil
 }
 
 // explained asks Porcupine about some reads and all increments. One that was

@@ -329,11 +329,11 @@ func TestTheInnocentAreAcquitted(t *testing.T) {
 	}
 	memory := newMemory(1 << 30)
 	help := evidence{anchor: c.reads[0], read: c.reads[1], may: c.additions[:1], fits: atMost}
-	if found, err := prove(t.Context(), memory, []charge{c.charge(help, StaleRead, "")}); len(found) > 0 || err != errInnocent {
+	if found, err := prove(t.Context(), memory, []charge{c.charge(help, StaleRead, "")}); len(found.stories) > 0 || err != errInnocent {
 		t.Errorf("with help: %v, %v", found, err)
 	}
 	help.may = nil
-	if found, err := prove(t.Context(), memory, []charge{c.charge(help, StaleRead, "")}); len(found) != 1 || err != nil {
+	if found, err := prove(t.Context(), memory, []charge{c.charge(help, StaleRead, "")}); len(found.stories) != 1 || err != nil {
 		t.Errorf("without help: %v, %v", found, err)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -32,17 +31,14 @@ type IDsResult struct {
 
 func judgeIDs(ctx context.Context, run *history.Run, options Options, result *Result) {
 	result.IDs = &IDsResult{}
-	memory := newMemory(options.Budget.MemoryBytes)
-	byKey := operationsByKey(run)
-	result.Keys = len(byKey)
-	for _, key := range slices.Sorted(maps.Keys(byKey)) {
+	judgeKeys(ctx, run, options, result, "ids", func(ctx context.Context, memory *memory, key string, operations []*history.Operation) (findings, error) {
 		result.decided(Polynomial, "no id may be given twice", key)
 		given := map[int64][]*history.Operation{}
 		var err error
-		for _, o := range byKey[key] {
+		for _, o := range operations {
 			switch {
 			case o.Outcome == history.OK && len(o.Output) == 0:
-				err = cmp.Or(err, fmt.Errorf("p%d was acknowledged at %s without an id; record the id that it got", o.Process, seconds(o.Complete)))
+				err = cmp.Or(err, error(beyond(fmt.Sprintf("p%d was acknowledged at %s without an id; record the id that it got", o.Process, seconds(o.Complete)))))
 			case o.Outcome == history.OK:
 				result.IDs.Acknowledged++
 				given[o.Output[0]] = append(given[o.Output[0]], o)
@@ -58,8 +54,8 @@ func judgeIDs(ctx context.Context, run *history.Run, options Options, result *Re
 			}
 		}
 		found, unconfirmed := prove(ctx, memory, suspects)
-		result.conclude(run, found, cmp.Or(err, unconfirmed), fmt.Sprintf("ids %q", key), len(byKey[key]), options.Budget)
-	}
+		return found, cmp.Or(err, unconfirmed)
+	})
 }
 
 // duplicates are ordered by when an id was given the second time.
@@ -78,6 +74,7 @@ func duplicates(key string, given map[int64][]*history.Operation) []charge {
 				text: fmt.Sprintf("p%d got the id %d%s at %s, %s after p%d had got it%s",
 					second.Process, id, place(" from ", second), seconds(second.Complete), gap(second.Complete-first.Complete), first.Process, place(" from ", first)),
 			},
+			first: second.Complete,
 			explained: func(ctx context.Context, memory *memory) (bool, error) {
 				return linearizable[bool](ctx, memory, []*gift{{first}, {second}})
 			},

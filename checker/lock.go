@@ -69,14 +69,14 @@ var Lock = Model{
 
 func judgeLocks(ctx context.Context, run *history.Run, options Options, result *Result) {
 	result.Lock = &LockResult{}
-	judgeKeys(ctx, run, options, result, "lock", "holds are intervals", func(key string, operations []*history.Operation) finding {
+	judgeKeys(ctx, run, options, result, "lock", func(ctx context.Context, memory *memory, key string, operations []*history.Operation) (findings, error) {
+		result.decided(Polynomial, "holds are intervals", key)
 		for _, o := range operations {
 			if o.Kind == history.Use && len(o.Input) > 1 {
-				return finding{unjudged: fmt.Sprintf("a use at %s has %d input values (want a token, or none)", seconds(o.Invoke), len(o.Input))}
+				return findings{}, beyond(fmt.Sprintf("a use at %s has %d input values (want a token, or none)", seconds(o.Invoke), len(o.Input)))
 			}
 		}
-		l := newLockHistory(key, operations)
-		return finding{suspects: l.judge(result.Lock)}
+		return prove(ctx, memory, newLockHistory(key, operations).judge(result.Lock))
 	})
 }
 
@@ -147,7 +147,7 @@ type clash[T any] struct{ earlier, later T }
 
 // judge adds the lock to the counts and returns what is suspected: of each sort
 // the first few.
-func (l *lockHistory) judge(counts *LockResult) []accusation {
+func (l *lockHistory) judge(counts *LockResult) []charge {
 	twice, back, broken := l.heldTwice(), l.wentBack(), l.broken()
 	counts.Holds += len(l.holds)
 	counts.HeldTwice += len(twice)
@@ -156,7 +156,7 @@ func (l *lockHistory) judge(counts *LockResult) []accusation {
 	counts.Refused += l.refused
 	counts.Corrupted += len(broken) + l.corrupted()
 
-	var suspects []accusation
+	var suspects []charge
 	add := func(anomaly Anomaly, told, more []*history.Operation) {
 		s := story{anomaly: anomaly, key: l.key, told: told, witness: copies(slices.Concat(told, more)...)}
 		suspects = append(suspects, accuse(s, newLockSteps))
@@ -175,6 +175,7 @@ func (l *lockHistory) judge(counts *LockResult) []accusation {
 	for _, c := range few(broken) {
 		add(FenceBroken, []*history.Operation{c.later, c.earlier}, nil)
 	}
+	smallFirst(suspects)
 	return suspects
 }
 

@@ -11,33 +11,31 @@ import (
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
-// A finding is what a polynomial method found about one key: that it cannot be
-// judged at all, or suspects, one at least unless the key is linearizable.
-type finding struct {
-	unjudged string
-	suspects []accusation
-}
-
-// An accusation is a story that Porcupine has still to confirm.
-type accusation struct {
+// A charge is a story that Porcupine has still to confirm.
+type charge struct {
 	story
-	confirm func(context.Context, *memory) (explained bool, err error)
+	// first is when an operation that is at fault completed, if that can be said
+	// of one; else when the story was complete.
+	first time.Duration
+	// explained asks Porcupine whether there is an order after all.
+	explained func(context.Context, *memory) (bool, error)
 }
 
-// accuse puts a story's witness before Porcupine, as steps of the model's own.
-func accuse[S comparable, T transition[S]](s story, steps func([]history.Operation) []T) accusation {
-	slices.SortStableFunc(s.witness, func(a, b history.Operation) int { return cmp.Compare(a.Invoke, b.Invoke) })
-	return accusation{s, func(ctx context.Context, memory *memory) (bool, error) {
-		return linearizable[S](ctx, memory, steps(s.witness))
-	}}
+// findings are what was proven about one key.
+type findings struct {
+	stories []story
+	first   time.Duration // the earliest of what was found, also of what is not told
 }
 
-// judgeKeys lets judge look at each key, given its operations ordered by
-// Invoke, and enters what Porcupine confirms into the result: at most perKey
-// violations of each anomaly. Each key may use its share of the time that is
-// left. What is called noun in a reason is decided for the reason why.
-func judgeKeys(ctx context.Context, run *history.Run, options Options, result *Result, noun, why string,
-	judge func(key string, operations []*history.Operation) finding) {
+// errInnocent means that Porcupine explains what a checker took for a violation:
+// one of them is wrong, so there is no verdict.
+var errInnocent = beyond("a contradiction is suspected, and Porcupine does not agree; one of the two is wrong, please report it")
+
+// judgeKeys lets judge look at each key, given its operations by invocation and
+// its share of the time that is left, and enters what was found into the result.
+// What is judged is called noun in a reason.
+func judgeKeys(ctx context.Context, run *history.Run, options Options, result *Result, noun string,
+	judge func(ctx context.Context, memory *memory, key string, operations []*history.Operation) (findings, error)) {
 	byKey := map[string][]*history.Operation{}
 	for i := range run.History.Operations {
 		o := &run.History.Operations[i]
@@ -48,72 +46,105 @@ func judgeKeys(ctx context.Context, run *history.Run, options Options, result *R
 	first := never
 	for i, key := range slices.Sorted(maps.Keys(byKey)) {
 		operations := byKey[key]
-		slices.SortStableFunc(operations, func(a, b *history.Operation) int { return cmp.Compare(a.Invoke, b.Invoke) })
-		result.decided(Polynomial, why, key)
-		unknown := func(reason string) {
-			result.KeysUnknown++
-			result.Reason = cmp.Or(result.Reason, fmt.Sprintf("%s %q: %s", noun, key, reason))
+		slices.SortStableFunc(operations, byInvocation)
+		found, err := findings{}, ctx.Err()
+		if err == nil {
+			share, cancel := shareOf(ctx, len(byKey)-i)
+			found, err = judge(share, memory, key, operations)
+			cancel()
 		}
-		if ctx.Err() != nil {
-			unknown(exhausted(ctx.Err(), "not begun", len(operations), options.Budget))
-			continue
-		}
-		finding := judge(key, operations)
-		if finding.unjudged != "" {
-			unknown(finding.unjudged)
-			continue
-		}
-		deadline, _ := ctx.Deadline()
-		bounded, cancel := context.WithTimeout(ctx, time.Until(deadline)/time.Duration(len(byKey)-i))
-		confirmed, err := convict(bounded, memory, finding.suspects)
-		cancel()
 		switch {
-		case len(confirmed) > 0:
+		case len(found.stories) > 0:
 			result.KeysInvalid++
-			for _, s := range finding.suspects {
-				first = min(first, s.at())
-			}
-			for _, s := range confirmed {
+			first = min(first, found.first)
+			for _, s := range found.stories {
 				result.Violations = append(result.Violations, s.violation(run))
 			}
 		case err != nil:
-			unknown(exhausted(err, "a contradiction is suspected", len(operations), options.Budget))
-		case len(finding.suspects) > 0:
-			unknown("a contradiction is suspected, and Porcupine does not agree; one of the two is wrong, please report it")
+			result.KeysUnknown++
+			result.Reason = cmp.Or(result.Reason, exhausted(err, fmt.Sprintf("%s %q", noun, key), len(operations), options.Budget))
 		}
 	}
+	result.conclude(first)
+}
+
+// conclude makes a verdict of the keys that were counted; first is when the first
+// violation of all was complete.
+func (r *Result) conclude(first time.Duration) {
 	switch {
-	case result.KeysInvalid > 0:
-		result.Verdict, result.Reason, result.FirstViolation = Invalid, "", first
-	case result.KeysUnknown > 0:
-		result.Verdict = Unknown
+	case r.KeysInvalid > 0:
+		r.Verdict, r.Reason, r.FirstViolation = Invalid, "", first
+	case r.KeysUnknown > 0:
+		r.Verdict = Unknown
 	}
 }
 
-// convict returns the stories that Porcupine confirms, small witnesses first:
-// at most perKey of each anomaly. The error says why others are left in doubt.
-func convict(ctx context.Context, memory *memory, suspects []accusation) (confirmed []story, doubt error) {
-	suspects = slices.Clone(suspects)
-	slices.SortStableFunc(suspects, func(a, b accusation) int { return cmp.Compare(len(a.witness), len(b.witness)) })
+// prove puts charges before Porcupine, in their order, and returns the stories
+// that it confirms: at most perKey of each anomaly. The error says why another was
+// not confirmed.
+func prove(ctx context.Context, memory *memory, suspects []charge) (findings, error) {
+	found := findings{first: never}
+	var doubt error
 	shown := map[Anomaly]int{}
 	for _, s := range suspects {
-		if shown[s.anomaly] == perKey {
-			continue
-		}
-		explained, err := s.confirm(ctx, memory)
-		switch {
-		case err != nil:
-			doubt = err
-		case !explained:
-			confirmed = append(confirmed, s.story)
+		if shown[s.anomaly] < perKey {
+			explained, err := s.explained(ctx, memory)
+			if err == nil && explained {
+				err = errInnocent
+			}
+			if err != nil {
+				doubt = cmp.Or(doubt, err)
+				continue
+			}
+			found.stories = append(found.stories, s.story)
 			shown[s.anomaly]++
 		}
+		found.first = min(found.first, s.first)
 	}
-	return confirmed, doubt
+	return found, doubt
 }
 
-// at is when the story was complete.
-func (s story) at() time.Duration { return Violation{Witness: s.witness}.At() }
+// accuse is a charge whose witness Porcupine gets as steps of the model's own. The
+// story is complete with its last operation.
+func accuse[S comparable, T transition[S]](s story, steps func([]history.Operation) []T) charge {
+	slices.SortStableFunc(s.witness, func(a, b history.Operation) int { return cmp.Compare(a.Invoke, b.Invoke) })
+	return charge{s, Violation{Witness: s.witness}.At(), func(ctx context.Context, memory *memory) (bool, error) {
+		return linearizable[S](ctx, memory, steps(s.witness))
+	}}
+}
+
+// smallFirst orders charges by their witnesses.
+func smallFirst(suspects []charge) {
+	slices.SortStableFunc(suspects, func(a, b charge) int { return cmp.Compare(len(a.witness), len(b.witness)) })
+}
+
+// shareOf gives an nth part of the time that is left.
+func shareOf(ctx context.Context, n int) (context.Context, context.CancelFunc) {
+	deadline, bounded := ctx.Deadline()
+	if !bounded {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Until(deadline)/time.Duration(n))
+}
+
+func byInvocation(a, b *history.Operation) int {
+	return cmp.Or(cmp.Compare(a.Invoke, b.Invoke), cmp.Compare(a.Process, b.Process))
+}
+
+func byCompletion(a, b *history.Operation) int {
+	return cmp.Or(cmp.Compare(a.Complete, b.Complete), cmp.Compare(a.Process, b.Process))
+}
+
+// maxWitness bounds the operations of a witness that is made of updates without
+// names, of which it may take many to reach a sum.
+const maxWitness = 1000
+
+// values are the operations told, up to maxWitness, by invocation.
+func values(told []*history.Operation) []history.Operation {
+	told = slices.Clone(told[:min(len(told), maxWitness)])
+	slices.SortStableFunc(told, byInvocation)
+	return copies(told...)
+}
 
 // copies returns what the operations are, without those that are nil.
 func copies(operations ...*history.Operation) []history.Operation {

@@ -13,8 +13,8 @@ import (
 func TestWrongSuspicionIsUnknown(t *testing.T) {
 	run := parse(t, "p1 n1 enqueue q 1 [0,1] ok")
 	model := Model{name: "wrong", kinds: Queue.kinds, judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
-		judgeKeys(ctx, run, options, result, "queue", "for a test", func(_ string, operations []*history.Operation) finding {
-			return finding{suspects: []accusation{accuse(story{anomaly: LostCommit, witness: copies(operations...)}, newQueueSteps)}}
+		judgeKeys(ctx, run, options, result, "queue", func(ctx context.Context, memory *memory, _ string, operations []*history.Operation) (findings, error) {
+			return prove(ctx, memory, []charge{accuse(story{anomaly: LostCommit, witness: copies(operations...)}, newQueueSteps)})
 		})
 	}}
 	if r := Check(t.Context(), run, model, Options{}); r.Verdict != Unknown || len(r.Violations) > 0 || !strings.Contains(r.Reason, "Porcupine does not agree") {

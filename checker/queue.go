@@ -75,12 +75,13 @@ var Queue = Model{
 
 func judgeQueues(ctx context.Context, run *history.Run, options Options, result *Result) {
 	result.Queue = &QueueResult{}
-	judgeKeys(ctx, run, options, result, "queue", "elements are enqueued once", func(key string, operations []*history.Operation) finding {
-		q, problem := newFIFO(key, operations)
-		if problem != "" {
-			return finding{unjudged: problem}
+	judgeKeys(ctx, run, options, result, "queue", func(ctx context.Context, memory *memory, key string, operations []*history.Operation) (findings, error) {
+		result.decided(Polynomial, "elements are enqueued once", key)
+		q, err := newFIFO(key, operations)
+		if err != nil {
+			return findings{}, err
 		}
-		return finding{suspects: q.judge(result.Queue)}
+		return prove(ctx, memory, q.judge(result.Queue))
 	})
 	result.LostCommits = result.Queue.Lost
 }
@@ -128,7 +129,7 @@ func (i *item) early() *history.Operation {
 }
 
 // newFIFO indexes operations, or says why they cannot be judged.
-func newFIFO(key string, operations []*history.Operation) (*fifo, string) {
+func newFIFO(key string, operations []*history.Operation) (*fifo, error) {
 	q := &fifo{key: key}
 	items := map[int64]*item{}
 	get := func(number int64) *item {
@@ -144,8 +145,8 @@ func newFIFO(key string, operations []*history.Operation) (*fifo, string) {
 		}
 		i := get(o.Input[0])
 		if i.enqueue != nil {
-			return nil, fmt.Sprintf("element %d is enqueued twice, at %s and at %s; the queue checker needs unique elements",
-				i.number, seconds(i.enqueue.Invoke), seconds(o.Invoke))
+			return nil, beyond(fmt.Sprintf("element %d is enqueued twice, at %s and at %s; the queue checker needs unique elements",
+				i.number, seconds(i.enqueue.Invoke), seconds(o.Invoke)))
 		}
 		i.enqueue = o
 	}
@@ -177,7 +178,7 @@ func newFIFO(key string, operations []*history.Operation) (*fifo, string) {
 	for _, i := range q.orphans {
 		q.acknowledged = append(q.acknowledged, i.entered())
 	}
-	return q, ""
+	return q, nil
 }
 
 // orphansBefore is O(t) and unsureUpTo is U(t) of the model's comment.
@@ -186,7 +187,7 @@ func (q *fifo) unsureUpTo(t time.Duration) int    { return countUpTo(q.called, t
 
 // judge adds the queue to the counts and returns what is suspected: of each
 // sort the first few.
-func (q *fifo) judge(counts *QueueResult) []accusation {
+func (q *fifo) judge(counts *QueueResult) []charge {
 	phantoms, twice := q.single(counts)
 	overtaken, skipped := q.overtakes()
 	empty, lost := q.notEmpty()
@@ -200,7 +201,7 @@ func (q *fifo) judge(counts *QueueResult) []accusation {
 	counts.Lost.Certain += surplus
 	counts.Lost.Possible += left
 
-	var suspects []accusation
+	var suspects []charge
 	add := func(s story) {
 		s.key = q.key
 		suspects = append(suspects, accuse(s, newQueueSteps))
@@ -236,6 +237,7 @@ func (q *fifo) judge(counts *QueueResult) []accusation {
 	for _, e := range few(empty) {
 		add(q.cover(e))
 	}
+	smallFirst(suspects)
 	return suspects
 }
 

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -55,56 +54,31 @@ var Set = Model{
 const maxNamed = 100
 
 func judgeSets(ctx context.Context, run *history.Run, options Options, result *Result) {
-	budget := options.Budget
-	byKey := operationsByKey(run)
 	result.Set = &SetResult{}
-	result.Keys = len(byKey)
-	memory := newMemory(budget.MemoryBytes)
+	final := phaseBegins(run, history.Final)
 	var delays []time.Duration
 	var staleReads, lostCommits []*history.Operation
-	first := never
-	for _, key := range slices.Sorted(maps.Keys(byKey)) {
+	judgeKeys(ctx, run, options, result, "set", func(ctx context.Context, memory *memory, key string, operations []*history.Operation) (findings, error) {
 		result.decided(Polynomial, "elements are added once", key)
-		s, reason := newGrowingSet(key, phaseBegins(run, history.Final), byKey[key])
-		if reason == "" {
-			if err := s.follow(ctx); err != nil {
-				reason = exhausted(err, fmt.Sprintf("set %q", key), len(byKey[key]), budget)
-			}
+		s, err := newGrowingSet(key, final, operations)
+		if err == nil {
+			err = s.follow(ctx)
 		}
-		if reason != "" {
-			result.KeysUnknown++
-			result.Reason = cmp.Or(result.Reason, reason)
-			continue
+		if err != nil {
+			return findings{}, err
 		}
 		delays = append(delays, s.count(result)...)
 		stale, lost := s.wrong()
 		staleReads, lostCommits = append(staleReads, stale...), append(lostCommits, lost...)
-		found, err := s.stories(ctx, memory)
-		switch {
-		case len(found) > 0:
-			result.KeysInvalid++
-			first = min(first, s.first())
-			for _, story := range found {
-				v := story.violation(run)
-				first = min(first, v.At())
-				result.Violations = append(result.Violations, v)
-			}
-		case err != nil:
-			result.KeysUnknown++
-			result.Reason = cmp.Or(result.Reason, exhausted(err, fmt.Sprintf("set %q", key), len(byKey[key]), budget))
-		}
-	}
+		found, err := prove(ctx, memory, s.suspects())
+		found.first = min(found.first, s.first())
+		return found, err
+	})
 	result.StaleReads = Bounds{len(staleReads), len(staleReads)}
 	result.LostCommits = Bounds{len(lostCommits), len(lostCommits)}
 	result.Majority, result.Minority = anomaliesBySide(run, staleReads, lostCommits)
 	slices.Sort(delays)
 	result.Set.StaleMedian, result.Set.StaleMax = percentile(delays, 50), percentile(delays, 100)
-	switch {
-	case result.KeysInvalid > 0:
-		result.Verdict, result.Reason, result.FirstViolation = Invalid, "", first
-	case result.KeysUnknown > 0:
-		result.Verdict = Unknown
-	}
 }
 
 // A growingSet is the history of one set.
@@ -161,8 +135,9 @@ const (
 	unexpected
 )
 
-// newGrowingSet indexes operations, or says why they cannot be judged.
-func newGrowingSet(key string, final time.Duration, operations []*history.Operation) (*growingSet, string) {
+// newGrowingSet indexes operations, which are ordered by invocation, or says why
+// they cannot be judged.
+func newGrowingSet(key string, final time.Duration, operations []*history.Operation) (*growingSet, error) {
 	s := &growingSet{key: key, final: final}
 	elements := map[int64]*element{}
 	get := func(number int64) *element {
@@ -174,16 +149,14 @@ func newGrowingSet(key string, final time.Duration, operations []*history.Operat
 		}
 		return e
 	}
-	operations = slices.Clone(operations)
-	slices.SortStableFunc(operations, func(a, b *history.Operation) int { return cmp.Compare(a.Invoke, b.Invoke) })
 	for _, o := range operations {
 		if o.Kind != history.Add || o.Outcome == history.Fail {
 			continue
 		}
 		e := get(o.Input[0])
 		if e.add != nil {
-			return nil, fmt.Sprintf("set %q: element %d is added twice, at %s and at %s; the set checker needs unique elements",
-				key, e.number, seconds(e.add.Invoke), seconds(o.Invoke))
+			return nil, beyond(fmt.Sprintf("element %d is added twice, at %s and at %s; the set checker needs unique elements",
+				e.number, seconds(e.add.Invoke), seconds(o.Invoke)))
 		}
 		e.add = o
 		if o.Outcome == history.OK {
@@ -203,7 +176,7 @@ func newGrowingSet(key string, final time.Duration, operations []*history.Operat
 		}
 		s.reads = append(s.reads, r)
 	}
-	return s, ""
+	return s, nil
 }
 
 // follow settles every element's fate.
@@ -320,9 +293,8 @@ func (s *growingSet) wrong() (staleReads, lostCommits []*history.Operation) {
 	return staleReads, lostCommits
 }
 
-// stories returns confirmed violations: at most perKey of each anomaly. The
-// error says why none could be confirmed.
-func (s *growingSet) stories(ctx context.Context, memory *memory) ([]story, error) {
+// suspects are the earliest of each anomaly.
+func (s *growingSet) suspects() []charge {
 	var suspects []story
 	for _, e := range s.elements {
 		if suspect, ok := e.suspect(s.key); ok {
@@ -333,22 +305,14 @@ func (s *growingSet) stories(ctx context.Context, memory *memory) ([]story, erro
 		suspects = s.disorder()
 	}
 	slices.SortStableFunc(suspects, func(a, b story) int { return cmp.Compare(a.told[0].Complete, b.told[0].Complete) })
-	var found []story
-	shown := map[Anomaly]int{}
-	var failed error
+	var earliest []charge
+	count := map[Anomaly]int{}
 	for _, suspect := range suspects {
-		if shown[suspect.anomaly] == perKey {
-			continue
-		}
-		explained, err := suspect.confirm(ctx, memory)
-		if err != nil {
-			failed = err
-		} else if !explained {
-			found = append(found, suspect)
-			shown[suspect.anomaly]++
+		if count[suspect.anomaly]++; count[suspect.anomaly] <= perKey {
+			earliest = append(earliest, suspect.charge())
 		}
 	}
-	return found, failed
+	return earliest
 }
 
 // first is when the first read completed that misses or shows what it must not;
@@ -436,10 +400,10 @@ func (s *growingSet) muddle(told []*history.Operation, a, b *element) story {
 	return story{anomaly: Disorder, key: s.key, told: told, elements: []int64{a.number, b.number}, reads: true}
 }
 
-// confirm asks Porcupine whether the story's operations are explained, and makes
-// them its witness. Reads are restricted to the elements that matter: if the
-// whole is linearizable, then so is the part that is about these.
-func (s *story) confirm(ctx context.Context, memory *memory) (explained bool, err error) {
+// charge makes the operations of a set's story its witness. Reads are restricted
+// to the elements that matter: if the whole is linearizable, then so is the part
+// that is about these.
+func (s story) charge() charge {
 	var steps []*setStep
 	for _, o := range s.told {
 		if o == nil {
@@ -464,7 +428,9 @@ func (s *story) confirm(ctx context.Context, memory *memory) (explained bool, er
 		s.witness = append(s.witness, part)
 	}
 	slices.SortStableFunc(s.witness, func(a, b history.Operation) int { return cmp.Compare(a.Invoke, b.Invoke) })
-	return linearizable[contents](ctx, memory, steps)
+	return charge{s, Violation{Witness: s.witness}.At(), func(ctx context.Context, memory *memory) (bool, error) {
+		return linearizable[contents](ctx, memory, steps)
+	}}
 }
 
 // contents says which of a story's elements, two at most, a set holds.
