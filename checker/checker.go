@@ -170,8 +170,7 @@ func (m Model) String() string { return m.name }
 // call.
 func Check(ctx context.Context, run *history.Run, model Model, options Options) Result {
 	began := time.Now()
-	options.Budget.Time = cmp.Or(options.Budget.Time, DefaultBudget.Time)
-	options.Budget.MemoryBytes = cmp.Or(options.Budget.MemoryBytes, DefaultBudget.MemoryBytes)
+	options.Budget = options.Budget.orDefault()
 	bounded, cancel := context.WithTimeout(ctx, options.Budget.Time)
 	defer cancel()
 

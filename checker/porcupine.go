@@ -48,13 +48,32 @@ func configurationBytes(n int) int64 { return 2 * (int64(n)/8 + 240) }
 // linearizable asks Porcupine whether an order of the operations, starting from
 // the zero state, explains them all. An error means that it could not tell:
 // ctx's own, or errMemory.
+func linearizable[S comparable, T transition[S]](ctx context.Context, memory *memory, operations []T) (bool, error) {
+	entries := make([]porcupine.Operation, len(operations))
+	for i, o := range operations {
+		call, ret := o.interval()
+		entries[i] = porcupine.Operation{Input: o, Call: int64(call), Return: int64(ret)}
+	}
+	return ask(ctx, memory, porcupine.Model{
+		Init: func() any { var zero S; return zero },
+		StepContext: func(_ context.Context, state, input, _ any) (bool, any) {
+			after, possible := input.(T).apply(state.(S))
+			return possible, after
+		},
+		Equal: func(a, b any) bool { return a == b },
+	}, entries, func(any) int { return 0 })
+}
+
+// ask asks Porcupine, with a model that has a StepContext and an Equal. The errors
+// are those of linearizable; bytes is what a state holds in memory beside a few
+// words.
 //
 // Porcupine takes neither a context nor a memory limit, but it asks the model at
 // every step. A model that refuses every step makes it unwind at once, so it
 // can be stopped there, and no goroutine stays behind, as one does after its
 // time-out. The model also knows how much Porcupine remembers: a configuration
 // for each step that succeeds, unless Equal then finds it in the cache.
-func linearizable[S comparable, T transition[S]](ctx context.Context, memory *memory, operations []T) (bool, error) {
+func ask(ctx context.Context, memory *memory, model porcupine.Model, operations []porcupine.Operation, bytes func(state any) int) (bool, error) {
 	size := configurationBytes(len(operations))
 	held := size * int64(len(operations)) // the least that a linearizable history needs
 	if held > memory.bytes || held < 0 {
@@ -65,45 +84,39 @@ func linearizable[S comparable, T transition[S]](ctx context.Context, memory *me
 	}
 	defer func() { memory.Release(held) }()
 
-	entries := make([]porcupine.Operation, len(operations))
-	for i, o := range operations {
-		call, ret := o.interval()
-		entries[i] = porcupine.Operation{Input: o, Call: int64(call), Return: int64(ret)}
-	}
-	var used int64
+	var used, last int64 // last is of the configuration that was made last
 	var stopped error
-	decided := porcupine.CheckOperations(porcupine.Model{
-		Init: func() any { var zero S; return zero },
-		Step: func(state, input, _ any) (bool, any) {
-			if stopped == nil {
-				stopped = ctx.Err()
-			}
-			if stopped != nil {
+	bounded := model
+	bounded.StepContext = func(_ context.Context, state, input, output any) (bool, any) {
+		if stopped == nil {
+			stopped = ctx.Err()
+		}
+		if stopped != nil {
+			return false, state
+		}
+		possible, after := model.StepContext(ctx, state, input, output)
+		if !possible {
+			return false, state
+		}
+		last = size + 2*int64(bytes(after))
+		if used += last; used > held {
+			more := max(last, 1<<20)
+			if !memory.TryAcquire(more) {
+				stopped = errMemory
 				return false, state
 			}
-			after, possible := input.(T).apply(state.(S))
-			if !possible {
-				return false, state
-			}
-			if used += size; used > held {
-				more := max(size, 1<<20)
-				if !memory.TryAcquire(more) {
-					stopped = errMemory
-					return false, state
-				}
-				held += more
-			}
-			return true, after
-		},
-		Equal: func(a, b any) bool {
-			if a != b {
-				return false
-			}
-			used -= size
-			return true
-		},
-	}, entries)
-	return decided, stopped
+			held += more
+		}
+		return true, after
+	}
+	bounded.Equal = func(a, b any) bool {
+		if !model.Equal(a, b) {
+			return false
+		}
+		used -= last
+		return true
+	}
+	return porcupine.CheckOperations(bounded, operations), stopped
 }
 
 // exhausted says in one line why an engine could not tell, and what to do.

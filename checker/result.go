@@ -1,6 +1,7 @@
 package checker
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/rashomon-io/rashomon/harness/history"
@@ -57,6 +58,10 @@ type Budget struct {
 	Time time.Duration
 	// MemoryBytes bounds the heap's growth while checking.
 	MemoryBytes uint64
+}
+
+func (b Budget) orDefault() Budget {
+	return Budget{Time: cmp.Or(b.Time, DefaultBudget.Time), MemoryBytes: cmp.Or(b.MemoryBytes, DefaultBudget.MemoryBytes)}
 }
 
 // Options of a check. The zero Options are right for most.
