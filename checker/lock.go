@@ -71,10 +71,16 @@ func judgeLocks(ctx context.Context, run *history.Run, options Options, result *
 	result.Lock = &LockResult{}
 	judgeKeys(ctx, run, options, result, "lock", func(ctx context.Context, memory *memory, key string, operations []*history.Operation) (findings, error) {
 		result.decided(Polynomial, "holds are intervals", key)
+		last := map[int]*history.Operation{} // of each process
 		for _, o := range operations {
 			if o.Kind == history.Use && len(o.Input) > 1 {
 				return findings{}, beyond(fmt.Sprintf("a use at %s has %d input values (want a token, or none)", seconds(o.Invoke), len(o.Input)))
 			}
+			if before := last[o.Process]; before != nil && before.Complete > o.Invoke {
+				return findings{}, beyond(fmt.Sprintf("p%d invokes %q at %s, before its %q has completed at %s, so it is not known what it held; give each client that works alone a process of its own",
+					o.Process, o.Kind, seconds(o.Invoke), before.Kind, seconds(before.Complete)))
+			}
+			last[o.Process] = o
 		}
 		return prove(ctx, memory, newLockHistory(key, operations).judge(result.Lock))
 	})

@@ -174,6 +174,7 @@ func TestLockUnknown(t *testing.T) {
 		{"p1 n1 use l 1 2 [0,1] ok", `lock "l": a use at 0.000 s has 2 input values`},
 		{"p1 n1 acquire l 1 [0,1] ok", "has 1 input values (want 0)"},
 		{"p1 n1 read l [0,1] ok", "a kind that the model does not know"},
+		{"p1 n1 acquire l [0,4] ok\np1 n1 release l [3,5] ok", `p1 invokes "release" at 3.000 s, before its "acquire" has completed at 4.000 s`},
 	} {
 		if r := Check(t.Context(), parse(t, test.history), Lock, Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, test.reason) {
 			t.Errorf("%s: %s", r.Verdict, r.Reason)
