@@ -37,7 +37,7 @@ it goes.`,
   rashomon check store/latest/history.edn                          what it is about is guessed, and said
   rashomon check history.edn --model set
   rashomon check history.edn --independent no                      values are pairs, not [key value]
-  rashomon check history.edn --initial 0                           registers that hold 0 at first
+  rashomon check history.edn --initial 0                           registers, or accounts, that hold 0 at first
   rashomon check runs/latest --engine porcupine --check-time 10m   a second opinion`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
@@ -58,14 +58,19 @@ it goes.`,
 				if err != nil {
 					return failureError{err}
 				}
+				var result checker.Result
 				if made != nil && made.Model == "bank" {
-					return failureError{fmt.Errorf("%s is of a bank, whose first balances Jepsen's histories do not tell, so it cannot be judged", path)}
+					if foreign.Initial == "" {
+						return failureError{fmt.Errorf("%s is of a bank, and does not tell what its accounts held at first; say what each did with --initial", path)}
+					}
+					result = checker.Check(command.Context(), run, checker.Bank(len(made.Accounts), made.Balance), options)
+				} else {
+					workload, err := workloads.ByName(workloadOf(run, foreign.Model))
+					if err != nil {
+						return failureError{fmt.Errorf("%s: %w", path, err)}
+					}
+					result = workload.Check(command.Context(), run, options)
 				}
-				judge, err := workloads.ByName(workloadOf(run, foreign.Model))
-				if err != nil {
-					return failureError{fmt.Errorf("%s: %w", path, err)}
-				}
-				result := judge.Check(command.Context(), run, options)
 				if run.Dir != "" {
 					if err := history.WriteJSON(filepath.Join(run.Dir, history.ResultFile), result); err != nil {
 						return failureError{err}
@@ -98,7 +103,7 @@ var engines = []string{string(checker.Zones), string(checker.Search), string(che
 // foreignFlags are those that only histories from elsewhere need.
 func foreignFlags(command *cobra.Command, foreign *jepsen.Options) {
 	command.Flags().StringVar((*string)(&foreign.Independent), "independent", string(jepsen.Auto), "whether a Jepsen history's values are [key value] tuples: yes, no, or auto, if all of them look like it")
-	command.Flags().StringVar(&foreign.Initial, "initial", "", "what a Jepsen history's registers hold at first, as EDN (default: nothing)")
+	command.Flags().StringVar(&foreign.Initial, "initial", "", "what a Jepsen history's registers, or each account of its bank, hold at first, as EDN (default: nothing; a bank needs it)")
 }
 
 func checkForeign(foreign jepsen.Options) error {
@@ -176,6 +181,11 @@ func provenance(path string, made *jepsen.Import, result checker.Result) string 
 		}
 	}
 	var names []string
+	for number, name := range made.Accounts {
+		if name != fmt.Sprint(number) {
+			names = append(names, fmt.Sprintf("account %d is %.40s", number, name))
+		}
+	}
 	for _, number := range slices.Sorted(maps.Keys(shown)) {
 		if name, ok := made.Names[number]; ok {
 			names = append(names, fmt.Sprintf("%d is %.40s", number, name))

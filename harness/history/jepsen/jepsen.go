@@ -57,8 +57,9 @@ type Options struct {
 	// Independent: whether values are [key value] tuples, as those of
 	// jepsen.independent; empty means if all of them look like that.
 	Independent Independent
-	// Initial is what every register holds at first, as EDN; empty means
-	// nothing.
+	// Initial is what every register, or every account of a bank, holds at
+	// first, as EDN. Empty means nothing of registers; of banks, that it is not
+	// known.
 	Initial string
 }
 
@@ -85,6 +86,10 @@ type Import struct {
 	// Names are the values that the numbers of the history stand for, where
 	// those were no integers, as EDN.
 	Names map[int64]string
+	// Accounts of a bank, as EDN, by their numbers in the history; each holds
+	// Balance at first, which is 0 unless Options.Initial tells.
+	Accounts []string
+	Balance  int64
 }
 
 // IsHistory reports whether a file that begins with these bytes may be one that
@@ -184,6 +189,8 @@ func convert(calls []call, o Options) (Import, error) {
 	c.numbers.avoid(initial)
 	if m.name == "bank" {
 		known := newAccounts(calls)
+		made.Accounts, made.Balance = known.names(), initial.number
+		initial = datum{}
 		c.functions = map[string]function{
 			"transfer": {history.Transfer, known.transfer, nothing},
 			"read":     {history.ReadAll, nothing, known.balances},
@@ -248,7 +255,10 @@ func splitTuples(c *call, independent bool) error {
 func initially(calls []call, m model, asked string) (datum, error) {
 	if asked != "" {
 		d, err := newEDNReader(strings.NewReader(asked)).value(0)
-		if err != nil || m.name != "register" {
+		switch {
+		case m.name == "bank" && (err != nil || d.kind != integer):
+			return d, fmt.Errorf("the initial value %.40q is not the balance of an account, which is an integer", asked)
+		case m.name != "bank" && (err != nil || m.name != "register"):
 			return d, fmt.Errorf("the initial value %.40q is not one EDN value of a register", asked)
 		}
 		return d, nil

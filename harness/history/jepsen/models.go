@@ -237,6 +237,15 @@ func newAccounts(calls []call) accounts {
 	return numbered
 }
 
+// names are the accounts' own, as EDN, by number.
+func (a accounts) names() []string {
+	names := make([]string, len(a))
+	for name, number := range a {
+		names[number] = name
+	}
+	return names
+}
+
 func (a accounts) transfer(_ *numbers, d datum) (history.Value, error) {
 	amount := d.field("amount")
 	from, ok := a[d.field("from").String()]
