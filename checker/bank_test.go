@@ -1,8 +1,6 @@
 package checker
 
 import (
-	"context"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -310,17 +308,4 @@ func TestBankAgreesWithPorcupine(t *testing.T) {
 	if invalid == 0 || invalid == histories(t) {
 		t.Error("the histories are all alike")
 	}
-}
-
-func ExampleBank() {
-	run := &history.Run{History: history.History{Operations: []history.Operation{
-		{Process: 1, Kind: history.Transfer, Input: history.Value{0, 1, 5}, Complete: time.Second, Outcome: history.OK},
-		{Process: 2, Kind: history.ReadAll, Output: history.Value{95, 100}, Invoke: 2 * time.Second, Complete: 3 * time.Second, Outcome: history.OK},
-	}}}
-	result := Check(context.Background(), run, Bank(2, 100), Options{})
-	fmt.Println(result.Verdict)
-	fmt.Println(result.Violations[0].Sentence)
-	// Output:
-	// invalid
-	// p2 read balances at 3.000 s that sum up to 195, and not to 200.
 }

@@ -1,8 +1,6 @@
 package checker
 
 import (
-	"context"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -368,16 +366,4 @@ func TestCorruptedUses(t *testing.T) {
 			t.Fatalf("seed %d: %d corrupted, want %d", seed, got, want)
 		}
 	}
-}
-
-func ExampleCheck_lock() {
-	run := &history.Run{History: history.History{Operations: []history.Operation{
-		{Process: 1, Key: "leader", Kind: history.Acquire, Invoke: 0, Complete: time.Second, Outcome: history.OK},
-		{Process: 2, Key: "leader", Kind: history.Acquire, Invoke: 2 * time.Second, Complete: 3 * time.Second, Outcome: history.OK},
-		{Process: 1, Key: "leader", Kind: history.Release, Invoke: 4 * time.Second, Complete: 5 * time.Second, Outcome: history.OK},
-	}}}
-	result := Check(context.Background(), run, Lock, Options{})
-	fmt.Println(result.Violations[0].Sentence)
-	// Output:
-	// p2 acquired leader at 3.000 s, while p1 held it, from 1.000 s to 4.000 s at least.
 }

@@ -127,8 +127,9 @@ func shareOf(ctx context.Context, n int) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, time.Until(deadline)/time.Duration(n))
 }
 
+// byInvocation puts those of one process in the order in which it called them.
 func byInvocation(a, b *history.Operation) int {
-	return cmp.Or(cmp.Compare(a.Invoke, b.Invoke), cmp.Compare(a.Process, b.Process))
+	return cmp.Or(cmp.Compare(a.Invoke, b.Invoke), cmp.Compare(a.Process, b.Process), cmp.Compare(a.Complete, b.Complete))
 }
 
 func byCompletion(a, b *history.Operation) int {

@@ -2,7 +2,6 @@ package checker
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -426,17 +425,4 @@ func TestQueueOfManyUnknowns(t *testing.T) {
 	if r.Verdict != Invalid || r.Queue.Lost != (Bounds{1, missing}) {
 		t.Errorf("%s: %s, %+v", r.Verdict, r.Reason, r.Queue)
 	}
-}
-
-func ExampleCheck_queue() {
-	run := &history.Run{History: history.History{Operations: []history.Operation{
-		{Process: 1, Key: "jobs", Kind: history.Enqueue, Input: history.Value{17}, Invoke: 0, Complete: time.Second, Outcome: history.OK},
-		{Process: 2, Key: "jobs", Kind: history.Dequeue, Invoke: 2 * time.Second, Complete: 3 * time.Second, Outcome: history.OK},
-	}}}
-	result := Check(context.Background(), run, Queue, Options{})
-	fmt.Println(result.Verdict)
-	fmt.Println(result.Violations[0].Sentence)
-	// Output:
-	// invalid
-	// the system had acknowledged 17 to p1 at 1.000 s, yet p2 found jobs empty at 2.000 s: a commit is lost.
 }

@@ -1,7 +1,6 @@
 package checker
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -614,20 +613,4 @@ func TestConformance(t *testing.T) {
 			}
 		})
 	}
-}
-
-func ExampleCheck_register() {
-	run := &history.Run{History: history.History{Operations: []history.Operation{
-		{Process: 2, Node: "n1", Kind: history.Write, Key: "k3", Input: history.Value{41}, Invoke: 1 * time.Second, Complete: 2 * time.Second, Outcome: history.OK},
-		{Process: 2, Node: "n1", Kind: history.Write, Key: "k3", Input: history.Value{57}, Invoke: 3 * time.Second, Complete: 4 * time.Second, Outcome: history.OK},
-		{Process: 7, Node: "n3", Kind: history.Read, Key: "k3", Output: history.Value{41}, Invoke: 6 * time.Second, Complete: 7 * time.Second, Outcome: history.OK},
-	}}}
-	result := Check(context.Background(), run, Register, Options{Budget: Budget{Time: 10 * time.Second}})
-	fmt.Println(result.Verdict, "with", result.StaleReads, "stale read")
-	for _, v := range result.Violations {
-		fmt.Println(v.Sentence)
-	}
-	// Output:
-	// invalid with 1 stale read
-	// p7 read k3 = 41 from n3 at 6.000 s, 2.000 s after n1 had acknowledged k3 = 57 to p2.
 }

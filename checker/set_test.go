@@ -2,7 +2,6 @@ package checker
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -307,17 +306,4 @@ func pointers(operations []history.Operation) []*history.Operation {
 		all[i] = &operations[i]
 	}
 	return all
-}
-
-func ExampleCheck_set() {
-	run := &history.Run{History: history.History{Operations: []history.Operation{
-		{Process: 1, Kind: history.Add, Input: history.Value{17}, Invoke: 0, Complete: time.Second, Outcome: history.OK},
-		{Process: 2, Kind: history.ReadAll, Invoke: 2 * time.Second, Complete: 3 * time.Second, Outcome: history.OK},
-	}}}
-	result := Check(context.Background(), run, Set, Options{})
-	fmt.Println(result.Verdict)
-	fmt.Println(result.Violations[0].Sentence)
-	// Output:
-	// invalid
-	// the system had acknowledged 17 to p1 at 1.000 s, yet p2 read a set without 17 at 2.000 s: a commit is lost.
 }
