@@ -1,0 +1,194 @@
+// Package checker judges histories: does one sequential history explain what
+// every client saw? It decides linearizability (Herlihy & Wing, "Linearizability:
+// a correctness condition for concurrent objects", TOPLAS 12(3), 1990), says what
+// went wrong in a sentence, and proves it with a few operations. It knows
+// harness/history and nothing else of this module, and is meant to be used alone,
+// on a history from anywhere:
+//
+//	run := &history.Run{History: history.History{Operations: operations}}
+//	result := checker.Check(ctx, run, checker.Register, checker.Options{})
+//
+// CheckOperations judges histories and models that are written for Porcupine, as
+// they are. A Stream watches registers while a history is being made.
+//
+// # Models
+//
+// Keys are independent objects, so each is judged alone.
+//
+//	Register  read, write, compare-and-set     zones        n log n
+//	                                           search       exponential at worst
+//	Set       add, read all                    polynomial   reads × elements
+//	Counter   increment, read                  polynomial   n log n, equal increments
+//	                                           porcupine    exponential at worst
+//	Queue     enqueue, dequeue; FIFO           polynomial   n log n
+//	Lock      acquire, release, use; tokens    polynomial   n log n
+//	Bank      transfer, read all               polynomial   n log n, of the bank property
+//	                                           porcupine    exponential at worst, of an order
+//	IDs       generate                         polynomial   n log n
+//	any of Porcupine's                         search       exponential at worst
+//
+// To decide is NP-complete in general (Gibbons & Korach, "Testing shared memories",
+// SIAM J. Comput. 26(4), 1997). What is not exponential here needs an assumption
+// on the history: that no value is written, added or enqueued twice, or that all
+// increments are equal. Each model says what it assumes and why its method is
+// exact. Where the assumption does not hold, registers are searched, counters put
+// before Porcupine, and sets and queues left unknown.
+//
+// # Verdicts
+//
+// Valid and Invalid are proven, everything else is Unknown: an exhausted budget, a
+// cancelled context, an operation that the model does not know, overlapping
+// operations of one process on a lock. Result.Reason says which, and what to do.
+// Result.Decisions name the engine that decided each key. The verdict on a bank is
+// one on less than linearizability; see Bank.
+//
+// A history in which hardly anything was answered is Vacuous as well: whatever its
+// verdict, it is no pass.
+//
+// # What an operation says
+//
+// An acknowledged operation took effect at one moment of its closed interval. A
+// failed one never did. One of unknown outcome may take effect at any moment after
+// its invocation, or never: it returns at infinity. If it only observes, it says
+// nothing.
+//
+// A register holds nothing until it is written. A failed compare-and-set that
+// recorded what it saw instead is a read of that; one that did not, and failed
+// without an error, says that the register held anything else than it expected, or
+// nothing; with an error it says nothing. A compare-and-set of a value for itself
+// is a read of it.
+//
+// # Engines
+//
+// Options.Engine forces one; else each key gets the first that is exact for it.
+//
+// Zones decides registers by intervals (internal/zones holds the theory, after
+// Gibbons & Korach), with one exception: a compare-and-set that failed without
+// telling what it saw, for which it finds neither a place nor a proof that there is
+// none.
+//
+// Search is just-in-time linearization (Lowe, "Testing for linearizability",
+// Concurrency and Computation: Practice and Experience 29(4), 2017, which goes back
+// to Wing & Gong, J. Parallel Distrib. Comput. 17, 1993), narrow at first. It takes
+// registers with repeated values and Porcupine's models; all keys take turns, so
+// that one which is hard starves no other.
+//
+// Porcupine is Wing & Gong's search as well, depth first, with Lowe's cache of
+// configurations and partitions by key (Horn & Kroening, "Faster linearizability
+// checking via P-compositionality", FORTE 2015). It is the court of appeal, and
+// says whether a witness is one.
+//
+// Polynomial stands for the other models' own methods. Those of queues follow
+// Henzinger, Sezgin & Vafeiadis (CONCUR 2013) and Bouajjani, Emmi, Enea & Hamza
+// (ICALP 2015); that of sets, Jepsen's set-full.
+//
+// # Budget
+//
+// Options.Budget bounds time and memory. When the time is over, what has been
+// decided counts, and all other keys are unknown; so is a key whose search would
+// outgrow the memory, while the others go on.
+//
+// # Witnesses
+//
+// Every violation shows operations that Porcupine has found not linearizable on
+// their own, as few as were found. What it does not confirm is not shown, and does
+// not make a verdict. Two facts make that possible for registers.
+//
+// Unneeded unknowns may go. Call a value needed if an acknowledged operation
+// observed it, or if a compare-and-set of unknown outcome, whose own new value
+// is needed, expects it. An operation of unknown outcome whose value is not
+// needed can be taken out of any order that explains the history: only others
+// of its sort observed it. So dropping them all changes no verdict, and spares
+// Porcupine a factor for each. They stay where a failed compare-and-set may need
+// them to have replaced what it expected.
+//
+// Closed subsets suffice. A subset of a key's operations is closed if, with an
+// operation that observes a value, it holds every operation that may have
+// written that value. If an order explains the whole, then the same order
+// explains a closed subset: the last write before an observation wrote what was
+// observed, hence it is in the subset, and taking out other operations puts
+// nothing between the two. (An unknown compare-and-set that took no effect in
+// the whole might do so in the subset; it goes to the end, where it harms
+// nobody.) So a closed subset that is not linearizable convicts the whole, and
+// a witness of three operations outweighs a history of a million. A failed
+// compare-and-set that says what was not there needs every write that may have
+// come between a write of that and itself; or, if that value is written once, an
+// operation that observed it later, since then nothing came between.
+//
+// A witness closes a contradiction that zones found, or a stale read or lost
+// commit as defined below. It is put before Porcupine, and made smaller as long
+// as it stays closed and not linearizable. If it is large because of a chain of
+// compare-and-sets, each of which expects what the one before wrote, then the
+// chain is cut: the first one shown counts as a write, whatever it expected,
+// which only makes the history easier to explain.
+//
+// # Cases
+//
+// An observer is an acknowledged read or compare-and-set, or a failed
+// compare-and-set that recorded what it saw. Its sources are the writes and
+// compare-and-sets of the value that it saw, without those that failed and
+// those invoked after it completed. Where there are several, nobody knows which
+// of them it saw; and nobody knows when an operation of unknown outcome was
+// over. A case settles both, for each of them. In a case, an operation is over
+// when it was acknowledged, when an observer that saw it completed, or, its
+// outcome being unknown, at any moment from its invocation on or never,
+// whichever is earliest. It is shown when it was acknowledged, or when an
+// observer that saw it completed. An observer saw older than w, a write or
+// compare-and-set of another value than it saw, if it saw nothing, if what it
+// saw was over before w was invoked, or if w is an acknowledged compare-and-set
+// that replaced just that.
+//
+// Stale reads and lost commits are counted with bounds: certain are those of
+// every case, possible those of some. With values that are written once they
+// differ only by reads of values whose writes have an unknown outcome. A
+// linearizable history has none that is certain. Both bounds are exact; see
+// ledger.go. An operation that nobody saw and nobody acknowledged was
+// promised to nobody, so it makes no read stale. A compare-and-set of a value to
+// itself changes nothing, and is a read where it was acknowledged.
+//
+// # Stale reads
+//
+// A read is an observer that wrote nothing. In a case, it is stale if it saw
+// older than some w that had been shown when the read was invoked; if all there
+// is to say is that w replaced what it saw, w must have been acknowledged by
+// then. A read that saw something without a source is a phantom read, and not
+// stale. Each read is judged by itself.
+//
+// A certainly stale read has an age: from the moment when the first such w was
+// shown to the read's invocation, in the case where that is least. Its versions
+// are the operations that took effect in every case before the read was
+// invoked, and were invoked after what it saw was over; at least one.
+//
+// Several reads may be at odds although none is stale by itself: one saw the
+// newer of two concurrent writes, a later one the older. If the writes and
+// compare-and-sets of a witness can be ordered without its reads, then one of
+// the reads was stale, whichever the order was; the violation is a stale read,
+// and if none of them is stale by itself it counts as one. Of those that share
+// a read, one is counted.
+//
+// # Lost commits
+//
+// An acknowledged write or compare-and-set w is lost, in a case, if what was
+// seen of its key later was older, in one of two ways.
+//
+//   - At the end: at least one read of the key was invoked in the final phase,
+//     all of those were invoked after w.Complete, and each saw older than w.
+//   - By a swap: an acknowledged compare-and-set that was invoked after
+//     w.Complete saw older than w.
+//
+// A history without a final phase knows only the second. A value that was duly
+// overwritten is not lost.
+//
+// # Resurrected values
+//
+// A value is resurrected if it was seen, or written, then another, then the
+// first again, and that cannot be told as one stale read, lost commit or double
+// swap: the writes and compare-and-sets alone are at odds already.
+//
+// # Counts of other models
+//
+// The definitions above are of registers. Of a set, StaleReads counts the reads
+// that miss an element which they had to show and which is not lost, LostCommits
+// the lost elements; elements are added once, so both bounds are the same. Of a
+// counter and a queue, see there.
+package checker
