@@ -26,21 +26,24 @@ import (
 // the model to accept every output of it.
 //
 // Partitions, as the model makes them, are the result's keys, numbered from 1.
-// They are searched in turns, at the same time, so the model's functions are called
-// by several goroutines; they must be pure. One that panics ends the program, as it
+// Several are decided at the same time, so the model's functions are called by
+// several goroutines; they must be pure. One that panics ends the program, as it
 // does with Porcupine. A StepContext is told when the time is over; a Step that
 // does not come back cannot be stopped.
 //
-// The engine is Search, which is also the default, or Porcupine.
+// The engine is Search or Porcupine; the default is Porcupine for a quarter of the
+// time, since it is lucky where an order is easy to find, and then Search, in which
+// all partitions take turns.
 //
 // # The witness
 //
 // Of any model it is not known which operations may be left out of a history: one
 // that is legal may be illegal without some of them. But a beginning of a legal
 // history is legal, if those that are open at its end may have taken effect or not.
-// So the witness is a beginning that is not, for Search the shortest: the
-// operations called until some return. Porcupine is asked about it alone, and if
-// its budget does not suffice to agree, the verdict is Unknown.
+// So the witness is a beginning that is not, and the shortest that the budget
+// allows to find: the operations called until some return. Porcupine is asked about
+// it alone, and if the budget does not suffice for it to agree, the verdict is
+// Unknown.
 //
 // A Violation shows the last thousand operations of it. Their Kind is what the
 // model's DescribeOperation says of them, their times are Call and Return, and
@@ -48,7 +51,7 @@ import (
 //
 // # Budget
 //
-// A quarter of the time is kept for witnesses. What states hold in memory is
+// A quarter of what the first attempt leaves is kept for witnesses. What states hold in memory is
 // measured of a few, and estimated of the others.
 func CheckOperations(ctx context.Context, model porcupine.Model, operations []porcupine.Operation, options Options) Result {
 	return checkPartitions(ctx, model, len(operations), options, func() ([][]porcupine.Operation, error) {
@@ -155,26 +158,29 @@ func newPartitions(model porcupine.Model, engine Engine, split func() ([][]porcu
 
 func judgePartitions(ctx context.Context, partitions []*partition, options Options, result *Result) {
 	result.Keys = len(partitions)
-	engine := cmp.Or(options.Engine, Search)
+	memory := newMemory(options.Budget.MemoryBytes)
 	why := whyAsked
 	if options.Engine == "" {
-		why = "any model can be searched"
+		why = "Porcupine did not find an order at once"
+		attempt(ctx, memory, partitions)
 	}
-	answers := make([]search.Answer, len(partitions))
-	if engine == Search {
-		answers = searchPartitions(ctx, partitions, options.Budget)
+	if options.Engine != Porcupine {
+		searchPartitions(ctx, partitions, options.Budget)
 	}
-	memory := newMemory(options.Budget.MemoryBytes)
 	first := never
 	for i, p := range partitions {
-		result.decided(engine, why, p.key)
 		share, cancel := shareOf(ctx, len(partitions)-i)
 		var refuted *beginning
 		var err error
-		if engine == Search {
-			refuted, err = p.confirm(share, memory, answers[i])
-		} else {
+		switch {
+		case p.attempted == search.Valid:
+			result.decided(Porcupine, "an order was found at once", p.key)
+		case options.Engine == Porcupine:
+			result.decided(Porcupine, why, p.key)
 			refuted, err = p.byPorcupine(share, memory)
+		default:
+			result.decided(Search, why, p.key)
+			refuted, err = p.bySearch(share, memory)
 		}
 		cancel()
 		switch {
@@ -190,22 +196,44 @@ func judgePartitions(ctx context.Context, partitions []*partition, options Optio
 	result.conclude(first)
 }
 
-// searchPartitions leaves a quarter of the time.
-func searchPartitions(ctx context.Context, partitions []*partition, budget Budget) []search.Answer {
+// attempt asks Porcupine about each partition, for a quarter of the time. Where
+// there is an order, depth first is often lucky; where there is none, or luck
+// fails, a search that goes through the history only once is faster.
+func attempt(ctx context.Context, memory *memory, partitions []*partition) {
+	ctx, cancel := shareOf(ctx, 4)
+	defer cancel()
+	parallel(len(partitions), func(i int) {
+		share, cancel := shareOf(ctx, len(partitions)-i)
+		defer cancel()
+		p := partitions[i]
+		explained, err := p.explained(share, memory, p.whole().until)
+		switch {
+		case err != nil:
+		case explained:
+			p.attempted = search.Valid
+		default:
+			p.attempted = search.Invalid
+		}
+	})
+}
+
+// searchPartitions searches those that are left, and leaves a quarter of the time.
+func searchPartitions(ctx context.Context, partitions []*partition, budget Budget) {
 	deadline, _ := ctx.Deadline()
 	ctx, cancel := context.WithTimeout(ctx, time.Until(deadline)*3/4)
 	defer cancel()
 	memory := search.NewMemory(budget.MemoryBytes)
-	searches := make([]*search.Search, len(partitions))
-	for i, p := range partitions {
-		searches[i] = p.search(ctx, memory)
+	var left []*partition
+	var searches []*search.Search
+	for _, p := range partitions {
+		if p.attempted != search.Valid {
+			left, searches = append(left, p), append(searches, p.search(ctx, memory))
+		}
 	}
 	dovetail(ctx, searches)
-	answers := make([]search.Answer, len(partitions))
-	for i, s := range searches {
-		answers[i] = s.Answer()
+	for i, p := range left {
+		p.searched = searches[i].Answer()
 	}
-	return answers
 }
 
 // A partition is a history of one object, and its model. It is used by one
@@ -220,6 +248,9 @@ type partition struct {
 	// then worth nothing, unless it is an order.
 	stopped error
 	sizes   sizes
+	// attempted is what Porcupine found at once of the whole, searched the search.
+	attempted search.Verdict
+	searched  search.Answer
 }
 
 func newPartition(model porcupine.Model, operations []porcupine.Operation, key string) *partition {
@@ -285,9 +316,10 @@ func (p *partition) incomparable(state any) bool {
 
 // search returns one for an order of all operations.
 func (p *partition) search(ctx context.Context, memory *search.Memory) *search.Search {
+	p.stopped = nil
 	initial := p.model.Init()
 	if p.incomparable(initial) {
-		initial = nil
+		initial = nil // any will do: no step is taken
 	}
 	return search.NewGeneric(search.Model[any]{
 		Init:  initial,
@@ -304,23 +336,42 @@ type beginning struct {
 	last  int   // an operation that returned then
 }
 
-// confirm asks Porcupine about the beginning in which a search found no order.
-func (p *partition) confirm(ctx context.Context, memory *memory, answer search.Answer) (*beginning, error) {
-	switch {
-	case answer.Verdict == search.Valid:
-		return nil, nil
-	case p.stopped != nil || answer.Err != nil:
-		return nil, cmp.Or(p.stopped, answer.Err)
+// whole is all of it.
+func (p *partition) whole() *beginning {
+	b := &beginning{until: -1}
+	for i, span := range p.spans {
+		if span.Ret > b.until {
+			b.until, b.last = span.Ret, i
+		}
 	}
-	b := &beginning{p.spans[answer.Step].Ret, answer.Step}
-	explained, err := p.explained(ctx, memory, b.until)
+	return b
+}
+
+// bySearch asks Porcupine about the beginning in which a search found no order. If
+// it does not know, it may have known of the whole.
+func (p *partition) bySearch(ctx context.Context, memory *memory) (*beginning, error) {
+	err := cmp.Or(p.stopped, p.searched.Err)
 	switch {
-	case err != nil:
-		return nil, errUnconfirmed
-	case explained:
+	case p.searched.Verdict == search.Valid && p.attempted == search.Invalid:
 		return nil, errInnocent
+	case p.searched.Verdict == search.Valid:
+		return nil, nil
+	case err == nil:
+		b := &beginning{p.spans[p.searched.Step].Ret, p.searched.Step}
+		var explained bool
+		explained, err = p.explained(ctx, memory, b.until)
+		switch {
+		case err == nil && explained:
+			return nil, errInnocent
+		case err == nil:
+			return b, nil
+		}
+		err = errUnconfirmed
 	}
-	return b, nil
+	if p.attempted == search.Invalid {
+		return p.whole(), nil
+	}
+	return nil, err
 }
 
 // byPorcupine asks Porcupine about the whole, and then for a short beginning.

@@ -128,7 +128,7 @@ func TestCheckOperationsAgreesWithPorcupine(t *testing.T) {
 			if !porcupine.CheckOperations(example.model, operations) {
 				want = Invalid
 			}
-			for _, engine := range []Engine{"", Porcupine} {
+			for _, engine := range []Engine{"", Search, Porcupine} {
 				got := CheckOperations(t.Context(), example.model, operations, Options{Engine: engine})
 				if got.Verdict != want {
 					t.Fatalf("%q: %s (%s), want %s of\n%v", engine, got.Verdict, got.Reason, want, operations)
@@ -151,7 +151,7 @@ func TestCheckOperationsWitness(t *testing.T) {
 			if example.model.Partition != nil {
 				parts = example.model.Partition(operations)
 			}
-			for _, engine := range []Engine{"", Porcupine} {
+			for _, engine := range []Engine{"", Search, Porcupine} {
 				at := int64(math.MaxInt64)
 				for _, part := range parts {
 					for _, o := range part {
@@ -246,7 +246,7 @@ func TestCheckOperationsTells(t *testing.T) {
 		{ClientId: 3, Input: call{"read", "", 0}, Output: 0, Call: 30, Return: 40},
 		{ClientId: 3, Input: call{"read", "", 0}, Output: 1, Call: 50, Return: 60},
 	}
-	for _, engine := range []Engine{Search, Porcupine} {
+	for _, engine := range []Engine{"", Search, Porcupine} {
 		r := CheckOperations(t.Context(), theRegister, operations, Options{Engine: engine})
 		if r.Verdict != Invalid || len(r.Violations) != 1 {
 			t.Fatalf("%s (%s), %d violations", r.Verdict, r.Reason, len(r.Violations))
@@ -281,7 +281,7 @@ func TestCheckOperationsTakesTurns(t *testing.T) {
 		t.Errorf("%s: %d invalid, %d unknown: %s", r.Verdict, r.KeysInvalid, r.KeysUnknown, r.Reason)
 	}
 	hard := operations[:41]
-	for _, engine := range []Engine{Search, Porcupine} {
+	for _, engine := range []Engine{"", Search, Porcupine} {
 		for reason, budget := range map[string]Budget{"time budget": {Time: 200 * time.Millisecond}, "memory budget": {MemoryBytes: 1 << 20}} {
 			if r := CheckOperations(t.Context(), model, hard, Options{Engine: engine, Budget: budget}); r.Verdict != Unknown || !strings.Contains(r.Reason, reason) {
 				t.Errorf("%s: %s: %s, want the %s", engine, r.Verdict, r.Reason, reason)
@@ -308,7 +308,7 @@ func TestCheckOperationsMeasuresStates(t *testing.T) {
 	for range 12 {
 		operations = append(operations, porcupine.Operation{Call: 0, Return: 1})
 	}
-	for _, engine := range []Engine{Search, Porcupine} {
+	for _, engine := range []Engine{"", Search, Porcupine} {
 		r := CheckOperations(t.Context(), model, operations, Options{Engine: engine, Budget: Budget{MemoryBytes: 16 << 20}})
 		if r.Verdict != Unknown || !strings.Contains(r.Reason, "memory budget of 16 MiB") {
 			t.Errorf("%s: %s: %s", engine, r.Verdict, r.Reason)
@@ -325,7 +325,7 @@ func TestCheckOperationsInterrupted(t *testing.T) {
 			return false, nil
 		},
 	}
-	for _, engine := range []Engine{Search, Porcupine} {
+	for _, engine := range []Engine{"", Search, Porcupine} {
 		r := CheckOperations(t.Context(), model, []porcupine.Operation{{Call: 0, Return: 1}}, Options{Engine: engine, Budget: Budget{Time: 50 * time.Millisecond}})
 		if r.Verdict != Unknown || !strings.Contains(r.Reason, "time budget") {
 			t.Errorf("%s: %s: %s", engine, r.Verdict, r.Reason)
