@@ -262,13 +262,19 @@ func compare(t *testing.T, run *history.Run) (Result, zones.Verdict) {
 	}
 	h := keys[0]
 	h.order()
+	for _, v := range result.Violations {
+		checkMinimal(t, h, v)
+	}
+	if want == Valid {
+		checkClosures(t, h, rand.New(rand.NewPCG(uint64(len(operations)), uint64(operations[len(operations)-1].Complete))))
+	}
 	verdict := zones.Decide(h.steps, h.values).Verdict
 	suspects := h.suspects(h.measure().certainlyLost)
 	if want == Valid && len(suspects) > 0 || verdict == zones.Invalid && len(suspects) == 0 {
 		t.Errorf("%s, with suspects %v\n%s", want, suspects, list(operations))
 	}
 	for _, s := range suspects {
-		if h.enclose(t.Context(), newMemory(1<<30), s) == nil {
+		if h.origins().enclose(t.Context(), newMemory(1<<30), s) == nil {
 			t.Errorf("%s of %d steps is no contradiction\n%s", s.anomaly, len(s.told), list(operations))
 		}
 	}
@@ -322,27 +328,75 @@ func checkWitness(t *testing.T, operations []history.Operation, v Violation) {
 	if v.Sentence == "" {
 		t.Error("no sentence")
 	}
-	in := map[int]bool{}
 	for _, o := range v.Witness {
-		in[o.Process] = true
 		if !slices.ContainsFunc(operations, func(p history.Operation) bool { return p.Process == o.Process }) {
 			t.Error("the witness holds a stranger")
 		}
 	}
-	for _, o := range v.Witness {
-		observed := o.Output
-		if o.Kind == history.CompareAndSet && o.Outcome != history.Fail {
-			observed = o.Input[:1]
+}
+
+// checkMinimal demands that a witness is closed, except for the swaps in it that
+// were cut, and that nothing can be taken out of it.
+func checkMinimal(t *testing.T, h *keyHistory, v Violation) {
+	t.Helper()
+	var steps []int32
+	for i := range h.steps {
+		if slices.ContainsFunc(v.Witness, func(o history.Operation) bool { return o.Process == h.operation(int32(i)).Process }) {
+			steps = append(steps, int32(i))
 		}
-		if o.Kind == history.Write || len(observed) == 0 {
+	}
+	if len(steps) != len(v.Witness) {
+		t.Errorf("%d of the witness's %d operations say anything\n%s", len(steps), len(v.Witness), list(v.Witness))
+	}
+	w := h.origins().witness(steps, map[int32]bool{}, nil)
+	w.survey()
+	for _, i := range steps {
+		if s := &h.steps[i]; s.Writes() && w.observes(i) && w.lacks(i) {
+			w.count(i, -1)
+			w.cut[i] = true
+		}
+	}
+	for _, i := range steps {
+		if !w.observes(i) || !w.lacks(i) {
 			continue
 		}
-		for _, w := range operations {
-			writes := w.Outcome != history.Fail && w.Kind != history.Read && w.Input[len(w.Input)-1] == observed[0]
-			needless := w.Outcome == history.Info && w.Kind == history.CompareAndSet // may have been dropped with what it needs
-			idle := w.Kind == history.CompareAndSet && w.Input[0] == w.Input[1]      // a read
-			if writes && !needless && !idle && !in[w.Process] {
-				t.Errorf("the witness is not closed: %s wrote what %s observed\n%s", brief(w), brief(o), list(v.Witness))
+		if h.steps[i].Not && w.granted == nil {
+			w.granted = w.in // zones has proven it
+		}
+		if w.lacks(i) {
+			t.Errorf("the witness lacks something for %s\n%s", brief(*h.operation(i)), list(v.Witness))
+		}
+	}
+	for i := range steps {
+		if rest := w.without(i, i+1).history(); len(rest.steps) > 0 && rest.refuted(t.Context(), newMemory(1<<30)) {
+			t.Errorf("the witness can do without %s\n%s", brief(*h.operation(steps[i])), list(v.Witness))
+		}
+	}
+}
+
+// checkClosures demands that whatever is closed is linearizable in a history that
+// is: the theorem that witnesses rest on.
+func checkClosures(t *testing.T, h *keyHistory, r *rand.Rand) {
+	t.Helper()
+	if len(h.steps) == 0 {
+		return
+	}
+	origins := h.origins()
+	for range 3 {
+		seed := make([]int32, 1+r.IntN(4))
+		for i := range seed {
+			seed[i] = int32(r.IntN(len(h.steps)))
+		}
+		closed, _ := origins.closure(seed, r.IntN(len(h.steps)+1), false)
+		from := r.IntN(len(closed.steps))
+		for _, w := range []*witness{closed, closed.without(from, from+1), origins.everything().without(int(seed[0]), int(seed[0])+1)} {
+			part := w.history()
+			if explained, err := part.linearizable(t.Context(), newMemory(1<<30)); err != nil || !explained {
+				var all []history.Operation
+				for _, i := range w.steps {
+					all = append(all, *h.operation(i))
+				}
+				t.Errorf("a closed part is not linearizable (%v):\n%s(cut %v) of\n%s", err, list(all), w.cut, list(h.run.History.Operations))
 			}
 		}
 	}

@@ -100,10 +100,6 @@ type keyHistory struct {
 	values     int             // all of the steps' are less
 	index      *register.Index // of the steps, after order
 	needed     []bool          // each step, after order
-	// observed: its refusals are in it because a later step of it observed
-	// what they did not. Else everything is in it that may have been written
-	// between a value and a refusal of it.
-	observed bool
 }
 
 func (h *keyHistory) operation(step int32) *history.Operation {
@@ -129,7 +125,7 @@ func (h *keyHistory) order() {
 // only returns a history of these steps alone, with the values numbered as
 // they are.
 func (h *keyHistory) only(steps []int32) *keyHistory {
-	o := &keyHistory{run: h.run, final: h.final, key: h.key, operations: h.operations, values: h.values, observed: h.observed}
+	o := &keyHistory{run: h.run, final: h.final, key: h.key, operations: h.operations, values: h.values}
 	o.steps = make([]register.Step, len(steps))
 	o.of = make([]int32, len(steps))
 	for i, s := range steps {

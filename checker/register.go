@@ -254,32 +254,33 @@ func (h *keyHistory) bySearch(ctx context.Context, memory *memory, answer search
 }
 
 // accuse looks for a witness where a search found that the steps which were called
-// before one of them returned are not linearizable: among the last of these, with
-// what they need. What Porcupine cannot confirm is not shown.
+// before one of them returned are not linearizable: among the last of these to
+// return, with what they need, and at last among all steps. What Porcupine cannot
+// confirm is not shown.
 func (h *keyHistory) accuse(ctx context.Context, memory *memory, step int, j *judgement) {
-	var before []int32
+	var over []int32
 	for i := range h.steps {
-		if h.steps[i].Call <= h.steps[step].Ret {
-			before = append(before, int32(i))
+		if h.steps[i].Ret <= h.steps[step].Ret {
+			over = append(over, int32(i))
 		}
 	}
-	for last := 4; ; last *= 4 {
-		witness, _ := h.closure(before[max(0, len(before)-last):], len(h.steps))
-		if !witness.contradicts(ctx) {
-			if last < len(before) && ctx.Err() == nil {
-				continue
-			}
-			j.err = errUnconfirmed
-			return
+	slices.SortStableFunc(over, func(a, b int32) int { return cmp.Compare(h.steps[a].Ret, h.steps[b].Ret) })
+	origins := h.origins()
+	witness := origins.everything()
+	for last := 4; last < len(over) && ctx.Err() == nil; last *= 4 {
+		some, _ := origins.closure(over[len(over)-last:], last, false)
+		if some.history().contradicts(ctx) {
+			witness = some
+			break
 		}
-		if witness = witness.minimise(ctx, memory); !witness.refuted(ctx, memory) {
-			j.err = errUnconfirmed
-			return
-		}
-		c := witness.tell(ctx, memory, Disorder, j.counts.certainlyLost)
-		j.found, j.first = []contradiction{c}, c.at()
+	}
+	smallest := witness.minimise(ctx).history()
+	if !smallest.refuted(ctx, memory) {
+		j.err = errUnconfirmed
 		return
 	}
+	c := smallest.tell(ctx, memory, Disorder, j.counts.certainlyLost)
+	j.found, j.first = []contradiction{c}, c.at()
 }
 
 // errUnconfirmed means that a search found a contradiction, and Porcupine did not
@@ -294,7 +295,7 @@ func (h *keyHistory) byPorcupine(ctx context.Context, memory *memory) judgement 
 	var explained bool
 	if explained, j.err = h.linearizable(ctx, memory); j.err == nil && !explained {
 		if h.convict(ctx, memory, &j); len(j.found) == 0 {
-			c := h.minimise(ctx, memory).tell(ctx, memory, Disorder, j.counts.certainlyLost)
+			c := h.origins().everything().minimise(ctx).history().tell(ctx, memory, Disorder, j.counts.certainlyLost)
 			j.found, j.first = []contradiction{c}, c.at()
 		}
 	}

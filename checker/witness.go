@@ -17,15 +17,18 @@ const (
 	perKey = 3
 	// mostTried bounds the suspects of one key that are looked into.
 	mostTried = 200
-	// minimiseEffort bounds the steps that minimise puts before Porcupine.
+	// minimiseEffort bounds the steps that minimise looks at.
 	minimiseEffort = 200_000
 	// fewSteps is up to where Porcupine is asked at every turn.
 	fewSteps = 64
-	// searchBytes bounds a search for a smaller witness.
-	searchBytes = 256 << 20
-	// longChain is how many steps a witness may have before the chains of
-	// swaps in it are cut.
-	longChain = 32
+	// refuteBytes bounds Porcupine, at each turn.
+	refuteBytes = 64 << 20
+	// searchBytes and searchEffort, which is half a second or less, bound a
+	// search for a smaller witness.
+	searchBytes  = 256 << 20
+	searchEffort = 1 << 23
+	// handful is how many steps a witness may have before swaps in it are cut.
+	handful = 6
 )
 
 // convict puts suspects before Porcupine and notes those that are confirmed,
@@ -55,6 +58,7 @@ func (h *keyHistory) convict(ctx context.Context, memory *memory, j *judgement) 
 	told := map[telling]bool{}
 	shown := map[Anomaly]bool{}
 	tried := 0
+	origins := h.origins()
 	for _, c := range candidates {
 		isTold := func(i int32) bool { return i >= 0 && told[telling{c.anomaly, h.operation(i)}] }
 		if len(j.found) >= perKey && shown[c.anomaly] || slices.ContainsFunc(c.told, isTold) {
@@ -63,11 +67,11 @@ func (h *keyHistory) convict(ctx context.Context, memory *memory, j *judgement) 
 		if tried++; tried > mostTried {
 			return
 		}
-		witness := h.enclose(ctx, memory, c.suspect)
+		witness := origins.enclose(ctx, memory, c.suspect)
 		if witness == nil {
 			continue
 		}
-		confirmed := witness.minimise(ctx, memory).tell(ctx, memory, c.anomaly, lost)
+		confirmed := witness.minimise(ctx).history().tell(ctx, memory, c.anomaly, lost)
 		if slices.ContainsFunc(confirmed.told, func(o *history.Operation) bool {
 			return o != nil && told[telling{confirmed.anomaly, o}]
 		}) {
@@ -119,80 +123,34 @@ func (h *keyHistory) tell(ctx context.Context, memory *memory, suspected Anomaly
 }
 
 // enclose returns a witness for a suspect, or nil if Porcupine does not find
-// that it is one: the smallest closed set with its steps or, where chains of
-// swaps make that a large one, a set in which they are cut, as short as
-// possible.
-func (h *keyHistory) enclose(ctx context.Context, memory *memory, s suspect) *keyHistory {
-	witness, cut := h.closure(s.told, longChain)
-	if cut {
-		for most := 0; cut; most = max(4, 2*most) {
-			if witness, cut = h.closure(s.told, most); witness.refuted(ctx, memory) {
+// that it is one: a closed set with its steps or, where that is not a handful, a
+// set in which swaps are cut, as few steps as possible.
+func (o *origins) enclose(ctx context.Context, memory *memory, s suspect) *witness {
+	proven := s.anomaly == refused && s.told[2] < 0
+	witness, cut := o.closure(s.told, handful, proven)
+	if cut || len(witness.steps) > handful {
+		for whole := 0; ; whole = max(4, 2*whole) {
+			if witness, cut = o.closure(s.told, whole, proven); !cut || witness.history().refuted(ctx, memory) {
 				break
 			}
 		}
 	}
-	if !cut && !witness.refuted(ctx, memory) {
+	if !cut && !witness.history().refuted(ctx, memory) {
 		return nil
 	}
-	witness.observed = s.anomaly == refused && s.told[2] >= 0
 	return witness
 }
 
-// contradicts asks a search, which is faster than Porcupine by far.
+// contradicts asks a search, which is faster than Porcupine by far, for a while.
 func (h *keyHistory) contradicts(ctx context.Context) bool {
-	return search.Register(ctx, h.steps, search.NewMemory(searchBytes)).Verdict == search.Invalid
+	s := search.NewRegister(h.steps, search.NewMemory(searchBytes))
+	return s.Run(ctx, searchEffort) && s.Answer().Verdict == search.Invalid
 }
 
 // refuted asks Porcupine.
 func (h *keyHistory) refuted(ctx context.Context, memory *memory) bool {
 	explained, err := h.linearizable(ctx, memory)
 	return err == nil && !explained
-}
-
-// closure returns the smallest closed set with the given steps. For each step
-// of unknown outcome it adds one that observed it, as far as there is one, or
-// the step need not have taken effect. Once there are as many steps as most, it
-// cuts swaps: they count as writes, and nothing is said of what they replaced.
-func (h *keyHistory) closure(steps []int32, most int) (closed *keyHistory, cut bool) {
-	in := map[int32]bool{-1: true}
-	cuts := map[int32]bool{}
-	var all []int32
-	add := func(i int32) {
-		if !in[i] {
-			in[i] = true
-			all = append(all, i)
-		}
-	}
-	for _, i := range steps {
-		add(i)
-	}
-	for next := 0; next < len(all); next++ {
-		i := all[next]
-		s := &h.steps[i]
-		if s.Observes() {
-			writers := h.index.Writers(s.From)
-			if s.Writes() && len(all) >= most && slices.ContainsFunc(writers, func(w int32) bool { return !in[w] }) {
-				cuts[i] = true
-			} else {
-				for _, w := range writers {
-					add(w)
-				}
-			}
-		}
-		if s.Ret == register.Never {
-			add(h.firstObserver(s.To))
-		}
-	}
-	slices.SortFunc(all, func(i, j int32) int {
-		return cmp.Or(cmp.Compare(h.steps[i].Call, h.steps[j].Call), cmp.Compare(h.steps[i].Ret, h.steps[j].Ret), cmp.Compare(i, j))
-	})
-	part := h.only(all)
-	for j, i := range all {
-		if cuts[i] {
-			part.steps[j].From = register.None
-		}
-	}
-	return part.renumbered(), len(cuts) > 0
 }
 
 // firstObserver returns the needed step that observed a value and returned first,
@@ -210,92 +168,37 @@ func (h *keyHistory) firstObserver(v register.Value) int32 {
 }
 
 // minimise returns a part of a witness that is still closed and not
-// linearizable, from which taking any one step, and those that observe it,
+// linearizable, from which taking any one step, and those that lack it then,
 // leaves a set that is linearizable. It takes out halves first, then ever
 // smaller pieces (Zeller & Hildebrandt's delta debugging). It stops early when a
 // quarter of the time, or minimiseEffort, is used.
-func (h *keyHistory) minimise(ctx context.Context, memory *memory) *keyHistory {
+func (w *witness) minimise(ctx context.Context) *witness {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/4)
 		defer cancel()
 	}
+	memory := newMemory(refuteBytes)
 	effort := minimiseEffort
-	for size := max(1, len(h.steps)/2); ; {
+	for size := max(1, len(w.steps)/2); ; {
 		reduced := false
-		for from := 0; from < len(h.steps) && ctx.Err() == nil && effort > 0; {
-			rest := h.without(from, min(from+size, len(h.steps)), &effort)
-			if rest.small() && rest.refuted(ctx, memory) || !rest.small() && rest.contradicts(ctx) {
-				h, reduced = rest, true
+		for from := 0; from < len(w.steps) && ctx.Err() == nil && effort > 0; {
+			effort -= len(w.steps)
+			rest := w.without(from, min(from+size, len(w.steps)))
+			h := rest.history()
+			if len(h.steps) <= fewSteps && h.refuted(ctx, memory) || len(h.steps) > fewSteps && h.contradicts(ctx) {
+				w, reduced = rest, true
 			} else {
 				from += size
 			}
 		}
 		switch {
 		case ctx.Err() != nil || effort <= 0:
-			return h
+			return w
 		case size > 1:
-			size = max(1, min(size, len(h.steps))/2)
+			size = max(1, min(size, len(w.steps))/2)
 		case !reduced:
-			return h
+			return w
 		}
 	}
-}
-
-func (h *keyHistory) small() bool { return len(h.steps) <= fewSteps }
-
-// without returns the largest closed part without the steps from one to
-// another, and takes from effort what that cost.
-func (h *keyHistory) without(from, to int, effort *int) *keyHistory {
-	*effort -= len(h.steps)
-	out := make([]bool, len(h.steps))
-	var gone []int32
-	remove := func(i int32) {
-		if !out[i] {
-			out[i] = true
-			gone = append(gone, i)
-		}
-	}
-	for i := from; i < to; i++ {
-		remove(int32(i))
-	}
-	for next := 0; next < len(gone); next++ {
-		if s := &h.steps[gone[next]]; s.Writes() {
-			for _, observers := range [][]int32{h.index.Readers(s.To), h.index.Swaps(s.To)} {
-				for _, i := range observers {
-					remove(i)
-				}
-			}
-		}
-	}
-	var rest []int32
-	for i := range h.steps {
-		if out[i] {
-			continue
-		}
-		if h.steps[i].Not {
-			*effort -= len(gone)
-			if !h.supported(&h.steps[i], out, gone) {
-				continue
-			}
-		}
-		rest = append(rest, int32(i))
-	}
-	return h.part(rest)
-}
-
-// supported tells whether a refusal says as much when some steps are gone: a
-// step that observed its value later is still there, or no write has gone that
-// may have been between a write of its value and the refusal.
-func (h *keyHistory) supported(refusal *register.Step, out []bool, gone []int32) bool {
-	v := refusal.From
-	if h.observed {
-		later := func(i int32) bool { return !out[i] && h.steps[i].Call > refusal.Ret }
-		return slices.ContainsFunc(h.index.Readers(v), later) || slices.ContainsFunc(h.index.Swaps(v), later)
-	}
-	writers := h.index.Writers(v)
-	return len(writers) == 0 || !slices.ContainsFunc(gone, func(i int32) bool {
-		s := &h.steps[i]
-		return s.Writes() && s.To != v && s.Call <= refusal.Ret && s.Ret >= h.steps[writers[0]].Call
-	})
 }
