@@ -239,3 +239,52 @@ func BenchmarkRegisterUnknowns(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkFiveValues goes through the whole check, with witness and statistics,
+// of every size, valid and with a stale read, and sums up at last. Use
+// -benchtime 1x.
+func BenchmarkFiveValues(b *testing.B) {
+	var longest stopwatch
+	slowest := ""
+	decided, cases, largest := 0, 0, 0
+	for _, operations := range []int{10_000, 100_000} {
+		for _, keys := range []int{1, 10, 100} {
+			for _, concurrency := range []int{5, 20, 100} {
+				for _, unknown := range []int{0, 1, 5} {
+					for _, verdict := range []Verdict{Valid, Invalid} {
+						w := simulate.Workload{Operations: operations, Keys: keys, Concurrency: concurrency, Unknown: unknown, Distinct: 5}
+						b.Run(fmt.Sprintf("operations=%d/keys=%d/concurrency=%d/unknown=%d%%/%s", operations, keys, concurrency, unknown, verdict), func(b *testing.B) {
+							run := &history.Run{History: history.History{Operations: w.Repeated(verdict == Invalid)}}
+							var result Result
+							s := timed(b, operations, func() { result = Check(b.Context(), run, Register, Options{}) })
+							cases++
+							if result.Verdict == verdict {
+								decided++
+							} else if result.Verdict != Unknown {
+								b.Errorf("%s, want %s", result.Verdict, verdict)
+							}
+							if s.processor > longest.processor {
+								longest, slowest = s, b.Name()
+							}
+							for _, v := range result.Violations {
+								b.ReportMetric(float64(len(v.Witness)), "witness")
+								largest = max(largest, len(v.Witness))
+							}
+						})
+					}
+				}
+			}
+		}
+	}
+	b.Run("summary", func(b *testing.B) {
+		for b.Loop() {
+		}
+		b.ReportMetric(0, "ns/op")
+		b.ReportMetric(float64(cases), "cases")
+		b.ReportMetric(float64(decided), "decided")
+		b.ReportMetric(float64(largest), "max-witness")
+		b.ReportMetric(longest.wall.Seconds(), "max-s")
+		b.ReportMetric(longest.processor.Seconds(), "max-cpu-s")
+		b.Log("the slowest:", slowest)
+	})
+}

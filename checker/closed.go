@@ -76,6 +76,24 @@ func (o *origins) of(v register.Value) *origin {
 	return found
 }
 
+// seen yields the acknowledged steps that were called until a time and returned at
+// another or later, the last one to be called first.
+func (o *origins) seen(v *origin, until, least int64) iter.Seq[int32] {
+	return func(yield func(int32) bool) {
+		called, _ := slices.BinarySearchFunc(v.known, until, func(x int32, t int64) int {
+			if o.steps[x].Call <= t {
+				return -1
+			}
+			return 1
+		})
+		for n := called - 1; n >= 0 && v.last[n] >= least; n-- {
+			if o.steps[v.known[n]].Ret >= least && !yield(v.known[n]) {
+				return
+			}
+		}
+	}
+}
+
 // writeBefore returns the acknowledged write that was called last of those that
 // had returned before a time, or -1.
 func (o *origins) writeBefore(t int64) int32 {
@@ -100,6 +118,36 @@ func (o *origins) writeBefore(t int64) int32 {
 		return -1
 	}
 	return o.latest[n-1]
+}
+
+// onlySource returns the step that must have written what observer i saw, if no
+// other can have, or -1. It takes only acknowledged writes to supersede others.
+func (o *origins) onlySource(i int32) int32 {
+	s := &o.steps[i]
+	superseded := int64(math.MinInt64)
+	if newer := o.writeBefore(s.Call); newer >= 0 {
+		superseded = o.steps[newer].Call
+	}
+	only := int32(-1)
+	v := o.of(s.From)
+	for _, alike := range v.unknown {
+		for _, x := range alike {
+			if o.steps[x].Call > s.Ret {
+				break
+			}
+			if only >= 0 {
+				return -1
+			}
+			only = x
+		}
+	}
+	for x := range o.seen(v, s.Ret, superseded) {
+		if only >= 0 {
+			return -1
+		}
+		only = x
+	}
+	return only
 }
 
 // A witness is a part of a key's history, closed once it is finished.
@@ -214,28 +262,18 @@ func (w *witness) sources(i int32, before summit) iter.Seq[int32] {
 		other := func(x int32) bool {
 			return s.Not && (w.whole.steps[x].To == s.From || w.granted != nil && !w.granted[x])
 		}
-		o := w.whole.of(value)
+		written := w.whole.of(value)
 		least := max(from, int64(before.except(before.value)))
 		if !s.Not {
 			least = int64(before.except(value))
 		}
-		called, _ := slices.BinarySearchFunc(o.known, until, func(x int32, t int64) int {
-			if w.whole.steps[x].Call <= t {
-				return -1
-			}
-			return 1
-		})
-		for n := called - 1; n >= 0 && o.last[n] >= least; n-- {
-			x := o.known[n]
+		for x := range w.whole.seen(written, until, least) {
 			update := &w.whole.steps[x]
-			if update.Ret < max(from, int64(before.except(update.To))) || other(x) {
-				continue
-			}
-			if !yield(x) {
+			if update.Ret >= max(from, int64(before.except(update.To))) && !other(x) && !yield(x) {
 				return
 			}
 		}
-		for _, alike := range o.unknown {
+		for _, alike := range written.unknown {
 			to := w.whole.steps[alike[0]].To
 			for _, x := range alike[:min(len(alike), w.observers[to]+w.refusals-w.exclusions[to])] {
 				if w.whole.steps[x].Call <= until && !other(x) && !yield(x) {
@@ -420,8 +458,13 @@ func (w *witness) remove(i int32) {
 
 // history returns the witness as a history by itself.
 func (w *witness) history() *keyHistory {
-	h := w.whole.only(w.steps)
-	for j, i := range w.steps {
+	steps := slices.Clone(w.steps)
+	slices.SortStableFunc(steps, func(i, j int32) int {
+		a, b := &w.whole.steps[i], &w.whole.steps[j]
+		return cmp.Or(cmp.Compare(a.Call, b.Call), cmp.Compare(a.Ret, b.Ret))
+	})
+	h := w.whole.only(steps)
+	for j, i := range steps {
 		if w.cut[i] {
 			h.steps[j].From = register.None
 		}

@@ -341,7 +341,8 @@ func checkMinimal(t *testing.T, h *keyHistory, v Violation) {
 	t.Helper()
 	var steps []int32
 	for i := range h.steps {
-		if slices.ContainsFunc(v.Witness, func(o history.Operation) bool { return o.Process == h.operation(int32(i)).Process }) {
+		is := h.operation(int32(i))
+		if slices.ContainsFunc(v.Witness, func(o history.Operation) bool { return o.Process == is.Process && o.Invoke == is.Invoke }) {
 			steps = append(steps, int32(i))
 		}
 	}

@@ -29,9 +29,9 @@ var Register = Model{
 	judge:   judgeRegisters,
 }
 
-// judgeRegisters decides the keys in parallel: all by zones first, which needs
-// hardly any time, then those that are left by searches that take turns, so that
-// one hard key starves no other. Porcupine, if it is asked for, takes no turns;
+// judgeRegisters decides the keys in parallel: all by zones and by plain
+// contradictions first, which need hardly any time, then those that are left by
+// searches that take turns, so that one hard key starves no other. Porcupine, if it is asked for, takes no turns;
 // there each key may use its share of the time that is left, small ones first.
 func judgeRegisters(ctx context.Context, run *history.Run, options Options, result *Result) {
 	memory := newMemory(options.Budget.MemoryBytes)
@@ -70,7 +70,7 @@ func judgeRegisters(ctx context.Context, run *history.Run, options Options, resu
 		dovetail(ctx, searches)
 		parallel(len(hard), func(i int) {
 			key := hard[i]
-			judgements[key] = keys[key].bySearch(ctx, memory, searches[i].Answer(), judgements[key].undecided)
+			judgements[key] = keys[key].bySearch(ctx, memory, searches[i].Answer(), judgements[key])
 		})
 	}
 	summarise(run, options.Budget, keys, judgements, result)
@@ -151,8 +151,10 @@ type judgement struct {
 	first  time.Duration // when the earliest contradiction was complete
 	counts registerCounts
 	err    error
-	// undecided says why the key has to be searched.
+	// undecided says why the key has to be searched; tried, that no plain
+	// contradiction was found.
 	undecided string
+	tried     bool
 }
 
 // Why an engine decided a key.
@@ -161,6 +163,7 @@ const (
 	whyRepeated = "a value is written twice"
 	whyRefusal  = "a compare-and-set failed without telling what it saw, and no place for it is obvious"
 	whyAsked    = "it was asked for"
+	whyPlain    = "a few operations contradict each other, whatever the others did"
 	// whyUnconfirmed happens if the budget does not suffice for a witness.
 	whyUnconfirmed = "zones found a contradiction that could not be confirmed"
 )
@@ -191,10 +194,17 @@ func (h *keyHistory) judge(ctx context.Context, memory *memory, answer zones.Ans
 	if asked == Zones {
 		return judgement{engine: Zones, why: why, err: h.beyondZones(answer)}
 	}
-	if answer.Verdict == zones.Undecided {
-		return judgement{undecided: whyRefusal}
+	j := judgement{engine: Porcupine, why: whyPlain, counts: h.measure()}
+	h.order()
+	if h.convict(ctx, memory, &j); len(j.found) > 0 {
+		j.countAtOdds()
+		return j
 	}
-	return judgement{undecided: whyRepeated}
+	j.tried, j.undecided = true, whyRepeated
+	if answer.Verdict == zones.Undecided {
+		j.undecided = whyRefusal
+	}
+	return j
 }
 
 // beyond is a reason why an engine that was asked for cannot decide.
@@ -233,15 +243,21 @@ func (j *judgement) countAtOdds() {
 	}
 }
 
-// bySearch makes a judgement of what a search answered.
-func (h *keyHistory) bySearch(ctx context.Context, memory *memory, answer search.Answer, why string) judgement {
-	j := judgement{engine: Search, why: why, counts: h.measure()}
+// bySearch makes a judgement of what a search answered, and of what had been
+// tried before.
+func (h *keyHistory) bySearch(ctx context.Context, memory *memory, answer search.Answer, before judgement) judgement {
+	j := judgement{engine: Search, why: before.undecided, counts: before.counts}
+	if !before.tried {
+		j.counts = h.measure()
+	}
 	if answer.Verdict == search.Valid {
 		return j
 	}
 	// Even where the search did not come to its end there may be a small
 	// contradiction.
-	h.convict(ctx, memory, &j)
+	if !before.tried {
+		h.convict(ctx, memory, &j)
+	}
 	switch {
 	case len(j.found) > 0:
 	case answer.Err != nil:

@@ -78,6 +78,7 @@ func (h *keyHistory) convict(ctx context.Context, memory *memory, j *judgement) 
 			continue
 		}
 		j.found = append(j.found, confirmed)
+		j.first = min(j.first, confirmed.at())
 		shown[confirmed.anomaly] = true
 		for _, o := range confirmed.told {
 			if o != nil {

@@ -175,18 +175,27 @@ func (h *keyHistory) phantoms() []int32 {
 	return found
 }
 
-// doubleSwaps returns pairs of swaps that replaced a value which was there once,
-// where others are repeated: then a swap of unknown outcome need not have taken
-// effect.
+// doubleSwaps returns pairs of acknowledged swaps that can only have replaced what
+// one step wrote, the earliest of each.
 func (h *keyHistory) doubleSwaps() [][]int32 {
+	origins := h.origins()
 	var found [][]int32
-	for v := range register.Value(h.values) {
-		if len(h.index.Writers(v)) > 1 {
+	replaced := map[int32]int32{} // by which swap, or pair if there is one: -1
+	for i := range h.steps {
+		s := &h.steps[i]
+		if !s.Observes() || !s.Writes() || s.Ret == register.Never {
 			continue
 		}
-		swaps := slices.DeleteFunc(slices.Clone(h.index.Swaps(v)), func(i int32) bool { return h.steps[i].Ret == register.Never })
-		if len(swaps) > 1 {
-			found = append(found, swaps[:2])
+		w := origins.onlySource(int32(i))
+		if w < 0 {
+			continue
+		}
+		switch first, ok := replaced[w]; {
+		case !ok:
+			replaced[w] = int32(i)
+		case first >= 0:
+			found = append(found, []int32{first, int32(i)})
+			replaced[w] = -1
 		}
 	}
 	return found

@@ -16,12 +16,14 @@ import (
 // registers that are linearizable.
 type Workload struct {
 	Operations  int
-	Keys        int  // each operation is on a random one
-	Concurrency int  // processes at work at any time
-	Unknown     int  // percent of the updates that nobody knows the outcome of
-	Distinct    int  // values; 0 means that none is written twice to a key
-	Refusals    bool // compare-and-sets that fail do not tell what they saw
-	Seed        uint64
+	Keys        int // each operation is on a random one
+	Concurrency int // processes at work at any time
+	Unknown     int // percent of the updates that nobody knows the outcome of
+	// Distinct is how many values there are, the last of which no operation of
+	// unknown outcome writes; 0 means that none is written twice to a key.
+	Distinct int
+	Refusals bool // compare-and-sets that fail do not tell what they saw
+	Seed     uint64
 }
 
 // History returns the operations, ordered by invocation. Each takes 0.1 to 2 ms,
@@ -46,6 +48,9 @@ func (w Workload) History() []history.Operation {
 		written := int64(fresh + 1)
 		if w.Distinct > 0 {
 			written = 1 + r.Int64N(int64(w.Distinct))
+			if o.Outcome == history.Info && w.Distinct > 1 {
+				written = 1 + r.Int64N(int64(w.Distinct)-1)
+			}
 		}
 		happens := o.Outcome == history.OK || r.IntN(2) == 0
 		switch o.Kind {
@@ -146,6 +151,42 @@ func keyName(i int) string {
 		return keyNames[i]
 	}
 	return fmt.Sprintf("k%d", i)
+}
+
+// Repeated returns operations with few values, Distinct, in two halves, with a
+// pause between: then every key is written, and of the first one a stale read
+// returns the last value, if that is asked for.
+func (w Workload) Repeated(stale bool) []history.Operation {
+	half := w
+	half.Operations /= 2
+	all := half.History()
+	half.Seed++
+	second := half.History()
+	var end time.Duration
+	process := 0
+	for i := range all {
+		end = max(end, all[i].Complete)
+		process = max(process, all[i].Process+1)
+	}
+	for k := range w.Keys {
+		end += time.Millisecond
+		all = append(all, history.Operation{Process: process, Node: nodeNames[0], Key: keyName(k), Kind: history.Write, Input: history.Value{1}, Invoke: end, Complete: end + time.Microsecond, Outcome: history.OK})
+	}
+	end += time.Millisecond
+	if stale {
+		all = append(all, history.Operation{Process: process, Node: nodeNames[1], Key: keyName(0), Kind: history.Read, Output: history.Value{int64(w.Distinct)}, Invoke: end, Complete: end + time.Microsecond, Outcome: history.OK})
+		end += time.Millisecond
+	}
+	for _, o := range second {
+		if o.Kind == history.Read && len(o.Output) == 0 {
+			continue // there is something
+		}
+		o.Process += process + 1
+		o.Invoke += end
+		o.Complete += end
+		all = append(all, o)
+	}
+	return all
 }
 
 // Stale makes one of the last reads stale: it returns a value that had been
