@@ -7,6 +7,7 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"sort"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -270,9 +271,10 @@ func (h *keyHistory) bySearch(ctx context.Context, memory *memory, answer search
 }
 
 // accuse looks for a witness where a search found that the steps which were called
-// before one of them returned are not linearizable: among the last of these to
-// return, with what they need, and at last among all steps. What Porcupine cannot
-// confirm is not shown.
+// before one of them returned are not linearizable. Of these, by return, it takes
+// the last few, and ever more, with what they need, until a search of these alone
+// finds the same; then as few as possible, first at the end and then at the
+// beginning. What Porcupine cannot confirm is not shown.
 func (h *keyHistory) accuse(ctx context.Context, memory *memory, step int, j *judgement) {
 	var over []int32
 	for i := range h.steps {
@@ -283,10 +285,22 @@ func (h *keyHistory) accuse(ctx context.Context, memory *memory, step int, j *ju
 	slices.SortStableFunc(over, func(a, b int32) int { return cmp.Compare(h.steps[a].Ret, h.steps[b].Ret) })
 	origins := h.origins()
 	witness := origins.everything()
-	for last := 4; last < len(over) && ctx.Err() == nil; last *= 4 {
-		some, _ := origins.closure(over[len(over)-last:], last, false)
-		if some.history().contradicts(ctx) {
-			witness = some
+	contradict := func(from, to int) bool {
+		closed, _ := origins.closure(over[from:to], to-from, false)
+		contradicts := closed.history().contradicts(ctx)
+		if contradicts && len(closed.steps) < len(witness.steps) {
+			witness = closed
+		}
+		return contradicts
+	}
+	for last := 4; ctx.Err() == nil; last = min(4*last, len(over)) {
+		from := max(0, len(over)-last)
+		if contradict(from, len(over)) {
+			to := from + sort.Search(len(over)-from, func(n int) bool { return contradict(from, from+n) })
+			sort.Search(to-from, func(n int) bool { return contradict(to-n, to) })
+			break
+		}
+		if from == 0 {
 			break
 		}
 	}
