@@ -11,7 +11,7 @@ import (
 	"github.com/rashomon-io/rashomon/checker/internal/register"
 )
 
-// Origins finds which steps of a key's whole history may have written what a step
+// An origins finds which steps of a key's whole history may have written what a step
 // of a part of it observed. It is for one goroutine at a time.
 type origins struct {
 	*keyHistory
