@@ -6,7 +6,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"time"
 
 	"github.com/rashomon-io/rashomon/checker/internal/register"
 )
@@ -169,7 +168,7 @@ type witness struct {
 	// for each observer, when the last step was called that supersedes others for
 	// it. Both are as survey found them.
 	horizon int64
-	before  map[int32]summit
+	before  map[int32]int64
 }
 
 // witness returns a witness of the given steps.
@@ -216,7 +215,7 @@ func (w *witness) count(i int32, times int) {
 // survey finds out what supersedes what.
 func (w *witness) survey() {
 	w.horizon = math.MinInt64
-	w.before = map[int32]summit{}
+	w.before = map[int32]int64{}
 	var over, observers []int32
 	for _, i := range w.steps {
 		s := &w.whole.steps[i]
@@ -232,15 +231,10 @@ func (w *witness) survey() {
 	}
 	slices.SortFunc(over, func(i, j int32) int { return cmp.Compare(w.whole.steps[i].Ret, w.whole.steps[j].Ret) })
 	slices.SortFunc(observers, func(i, j int32) int { return cmp.Compare(w.whole.steps[i].Call, w.whole.steps[j].Call) })
-	last := newSummit()
+	last := int64(math.MinInt64)
 	for _, i := range observers {
 		for ; len(over) > 0 && w.whole.steps[over[0]].Ret < w.whole.steps[i].Call; over = over[1:] {
-			switch s := &w.whole.steps[over[0]]; {
-			case s.Writes():
-				last.add(register.None, time.Duration(s.Call))
-			default:
-				last.add(s.From, time.Duration(s.Call))
-			}
+			last = max(last, w.whole.steps[over[0]].Call)
 		}
 		w.before[i] = last
 	}
@@ -248,7 +242,7 @@ func (w *witness) survey() {
 
 // sources yields every step that observer i needs as one that it may have seen,
 // given what is called before it. Steps may be yielded more than once.
-func (w *witness) sources(i int32, before summit) iter.Seq[int32] {
+func (w *witness) sources(i int32, before int64) iter.Seq[int32] {
 	return func(yield func(int32) bool) {
 		s := &w.whole.steps[i]
 		from, until := int64(math.MinInt64), min(s.Ret, w.horizon)
@@ -263,13 +257,8 @@ func (w *witness) sources(i int32, before summit) iter.Seq[int32] {
 			return s.Not && (w.whole.steps[x].To == s.From || w.granted != nil && !w.granted[x])
 		}
 		written := w.whole.of(value)
-		least := max(from, int64(before.except(before.value)))
-		if !s.Not {
-			least = int64(before.except(value))
-		}
-		for x := range w.whole.seen(written, until, least) {
-			update := &w.whole.steps[x]
-			if update.Ret >= max(from, int64(before.except(update.To))) && !other(x) && !yield(x) {
+		for x := range w.whole.seen(written, until, max(from, before)) {
+			if !other(x) && !yield(x) {
 				return
 			}
 		}
@@ -333,9 +322,9 @@ func (w *witness) root(i int32) int32 {
 }
 
 // missing returns steps that observer i needs and that the witness lacks. If
-// that makes for fewer, one of them is a write that supersedes others.
+// that does not make for more, one of them is a write that supersedes others.
 func (w *witness) missing(i int32) []int32 {
-	collect := func(before summit) (all []int32) {
+	collect := func(before int64) (all []int32) {
 		for x := range w.sources(i, before) {
 			if !w.in[x] {
 				all = append(all, x)
@@ -345,14 +334,13 @@ func (w *witness) missing(i int32) []int32 {
 	}
 	before := w.before[i]
 	missing := collect(before)
-	if len(missing) > 1 {
-		if newer := w.whole.writeBefore(w.whole.steps[i].Call); newer >= 0 && !w.in[newer] {
-			before.add(register.None, time.Duration(w.whole.steps[newer].Call))
-			with := collect(before)
+	if s := &w.whole.steps[i]; len(missing) > 0 && (s.Not || len(w.whole.index.Writers(s.From)) > 1) {
+		if newer := w.whole.writeBefore(s.Call); newer >= 0 && !w.in[newer] {
+			with := collect(max(before, w.whole.steps[newer].Call))
 			if !slices.Contains(with, newer) {
 				with = append(with, newer)
 			}
-			if len(with) < len(missing) {
+			if len(with) <= len(missing) {
 				missing = with
 			}
 		}
