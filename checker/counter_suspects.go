@@ -1,0 +1,346 @@
+package checker
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+// What is wrong with a counter is told here, with the operations that prove it; and
+// where bounds do not decide, an order is searched for.
+
+// suspects are, by the time of the read at fault, the earliest of each anomaly.
+func (c *counter) suspects(lost loss) []charge {
+	var suspects []charge
+	if lost.amount() > 0 {
+		suspects = append(suspects, c.gone(lost))
+	}
+	count := map[Anomaly]int{}
+	for _, r := range c.readsByCompletion() {
+		var anomaly Anomaly
+		switch {
+		case r.wrong(c.divisor):
+			anomaly = WrongCount
+		case r.behind() && (lost.amount() == 0 || r.value < lost.shown):
+			anomaly = StaleRead
+		}
+		if anomaly == "" || count[anomaly] == perKey {
+			continue
+		}
+		count[anomaly]++
+		switch {
+		case anomaly == WrongCount:
+			suspects = append(suspects, c.miscounted(r))
+		case c.mixed:
+			suspects = append(suspects, c.outside(r))
+		default:
+			suspects = append(suspects, c.missing(r, r.value))
+		}
+	}
+	slices.SortStableFunc(suspects, func(a, b charge) int { return byCompletion(a.told[0], b.told[0]) })
+	return suspects
+}
+
+// miscounted is the story of a read of what no subset of the increments gives.
+func (c *counter) miscounted(r *reading) charge {
+	var invoked []*addition
+	for _, a := range c.additions {
+		if a.call <= r.Complete {
+			invoked = append(invoked, a)
+		}
+	}
+	e := evidence{read: r}
+	text := fmt.Sprintf("%s at %s, but ", c.did(r), seconds(r.Complete))
+	switch {
+	case r.value > r.high:
+		e.fits, e.may = atMost, only(invoked, up)
+		text += fmt.Sprintf("the %ss invoked by then %s", c.update, c.come(r.high, "most"))
+	case r.value < r.low:
+		e.fits, e.may = atLeast, only(invoked, down)
+		text += fmt.Sprintf("the %ss invoked by then %s", c.update, c.come(r.low, "least"))
+	default:
+		e.fits, e.may = func(value, sum int64) bool { return (value-sum)%c.divisor == 0 }, invoked
+		text += fmt.Sprintf("all %ss are multiples of %d", c.update, c.divisor)
+	}
+	return c.charge(e, WrongCount, text)
+}
+
+func up(a *addition) bool   { return a.amount > 0 }
+func down(a *addition) bool { return a.amount < 0 }
+
+func only(all []*addition, which func(*addition) bool) []*addition {
+	return slices.DeleteFunc(slices.Clone(all), func(a *addition) bool { return !which(a) })
+}
+
+// come says how far increments go: "come to 7 at least".
+func (c *counter) come(sum int64, most string) string {
+	if c.sign < 0 {
+		most = map[string]string{"most": "least", "least": "most"}[most]
+	}
+	return fmt.Sprintf("come to %d at %s", c.start+c.sign*sum, most)
+}
+
+// outside is the story of a read of a mixed counter, which misses what must count
+// for it by the increments alone, or else since the last read before.
+func (c *counter) outside(r *reading) charge {
+	e := evidence{read: r, fits: atLeast}
+	bound, most, helpful := r.floor, "least", down
+	if r.value > r.ceiling {
+		e.fits = atMost
+		bound, most, helpful = r.ceiling, "most", up
+	}
+	from, until := time.Duration(-1), time.Duration(-1) // the earlier read's interval
+	text := fmt.Sprintf("%s at %s, but the %ss acknowledged before, and those under way that help, %s",
+		c.did(r), seconds(r.Invoke), c.update, c.come(bound, most))
+	if r.doneUp+r.low <= r.value && r.value <= r.doneDown+r.high {
+		e.anchor = r.since
+		from, until = r.since.Invoke, r.since.Complete
+		text = fmt.Sprintf("%s at %s, but %s at %s, and the %ss since then, with those under way that help, %s",
+			c.did(r), seconds(r.Invoke), c.had(r.since), seconds(until), c.update, c.come(bound, most))
+	}
+	for _, a := range c.additions {
+		switch {
+		case a.call > until && a.ret < r.Invoke:
+			e.must = append(e.must, a)
+		case a.ret >= from && a.call <= r.Complete && helpful(a):
+			e.may = append(e.may, a)
+		}
+	}
+	return c.charge(e, StaleRead, text)
+}
+
+// missing is the story of a read below its floor: that the counter had come above
+// level, which is not less than what was read, before the read was invoked. Of the
+// earlier reads that prove it, it tells of the greatest.
+func (c *counter) missing(r *reading, level int64) charge {
+	var before []*addition // acknowledged before the read, by invocation
+	for _, a := range c.additions {
+		if a.ret < r.Invoke {
+			before = append(before, a)
+		}
+	}
+	since := make([]int64, len(before)+1) // the sum from each of them on
+	for i := len(before) - 1; i >= 0; i-- {
+		since[i] = since[i+1] + before[i].amount
+	}
+	first := 0 // of before that count besides the anchor
+	e := evidence{read: r, fits: atLeast}
+	for _, anchor := range c.reads {
+		if anchor.Complete >= r.Invoke || anchor.wrong(c.divisor) || e.anchor != nil && anchor.value <= e.anchor.value {
+			continue
+		}
+		from, _ := slices.BinarySearchFunc(before, anchor.Complete+1, func(a *addition, call time.Duration) int { return cmp.Compare(a.call, call) })
+		if anchor.value+since[from] > level {
+			e.anchor, first = anchor, from
+		}
+	}
+	reached := int64(0)
+	if e.anchor != nil {
+		reached = e.anchor.value
+	}
+	sum := int64(0)
+	for _, a := range slices.SortedStableFunc(slices.Values(before[first:]), func(a, b *addition) int { return cmp.Compare(a.ret, b.ret) }) {
+		if reached+sum > level {
+			break
+		}
+		sum += a.amount
+		e.must = append(e.must, a)
+	}
+
+	var had []string
+	var at time.Duration
+	if e.anchor != nil {
+		had, at = append(had, c.had(e.anchor)), e.anchor.Complete
+	}
+	if n := len(e.must); n > 0 {
+		had, at = append(had, fmt.Sprintf("%s by %d in all had been acknowledged", several(n, c.update), c.sign*sum)), e.must[n-1].ret
+	}
+	return c.charge(e, StaleRead, fmt.Sprintf("%s at %s, %s after %s", c.did(r), seconds(r.Invoke), gap(r.Invoke-at), strings.Join(had, " and then ")))
+}
+
+// gone is the story of a loss. As it takes as many increments to prove it in the end
+// as were counted since, it tells first of the greatest fall from one read to
+// another, if there was one.
+func (c *counter) gone(lost loss) charge {
+	first := c.missing(lost.last, lost.shown)
+	var high *reading // the greatest that has completed
+	fall := int64(0)
+	byCompletion := c.readsByCompletion()
+	done := 0
+	for _, r := range c.reads {
+		for ; byCompletion[done].Complete < r.Invoke; done++ {
+			if d := byCompletion[done]; !d.wrong(c.divisor) && (high == nil || d.value > high.value) {
+				high = d
+			}
+		}
+		if high != nil && high.value-r.value > fall && !r.wrong(c.divisor) {
+			fall = high.value - r.value
+			first = c.charge(evidence{read: r, anchor: high, fits: atLeast}, StaleRead,
+				fmt.Sprintf("%s at %s, yet %s at %s", c.had(high), seconds(high.Complete), c.did(r), seconds(r.Invoke)))
+		}
+	}
+	first.anomaly = LostCommit
+	first.text += fmt.Sprintf("; and when it had to be %d in the end, nobody read more than %d: at least %d of it is lost",
+		c.start+c.sign*lost.last.floor, c.start+c.sign*lost.shown, c.sign*lost.amount())
+	return first
+}
+
+// several is "1 read", "2 reads".
+func several(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// did says what a read saw: "p7 read the counter = 41 from n3".
+func (c *counter) did(r *reading) string {
+	return fmt.Sprintf("p%d read %s = %d%s", r.Process, c.name, r.shown, place(" from ", r.Operation))
+}
+
+// had says the same of one that came first.
+func (c *counter) had(r *reading) string {
+	return fmt.Sprintf("p%d had read %s = %d%s", r.Process, c.name, r.shown, place(" from ", r.Operation))
+}
+
+// Evidence is why a read is at fault: it comes after all increments that must count
+// and may come after those that may, and it is after the anchor, if there is one.
+// Increments that are left out only add to this: fits says whether a value can have
+// been read when these come to a sum.
+type evidence struct {
+	read, anchor *reading
+	must, may    []*addition
+	fits         func(value, sum int64) bool
+}
+
+func atLeast(value, sum int64) bool { return value >= sum }
+func atMost(value, sum int64) bool  { return value <= sum }
+func exactly(value, sum int64) bool { return value == sum }
+func whatever(_, _ int64) bool      { return true }
+
+func (c *counter) charge(e evidence, anomaly Anomaly, text string) charge {
+	told := []*history.Operation{e.read.Operation}
+	steps := []*countStep{{call: e.read.Invoke, ret: e.read.Complete, amount: e.read.value, fits: e.fits}}
+	if e.anchor != nil {
+		told = append(told, e.anchor.Operation)
+		steps = append(steps, &countStep{call: e.anchor.Invoke, ret: e.anchor.Complete, amount: e.anchor.value, fits: whatever})
+	}
+	// No read tells the increments of a group apart, so each group is one.
+	must, may := fold(e.must), fold(e.may)
+	if may != nil {
+		may.ret = never
+	}
+	for _, step := range []*countStep{must, may} {
+		if step != nil {
+			steps = append(steps, step)
+		}
+	}
+	for _, a := range slices.Concat(e.must, e.may) {
+		told = append(told, a.Operation)
+	}
+	return charge{
+		story: story{anomaly: anomaly, key: c.key, told: told, witness: values(told), text: text, when: e.read.Invoke},
+		first: e.read.Complete,
+		explained: func(ctx context.Context, memory *memory) (bool, error) {
+			return linearizable[int64](ctx, memory, steps)
+		},
+	}
+}
+
+// fold makes one increment of many, which takes place at any time from the first
+// to the last; nil if there are none.
+func fold(additions []*addition) *countStep {
+	if len(additions) == 0 {
+		return nil
+	}
+	all := &countStep{call: never}
+	for _, a := range additions {
+		all.call, all.ret = min(all.call, a.call), max(all.ret, a.ret)
+		all.amount += a.amount
+	}
+	return all
+}
+
+// A countStep adds an amount to the sum or, if it fits, has read that amount.
+type countStep struct {
+	call, ret time.Duration
+	amount    int64
+	fits      func(value, sum int64) bool // nil for increments
+}
+
+func (s *countStep) interval() (call, ret time.Duration) { return s.call, s.ret }
+
+func (s *countStep) apply(sum int64) (int64, bool) {
+	if s.fits == nil {
+		return sum + s.amount, true
+	}
+	return s.amount, s.fits(s.amount, sum)
+}
+
+// search puts the whole counter before Porcupine.
+func (c *counter) search(ctx context.Context, memory *memory) (findings, error) {
+	explained, err := c.explained(ctx, memory, c.reads)
+	if err != nil || explained {
+		return findings{}, err
+	}
+	reads := c.fewest(ctx, memory)
+	last := slices.MaxFunc(reads, func(a, b *reading) int { return byCompletion(a.Operation, b.Operation) })
+	told := []*history.Operation{last.Operation}
+	var saw []string
+	for _, r := range reads {
+		if r != last {
+			told = append(told, r.Operation)
+		}
+		if len(saw) < maxTold {
+			saw = append(saw, c.did(r)+" at "+seconds(r.Complete))
+		}
+	}
+	for _, a := range c.additions {
+		if a.call <= last.Complete {
+			told = append(told, a.Operation)
+		}
+	}
+	text := fmt.Sprintf("no order of the %s invoked by then explains that %s", several(len(told)-len(reads), c.update), strings.Join(saw, ", that "))
+	if more := len(reads) - len(saw); more > 0 {
+		text += fmt.Sprintf(", and %s more", several(more, "read"))
+	}
+	s := story{anomaly: Disorder, key: c.key, told: told, witness: values(told), text: text, when: last.Invoke}
+	return findings{[]story{s}, last.Complete}, nil
+}
+
+// explained asks Porcupine about some reads and all increments. One that was
+// invoked after these reads completed comes last, and says nothing.
+func (c *counter) explained(ctx context.Context, memory *memory, reads []*reading) (bool, error) {
+	var steps []*countStep
+	end := time.Duration(-1)
+	for _, r := range reads {
+		end = max(end, r.Complete)
+		steps = append(steps, &countStep{call: r.Invoke, ret: r.Complete, amount: r.value, fits: exactly})
+	}
+	for _, a := range c.additions {
+		if a.call <= end {
+			steps = append(steps, &countStep{call: a.call, ret: a.ret, amount: a.amount})
+		}
+	}
+	return linearizable[int64](ctx, memory, steps)
+}
+
+// fewest takes reads out as long as the others cannot be explained, for at most a
+// quarter of the time.
+func (c *counter) fewest(ctx context.Context, memory *memory) []*reading {
+	ctx, cancel := shareOf(ctx, 4)
+	defer cancel()
+	reads := c.reads
+	for i := len(reads) - 1; i >= 0 && ctx.Err() == nil; i-- {
+		without := slices.Delete(slices.Clone(reads), i, i+1)
+		if explained, err := c.explained(ctx, memory, without); err == nil && !explained {
+			reads = without
+		}
+	}
+	return reads
+}
