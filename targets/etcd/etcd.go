@@ -47,6 +47,7 @@ import (
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/history"
 	"github.com/rashomon-io/rashomon/targets/images"
+	"github.com/rashomon-io/rashomon/targets/internal/options"
 )
 
 const (
@@ -93,44 +94,26 @@ var Choices = []string{"reads=serializable", "fencing=no", "timeouts=default", "
 //	timeouts=tuned|default
 //	lease=DURATION                 1s to 1h, in whole seconds
 func ParseOptions(text string) (Options, error) {
-	var options Options
-	if text == "" {
-		return options, nil
-	}
-	for part := range strings.SplitSeq(text, ",") {
-		key, value, _ := strings.Cut(part, "=")
-		var err error
+	var parsed Options
+	err := options.Parse("etcd", text, Choices, func(key, value string) (known bool, err error) {
 		switch key {
 		case "reads":
-			options.SerializableReads, err = second(value, "linearizable", "serializable")
+			parsed.SerializableReads, err = options.Second(value, "linearizable", "serializable")
 		case "fencing":
-			options.NoFencing, err = second(value, "yes", "no")
+			parsed.NoFencing, err = options.Second(value, "yes", "no")
 		case "timeouts":
-			options.DefaultTimes, err = second(value, "tuned", "default")
+			parsed.DefaultTimes, err = options.Second(value, "tuned", "default")
 		case "lease":
-			options.Lease, err = time.ParseDuration(value)
-			if err != nil || options.Lease < minLease || options.Lease > maxLease || options.Lease%time.Second != 0 {
-				err = fmt.Errorf("want %v to %v, in whole seconds", minLease, maxLease)
-			}
-			if options.Lease == DefaultLease {
-				options.Lease = 0
-			}
+			parsed.Lease, err = options.Duration(value, minLease, maxLease, time.Second, DefaultLease)
 		default:
-			return Options{}, fmt.Errorf("etcd: unknown option %q (there are, for example, %s)", part, strings.Join(Choices, ", "))
+			return false, nil
 		}
-		if err != nil {
-			return Options{}, fmt.Errorf("etcd: %s=%q is not possible: %w", key, value, err)
-		}
+		return true, err
+	})
+	if err != nil {
+		return Options{}, err
 	}
-	return options, nil
-}
-
-// second reports whether value is the second of two.
-func second(value, first, second string) (bool, error) {
-	if value != first && value != second {
-		return false, fmt.Errorf("want %s or %s", first, second)
-	}
-	return value == second, nil
+	return parsed, nil
 }
 
 // String is what ParseOptions reads, without the defaults.

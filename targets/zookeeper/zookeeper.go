@@ -52,6 +52,7 @@ import (
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/history"
 	"github.com/rashomon-io/rashomon/targets/images"
+	"github.com/rashomon-io/rashomon/targets/internal/options"
 )
 
 const (
@@ -94,42 +95,24 @@ var Choices = []string{"reads=plain", "timeouts=default", "session=1s"}
 //	timeouts=tuned|default
 //	session=DURATION          100ms to 1m, in whole milliseconds
 func ParseOptions(text string) (Options, error) {
-	var options Options
-	if text == "" {
-		return options, nil
-	}
-	for part := range strings.SplitSeq(text, ",") {
-		key, value, _ := strings.Cut(part, "=")
-		var err error
+	var parsed Options
+	err := options.Parse("zookeeper", text, Choices, func(key, value string) (known bool, err error) {
 		switch key {
 		case "reads":
-			options.PlainReads, err = second(value, "sync", "plain")
+			parsed.PlainReads, err = options.Second(value, "sync", "plain")
 		case "timeouts":
-			options.DefaultTimes, err = second(value, "tuned", "default")
+			parsed.DefaultTimes, err = options.Second(value, "tuned", "default")
 		case "session":
-			options.Session, err = time.ParseDuration(value)
-			if err != nil || options.Session < minSession || options.Session > maxSession || options.Session%time.Millisecond != 0 {
-				err = fmt.Errorf("want %v to %v, in whole milliseconds", minSession, maxSession)
-			}
-			if options.Session == DefaultSession {
-				options.Session = 0
-			}
+			parsed.Session, err = options.Duration(value, minSession, maxSession, time.Millisecond, DefaultSession)
 		default:
-			return Options{}, fmt.Errorf("zookeeper: unknown option %q (there are, for example, %s)", part, strings.Join(Choices, ", "))
+			return false, nil
 		}
-		if err != nil {
-			return Options{}, fmt.Errorf("zookeeper: %s=%q is not possible: %w", key, value, err)
-		}
+		return true, err
+	})
+	if err != nil {
+		return Options{}, err
 	}
-	return options, nil
-}
-
-// second reports whether value is the second of two.
-func second(value, first, second string) (bool, error) {
-	if value != first && value != second {
-		return false, fmt.Errorf("want %s or %s", first, second)
-	}
-	return value == second, nil
+	return parsed, nil
 }
 
 // String is what ParseOptions reads, without the defaults.
