@@ -35,6 +35,7 @@
 package redis
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -48,6 +49,7 @@ import (
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/history"
 	"github.com/rashomon-io/rashomon/targets/images"
+	"github.com/rashomon-io/rashomon/targets/internal/options"
 )
 
 const (
@@ -106,51 +108,33 @@ var Choices = []string{
 //	timeouts=tuned|default
 //	lease=DURATION                     10ms to 1h, in whole milliseconds
 func ParseOptions(text string) (Options, error) {
-	var options Options
-	if text == "" {
-		return options, nil
-	}
-	for part := range strings.SplitSeq(text, ",") {
-		key, value, _ := strings.Cut(part, "=")
-		var err error
+	var parsed Options
+	err := options.Parse("redis", text, Choices, func(key, value string) (known bool, err error) {
 		switch key {
 		case "reads":
-			options.ReplicaReads, err = second(value, "primary", "replica")
+			parsed.ReplicaReads, err = options.Second(value, "primary", "replica")
 		case "timeouts":
-			options.DefaultTimes, err = second(value, "tuned", "default")
+			parsed.DefaultTimes, err = options.Second(value, "tuned", "default")
 		case "wait":
-			options.Wait, err = replicas(value)
+			parsed.Wait, err = replicas(value)
 		case "min-replicas-to-write":
-			options.MinReplicas, err = replicas(value)
+			parsed.MinReplicas, err = replicas(value)
 		case "appendfsync":
-			options.AppendFsync = value
+			parsed.AppendFsync = value
 			if !slices.Contains([]string{"no", "everysec", "always"}, value) {
-				err = fmt.Errorf("want no, everysec or always")
+				err = errors.New("want no, everysec or always")
 			}
 		case "lease":
-			options.Lease, err = time.ParseDuration(value)
-			if err != nil || options.Lease < minLease || options.Lease > maxLease || options.Lease%time.Millisecond != 0 {
-				err = fmt.Errorf("want %v to %v, in whole milliseconds", minLease, maxLease)
-			}
-			if options.Lease == DefaultLease {
-				options.Lease = 0
-			}
+			parsed.Lease, err = options.Duration(value, minLease, maxLease, time.Millisecond, DefaultLease)
 		default:
-			return Options{}, fmt.Errorf("redis: unknown option %q (there are, for example, %s)", part, strings.Join(Choices, ", "))
+			return false, nil
 		}
-		if err != nil {
-			return Options{}, fmt.Errorf("redis: %s=%q is not possible: %w", key, value, err)
-		}
+		return true, err
+	})
+	if err != nil {
+		return Options{}, err
 	}
-	return options, nil
-}
-
-// second reports whether value is the second of two.
-func second(value, first, second string) (bool, error) {
-	if value != first && value != second {
-		return false, fmt.Errorf("want %s or %s", first, second)
-	}
-	return value == second, nil
+	return parsed, nil
 }
 
 func replicas(value string) (int, error) {
