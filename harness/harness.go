@@ -67,7 +67,7 @@ type Trial struct {
 }
 
 // MaxNodes bounds a trial's cluster.
-const MaxNodes = 64
+const MaxNodes = cluster.MaxNodes
 
 // A Target is a system under test.
 type Target struct {

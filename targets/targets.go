@@ -40,7 +40,7 @@ var All = []System{
 	{
 		Name: "raft", About: "key-value store on hashicorp/raft, with log and snapshots on disk",
 		ComparedIn: []string{"process", "docker"},
-		Options:    []string{"reads=linearizable", "reads=lease", "reads=local", "reads=any"},
+		Options:    raft.Choices,
 		target: func(text string) (harness.Target, error) {
 			options, err := raft.ParseOptions(text)
 			return raft.Target(options), err

@@ -7,7 +7,11 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -143,6 +147,9 @@ type Program struct {
 	// are empty, the image's own. Worlds without containers ignore it. Empty
 	// means the image of this very binary.
 	Image string
+	// ImageOnly says that no program of Path's name but the image's will do, so
+	// that a world without containers refuses.
+	ImageOnly bool
 	// Equivalent is an image that takes the place of Image where the engine has
 	// this one only: see package images of the targets.
 	Equivalent string
@@ -171,6 +178,44 @@ type Spec struct {
 	// Logs is a directory that receives <node>/stdout.log and
 	// <node>/stderr.log, appended to over restarts. It must exist.
 	Logs string
+	// Progress is told what Build does that takes long, in a line, and again
+	// every few seconds; nil if nobody wants to know. Calls do not overlap.
+	Progress func(step string)
+}
+
+// MaxNodes bounds a cluster: n nodes are n·(n-1) links.
+const MaxNodes = 64
+
+// nodeName is a name that also names a host, a container and a directory.
+var nodeName = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$`)
+
+// Validate returns what no world can build, in a line.
+func (s Spec) Validate() error {
+	if len(s.Nodes) < 1 || len(s.Nodes) > MaxNodes {
+		return fmt.Errorf("%d nodes (want 1 to %d)", len(s.Nodes), MaxNodes)
+	}
+	for i, name := range s.Nodes {
+		if !nodeName.MatchString(name) {
+			return fmt.Errorf("%q cannot name a node (want a name such as n1)", name)
+		}
+		if slices.Contains(s.Nodes[:i], name) {
+			return fmt.Errorf("two nodes are named %q", name)
+		}
+	}
+	if len(s.Ports) > MaxPorts {
+		return fmt.Errorf("%d further ports (want at most %d)", len(s.Ports), MaxPorts)
+	}
+	if s.Program == nil {
+		return errors.New("no program to run")
+	}
+	info, err := os.Stat(s.Logs)
+	if err != nil {
+		return fmt.Errorf("the directory for logs: %w", err)
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("the directory for logs: %s is a file", s.Logs)
+	}
+	return nil
 }
 
 // A World builds clusters.

@@ -72,6 +72,9 @@ type Options struct {
 	// Lease is after what time without its holder a lock is free, in whole
 	// seconds; 0 means DefaultLease.
 	Lease time.Duration
+	// Image is the container image, such as that of another version; empty for
+	// the usual one, and for whatever version is in PATH.
+	Image string
 }
 
 // DefaultLease is a lock's. etcd's least is 1.5 election time-outs, rounded up to
@@ -84,7 +87,7 @@ const (
 )
 
 // Choices are examples of what ParseOptions reads, for lists.
-var Choices = []string{"reads=serializable", "fencing=no", "timeouts=default", "lease=1s"}
+var Choices = []string{"reads=serializable", "fencing=no", "timeouts=default", "lease=1s", "image=quay.io/coreos/etcd:v3.6.0"}
 
 // ParseOptions reads "key=value,key=value", such as "reads=serializable"; empty
 // means the defaults.
@@ -93,45 +96,26 @@ var Choices = []string{"reads=serializable", "fencing=no", "timeouts=default", "
 //	fencing=yes|no
 //	timeouts=tuned|default
 //	lease=DURATION                 1s to 1h, in whole seconds
+//	image=REFERENCE
 func ParseOptions(text string) (Options, error) {
 	var parsed Options
-	err := options.Parse("etcd", text, Choices, func(key, value string) (known bool, err error) {
-		switch key {
-		case "reads":
-			parsed.SerializableReads, err = options.Second(value, "linearizable", "serializable")
-		case "fencing":
-			parsed.NoFencing, err = options.Second(value, "yes", "no")
-		case "timeouts":
-			parsed.DefaultTimes, err = options.Second(value, "tuned", "default")
-		case "lease":
-			parsed.Lease, err = options.Duration(value, minLease, maxLease, time.Second, DefaultLease)
-		default:
-			return false, nil
-		}
-		return true, err
-	})
-	if err != nil {
+	if err := parsed.list().Parse(text, Choices); err != nil {
 		return Options{}, err
 	}
 	return parsed, nil
 }
 
 // String is what ParseOptions reads, without the defaults.
-func (o Options) String() string {
-	var parts []string
-	if o.SerializableReads {
-		parts = append(parts, "reads=serializable")
+func (o Options) String() string { return o.list().String() }
+
+func (o *Options) list() options.List {
+	return options.List{
+		options.Switch("reads", &o.SerializableReads, "linearizable", "serializable"),
+		options.Switch("fencing", &o.NoFencing, "yes", "no"),
+		options.Switch("timeouts", &o.DefaultTimes, "tuned", "default"),
+		options.Duration("lease", &o.Lease, DefaultLease, minLease, maxLease, time.Second),
+		options.Image(&o.Image),
 	}
-	if o.NoFencing {
-		parts = append(parts, "fencing=no")
-	}
-	if o.DefaultTimes {
-		parts = append(parts, "timeouts=default")
-	}
-	if o.Lease != 0 {
-		parts = append(parts, fmt.Sprintf("lease=%v", o.Lease))
-	}
-	return strings.Join(parts, ",")
 }
 
 // Target returns the target. Its World is nil.
@@ -164,26 +148,24 @@ func (o Options) program(place cluster.Place) cluster.Program {
 	for _, node := range slices.Sorted(maps.Keys(place.Public)) {
 		members = append(members, node+"=http://"+place.Public[node][peerPort])
 	}
-	return cluster.Program{
-		Image:      image,
-		Equivalent: images.Equivalent(image),
-		Path:       "etcd",
-		Args: []string{
-			"--name", place.Node,
-			"--data-dir", filepath.Join(place.Data, "etcd"),
-			"--listen-client-urls", "http://" + place.Listen,
-			"--advertise-client-urls", "http://" + place.Listen,
-			"--listen-peer-urls", "http://" + place.Ports[peerPort].Listen,
-			"--initial-advertise-peer-urls", "http://" + place.Ports[peerPort].Public,
-			"--initial-cluster", strings.Join(members, ","),
-			"--initial-cluster-state", "new",
-			"--heartbeat-interval", heartbeat,
-			"--election-timeout", election,
-			"--pre-vote=true",
-			"--logger", "zap",
-			"--log-level", "warn",
-		},
+	program := images.Program(image, o.Image)
+	program.Path = "etcd"
+	program.Args = []string{
+		"--name", place.Node,
+		"--data-dir", filepath.Join(place.Data, "etcd"),
+		"--listen-client-urls", "http://" + place.Listen,
+		"--advertise-client-urls", "http://" + place.Listen,
+		"--listen-peer-urls", "http://" + place.Ports[peerPort].Listen,
+		"--initial-advertise-peer-urls", "http://" + place.Ports[peerPort].Public,
+		"--initial-cluster", strings.Join(members, ","),
+		"--initial-cluster-state", "new",
+		"--heartbeat-interval", heartbeat,
+		"--election-timeout", election,
+		"--pre-vote=true",
+		"--logger", "zap",
+		"--log-level", "warn",
 	}
+	return program
 }
 
 // ready is Target.Ready: all members name one leader, and each can read through it.

@@ -29,6 +29,7 @@ func TestParseOptions(t *testing.T) {
 		"reads=serializable":           {SerializableReads: true},
 		"fencing=no,lease=3s":          {NoFencing: true, Lease: 3 * time.Second},
 		"timeouts=default,fencing=yes": {DefaultTimes: true},
+		"image=localhost:5000/etcd:v3": {Image: "localhost:5000/etcd:v3"},
 	} {
 		got, err := ParseOptions(text)
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
@@ -40,10 +41,10 @@ func TestParseOptions(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"reads=stale":  `etcd: reads="stale" is not possible: want linearizable or serializable`,
-		"lease=1500ms": `etcd: lease="1500ms" is not possible: want 1s to 1h0m0s, in whole seconds`,
-		"lease=":       `etcd: lease="" is not possible: want 1s to 1h0m0s, in whole seconds`,
-		"quorum=no":    `etcd: unknown option "quorum=no" (there are, for example, reads=serializable, fencing=no, timeouts=default, lease=1s)`,
+		"reads=stale":  `reads="stale" is not possible: want linearizable or serializable`,
+		"lease=1500ms": `lease="1500ms" is not possible: want 1s to 1h0m0s, in whole seconds`,
+		"lease=":       `lease="" is not possible: want 1s to 1h0m0s, in whole seconds`,
+		"quorum=no":    `unknown option "quorum=no" (there are, for example, reads=serializable, fencing=no, timeouts=default, lease=1s, image=quay.io/coreos/etcd:v3.6.0)`,
 	} {
 		if _, err := ParseOptions(text); err == nil || err.Error() != want {
 			t.Errorf("%q: error %v, want %s", text, err, want)

@@ -39,6 +39,8 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
+
+	"github.com/rashomon-io/rashomon/harness/cluster"
 )
 
 // A Definition says what stands in for an official image.
@@ -109,6 +111,13 @@ func Equivalent(image string) string {
 		}
 	}
 	return ""
+}
+
+// Program runs the image that a user chose, and nothing else; or else the usual
+// image, its equivalent or, in a world without images, a program of that name.
+func Program(usual, chosen string) cluster.Program {
+	image := cmp.Or(chosen, usual)
+	return cluster.Program{Image: image, ImageOnly: chosen != "", Equivalent: Equivalent(image)}
 }
 
 // changes returns the image's configuration as Dockerfile instructions.

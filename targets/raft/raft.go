@@ -36,6 +36,7 @@ import (
 	"github.com/rashomon-io/rashomon/targets/internal/consensus"
 	"github.com/rashomon-io/rashomon/targets/internal/line"
 	"github.com/rashomon-io/rashomon/targets/internal/node"
+	"github.com/rashomon-io/rashomon/targets/internal/options"
 )
 
 // Options are what a user can choose. The zero Options is a correct system.
@@ -61,47 +62,27 @@ const (
 	Any Reads = "any"
 )
 
-var allReads = []Reads{Linearizable, Lease, Local, Any}
-
-const readsOptions = "reads=linearizable, reads=lease, reads=local or reads=any"
+// Choices are examples of what ParseOptions reads, for lists.
+var Choices = []string{"reads=linearizable", "reads=lease", "reads=local", "reads=any"}
 
 // ParseOptions reads "key=value,key=value", such as "reads=local"; empty means
 // the defaults.
 func ParseOptions(text string) (Options, error) {
-	var options Options
-	if text == "" {
-		return options, nil
+	var parsed Options
+	if err := parsed.list().Parse(text, Choices); err != nil {
+		return Options{}, err
 	}
-	for part := range strings.SplitSeq(text, ",") {
-		key, value, _ := strings.Cut(part, "=")
-		switch key {
-		case "reads":
-			options.Reads = Reads(value)
-			if !slices.Contains(allReads, options.Reads) {
-				return Options{}, fmt.Errorf("raft: reads=%q is not possible (want %s)", value, readsOptions)
-			}
-		case "bug":
-			options.Bug = Bug(value)
-			if !slices.Contains(Bugs, options.Bug) {
-				return Options{}, fmt.Errorf("raft: no bug %q is planted (want one of %q)", value, Bugs)
-			}
-		default:
-			return Options{}, fmt.Errorf("raft: unknown option %q (want %s)", part, readsOptions)
-		}
-	}
-	return options, nil
+	return parsed, nil
 }
 
 // String is what ParseOptions reads, without the defaults.
-func (o Options) String() string {
-	var parts []string
-	if o.Reads != "" && o.Reads != Linearizable {
-		parts = append(parts, "reads="+string(o.Reads))
+func (o Options) String() string { return o.list().String() }
+
+func (o *Options) list() options.List {
+	return options.List{
+		options.Word("reads", &o.Reads, Linearizable, Linearizable, Lease, Local, Any),
+		options.Word("bug", &o.Bug, "", Bugs...),
 	}
-	if o.Bug != "" {
-		parts = append(parts, "bug="+string(o.Bug))
-	}
-	return strings.Join(parts, ",")
 }
 
 // Target returns the target. Its World is nil.

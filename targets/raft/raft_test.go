@@ -48,8 +48,8 @@ func TestOptions(t *testing.T) {
 		{text: "reads=any", want: Options{Reads: Any}, name: "raft reads=any", expect: weak},
 		{text: "bug=blind-cas", want: Options{Bug: BlindCAS}, name: "raft bug=blind-cas"},
 		{text: "reads=local,bug=no-fsync", want: Options{Reads: Local, Bug: NoFsync}, name: "raft reads=local,bug=no-fsync", expect: weak},
-		{text: "reads=some", err: `reads="some" is not possible (want reads=linearizable, reads=lease, reads=local or reads=any)`},
-		{text: "bug=", err: `no bug "" is planted`},
+		{text: "reads=some", err: `reads="some" is not possible: want linearizable, lease, local or any`},
+		{text: "bug=", err: `bug="" is not possible: want `},
 		{text: "read=any", err: `unknown option "read=any"`},
 		{text: "reads=any,", err: `unknown option ""`},
 	}

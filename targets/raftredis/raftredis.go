@@ -41,6 +41,7 @@ import (
 	"github.com/rashomon-io/rashomon/harness/history"
 	"github.com/rashomon-io/rashomon/targets/internal/consensus"
 	"github.com/rashomon-io/rashomon/targets/internal/node"
+	"github.com/rashomon-io/rashomon/targets/internal/options"
 	"github.com/rashomon-io/rashomon/targets/redis"
 )
 
@@ -57,18 +58,20 @@ var Choices = []string{"reads=linearizable", "reads=local"}
 
 // ParseOptions reads one of Choices; empty means the defaults.
 func ParseOptions(text string) (Options, error) {
-	if text != "" && !slices.Contains(Choices, text) {
-		return Options{}, fmt.Errorf("%s: unknown option %q (want one of %q)", name, text, Choices)
+	var parsed Options
+	if err := parsed.list().Parse(text, Choices); err != nil {
+		return Options{}, err
 	}
-	return Options{LocalReads: text == "reads=local"}, nil
+	return parsed, nil
 }
 
 // String is what ParseOptions reads, without the defaults.
-func (o Options) String() string {
-	if o.LocalReads {
-		return "reads=local"
+func (o Options) String() string { return o.list().String() }
+
+func (o *Options) list() options.List {
+	return options.List{
+		options.Switch("reads", &o.LocalReads, "linearizable", "local"),
 	}
-	return ""
 }
 
 // Target returns the target. Its World is nil.

@@ -44,7 +44,7 @@ func TestParseOptions(t *testing.T) {
 			t.Error(diff)
 		}
 	}
-	const want = `raft-redis: unknown option "reads=any" (want one of ["reads=linearizable" "reads=local"])`
+	const want = `reads="any" is not possible: want linearizable or local`
 	if _, err := ParseOptions("reads=any"); err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}

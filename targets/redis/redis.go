@@ -35,12 +35,8 @@
 package redis
 
 import (
-	"errors"
 	"fmt"
 	"net"
-	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -82,6 +78,9 @@ type Options struct {
 	// Lease is after what time a lock expires that was not released, 0 for
 	// DefaultLease.
 	Lease time.Duration
+	// Image is the container image, such as that of another version; empty for
+	// the usual one, and for whatever version is in PATH.
+	Image string
 }
 
 // DefaultLease is a lock's.
@@ -96,7 +95,7 @@ const (
 
 // Choices are examples of what ParseOptions reads, for lists.
 var Choices = []string{
-	"reads=replica", "wait=1", "min-replicas-to-write=1", "appendfsync=always", "timeouts=default", "lease=2s",
+	"reads=replica", "wait=1", "min-replicas-to-write=1", "appendfsync=always", "timeouts=default", "lease=2s", "image=redis:8",
 }
 
 // ParseOptions reads "key=value,key=value", such as "reads=replica,wait=1"; empty
@@ -107,66 +106,28 @@ var Choices = []string{
 //	appendfsync=no|everysec|always
 //	timeouts=tuned|default
 //	lease=DURATION                     10ms to 1h, in whole milliseconds
+//	image=REFERENCE
 func ParseOptions(text string) (Options, error) {
 	var parsed Options
-	err := options.Parse("redis", text, Choices, func(key, value string) (known bool, err error) {
-		switch key {
-		case "reads":
-			parsed.ReplicaReads, err = options.Second(value, "primary", "replica")
-		case "timeouts":
-			parsed.DefaultTimes, err = options.Second(value, "tuned", "default")
-		case "wait":
-			parsed.Wait, err = replicas(value)
-		case "min-replicas-to-write":
-			parsed.MinReplicas, err = replicas(value)
-		case "appendfsync":
-			parsed.AppendFsync = value
-			if !slices.Contains([]string{"no", "everysec", "always"}, value) {
-				err = errors.New("want no, everysec or always")
-			}
-		case "lease":
-			parsed.Lease, err = options.Duration(value, minLease, maxLease, time.Millisecond, DefaultLease)
-		default:
-			return false, nil
-		}
-		return true, err
-	})
-	if err != nil {
+	if err := parsed.list().Parse(text, Choices); err != nil {
 		return Options{}, err
 	}
 	return parsed, nil
 }
 
-func replicas(value string) (int, error) {
-	count, err := strconv.Atoi(value)
-	if err != nil || count < 0 || count > maxReplicas {
-		return 0, fmt.Errorf("want a number of replicas, 0 to %d", maxReplicas)
-	}
-	return count, nil
-}
-
 // String is what ParseOptions reads, without the defaults.
-func (o Options) String() string {
-	var parts []string
-	if o.ReplicaReads {
-		parts = append(parts, "reads=replica")
+func (o Options) String() string { return o.list().String() }
+
+func (o *Options) list() options.List {
+	return options.List{
+		options.Switch("reads", &o.ReplicaReads, "primary", "replica"),
+		options.Number("wait", &o.Wait, maxReplicas, "a number of replicas"),
+		options.Number("min-replicas-to-write", &o.MinReplicas, maxReplicas, "a number of replicas"),
+		options.Word("appendfsync", &o.AppendFsync, "", "no", "everysec", "always"),
+		options.Switch("timeouts", &o.DefaultTimes, "tuned", "default"),
+		options.Duration("lease", &o.Lease, DefaultLease, minLease, maxLease, time.Millisecond),
+		options.Image(&o.Image),
 	}
-	if o.Wait > 0 {
-		parts = append(parts, fmt.Sprintf("wait=%d", o.Wait))
-	}
-	if o.MinReplicas > 0 {
-		parts = append(parts, fmt.Sprintf("min-replicas-to-write=%d", o.MinReplicas))
-	}
-	if o.AppendFsync != "" {
-		parts = append(parts, "appendfsync="+o.AppendFsync)
-	}
-	if o.DefaultTimes {
-		parts = append(parts, "timeouts=default")
-	}
-	if o.Lease != 0 {
-		parts = append(parts, fmt.Sprintf("lease=%v", o.Lease))
-	}
-	return strings.Join(parts, ",")
 }
 
 // Target returns the target. Its World is nil.
@@ -226,5 +187,7 @@ func (s *system) program(place cluster.Place) cluster.Program {
 	for node, ports := range place.Public {
 		s.announced.Store(ports[serverPort], node)
 	}
-	return cluster.Program{Path: "sh", Args: s.arguments(place), Image: image, Equivalent: images.Equivalent(image)}
+	program := images.Program(image, s.options.Image)
+	program.Path, program.Args = "sh", s.arguments(place)
+	return program
 }

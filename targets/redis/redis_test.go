@@ -20,6 +20,7 @@ func TestParseOptions(t *testing.T) {
 		"wait=1,min-replicas-to-write=2": {Wait: 1, MinReplicas: 2},
 		"appendfsync=always":             {AppendFsync: "always"},
 		"timeouts=default,lease=500ms":   {DefaultTimes: true, Lease: 500 * time.Millisecond},
+		"image=redis:8,wait=1":           {Image: "redis:8", Wait: 1},
 	} {
 		got, err := ParseOptions(text)
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
@@ -27,13 +28,14 @@ func TestParseOptions(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"reads=any":                `redis: reads="any" is not possible: want primary or replica`,
-		"wait=64":                  `redis: wait="64" is not possible: want a number of replicas, 0 to 63`,
-		"min-replicas-to-write=-1": `redis: min-replicas-to-write="-1" is not possible: want a number of replicas, 0 to 63`,
-		"appendfsync":              `redis: appendfsync="" is not possible: want no, everysec or always`,
-		"timeouts=0":               `redis: timeouts="0" is not possible: want tuned or default`,
-		"lease=1us":                `redis: lease="1us" is not possible: want 10ms to 1h0m0s, in whole milliseconds`,
-		"reads=replica,":           `redis: unknown option "" (there are, for example, reads=replica, wait=1, min-replicas-to-write=1, appendfsync=always, timeouts=default, lease=2s)`,
+		"reads=any":                `reads="any" is not possible: want primary or replica`,
+		"wait=64":                  `wait="64" is not possible: want a number of replicas, 0 to 63`,
+		"min-replicas-to-write=-1": `min-replicas-to-write="-1" is not possible: want a number of replicas, 0 to 63`,
+		"appendfsync":              `appendfsync="" is not possible: want no, everysec or always`,
+		"wait=1,wait=2":            `wait is given twice`,
+		"timeouts=0":               `timeouts="0" is not possible: want tuned or default`,
+		"lease=1us":                `lease="1us" is not possible: want 10ms to 1h0m0s, in whole milliseconds`,
+		"reads=replica,":           `unknown option "" (there are, for example, reads=replica, wait=1, min-replicas-to-write=1, appendfsync=always, timeouts=default, lease=2s, image=redis:8)`,
 	} {
 		if _, err := ParseOptions(text); err == nil || err.Error() != want {
 			t.Errorf("%q: %v\nwant %s", text, err, want)

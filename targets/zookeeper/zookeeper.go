@@ -20,8 +20,10 @@
 // A sync is not put to the vote. It relies on the leader to know that it still
 // leads, for which the quorum must have been heard from within syncLimit ticks;
 // ZooKeeper's documentation says that sync and read are not linearizable for
-// this reason, and ZOOKEEPER-2136 discusses it. The target claims them to be,
-// so that a trial which finds the window says so.
+// this reason, and ZOOKEEPER-2136 discusses it. And the leader itself has nobody
+// to catch up with: its sync does nothing, though it may apply a transaction only
+// after a follower has acknowledged that. The target claims synced reads to be
+// linearizable all the same, so that a trial which finds a window says so.
 //
 // # Locks
 //
@@ -75,6 +77,9 @@ type Options struct {
 	// Session is after what time without its client a session, and a lock with it,
 	// is gone; 0 for DefaultSession. Servers limit it to 2 to 20 ticks.
 	Session time.Duration
+	// Image is the container image, such as that of another version; empty for
+	// the usual one, and for whatever version is in PATH.
+	Image string
 }
 
 // DefaultSession is a session's time-out.
@@ -86,7 +91,7 @@ const (
 )
 
 // Choices are examples of what ParseOptions reads, for lists.
-var Choices = []string{"reads=plain", "timeouts=default", "session=1s"}
+var Choices = []string{"reads=plain", "timeouts=default", "session=1s", "image=zookeeper:3.9"}
 
 // ParseOptions reads "key=value,key=value", such as "reads=plain"; empty means the
 // defaults.
@@ -94,40 +99,25 @@ var Choices = []string{"reads=plain", "timeouts=default", "session=1s"}
 //	reads=sync|plain
 //	timeouts=tuned|default
 //	session=DURATION          100ms to 1m, in whole milliseconds
+//	image=REFERENCE
 func ParseOptions(text string) (Options, error) {
 	var parsed Options
-	err := options.Parse("zookeeper", text, Choices, func(key, value string) (known bool, err error) {
-		switch key {
-		case "reads":
-			parsed.PlainReads, err = options.Second(value, "sync", "plain")
-		case "timeouts":
-			parsed.DefaultTimes, err = options.Second(value, "tuned", "default")
-		case "session":
-			parsed.Session, err = options.Duration(value, minSession, maxSession, time.Millisecond, DefaultSession)
-		default:
-			return false, nil
-		}
-		return true, err
-	})
-	if err != nil {
+	if err := parsed.list().Parse(text, Choices); err != nil {
 		return Options{}, err
 	}
 	return parsed, nil
 }
 
 // String is what ParseOptions reads, without the defaults.
-func (o Options) String() string {
-	var parts []string
-	if o.PlainReads {
-		parts = append(parts, "reads=plain")
+func (o Options) String() string { return o.list().String() }
+
+func (o *Options) list() options.List {
+	return options.List{
+		options.Switch("reads", &o.PlainReads, "sync", "plain"),
+		options.Switch("timeouts", &o.DefaultTimes, "tuned", "default"),
+		options.Duration("session", &o.Session, DefaultSession, minSession, maxSession, time.Millisecond),
+		options.Image(&o.Image),
 	}
-	if o.DefaultTimes {
-		parts = append(parts, "timeouts=default")
-	}
-	if o.Session != 0 {
-		parts = append(parts, fmt.Sprintf("session=%v", o.Session))
-	}
-	return strings.Join(parts, ",")
 }
 
 // Target returns the target. Its World is nil.
@@ -179,14 +169,20 @@ func (o Options) configuration(place cluster.Place, data string) (text string, i
 
 // start writes a server's configuration and becomes it: in the official image, in
 // Debian's layout, or in one that CLASSPATH names. Its arguments are the data
-// directory, zoo.cfg, the server's number and options of the Java runtime.
+// directory, zoo.cfg, the server's number and options of the Java runtime. Releases
+// log by Logback, and Debian by Log4j; Logback, left alone, would log each request.
 const start = `
 mkdir -p "$1" && printf %s "$2" >"$1/zoo.cfg" && printf %s "$3" >"$1/myid" && printf '
 log4j.rootLogger=WARN, out
 log4j.appender.out=org.apache.log4j.ConsoleAppender
 log4j.appender.out.layout=org.apache.log4j.PatternLayout
 log4j.appender.out.layout.ConversionPattern=%%d %%p %%c{1}: %%m%%n
-' >"$1/log4j.properties" || exit 1
+' >"$1/log4j.properties" && printf %s '
+<configuration>
+  <appender name="out" class="ch.qos.logback.core.ConsoleAppender"><encoder><pattern>%d %p %logger{0}: %m%n</pattern></encoder></appender>
+  <root level="WARN"><appender-ref ref="out"/></root>
+</configuration>
+' >"$1/logback.xml" || exit 1
 jars=$CLASSPATH
 for jar in /apache-zookeeper-*/lib/*.jar; do [ -e "$jar" ] && jars=$jars:$jar; done
 if [ -z "$jars" ]; then
@@ -195,7 +191,7 @@ if [ -z "$jars" ]; then
 		jars=$jars:/usr/share/java/$name.jar
 	done
 fi
-exec java -cp "$jars" -Dlog4j.configuration="file:$1/log4j.properties" $4 org.apache.zookeeper.server.quorum.QuorumPeerMain "$1/zoo.cfg"
+exec java -cp "$jars" -Dlog4j.configuration="file:$1/log4j.properties" -Dlogback.configurationFile="$1/logback.xml" $4 org.apache.zookeeper.server.quorum.QuorumPeerMain "$1/zoo.cfg"
 `
 
 // runtime is for small servers that elect soon: as they come, they wait up to a
@@ -213,12 +209,10 @@ func (o Options) program(place cluster.Place) cluster.Program {
 	if o.DefaultTimes {
 		java = runtime
 	}
-	return cluster.Program{
-		Image:      image,
-		Equivalent: images.Equivalent(image),
-		Path:       "sh",
-		Args:       []string{"-c", start, "zookeeper", data, configuration, strconv.Itoa(id), java},
-	}
+	program := images.Program(image, o.Image)
+	program.Path = "sh"
+	program.Args = []string{"-c", start, "zookeeper", data, configuration, strconv.Itoa(id), java}
+	return program
 }
 
 // Parents of the workloads' nodes.

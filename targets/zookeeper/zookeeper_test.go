@@ -28,6 +28,7 @@ func TestParseOptions(t *testing.T) {
 		"reads=sync,session=2s":       {},
 		"reads=plain":                 {PlainReads: true},
 		"timeouts=default,session=1s": {DefaultTimes: true, Session: time.Second},
+		"image=zookeeper:3.9":         {Image: "zookeeper:3.9"},
 	} {
 		got, err := ParseOptions(text)
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
@@ -39,9 +40,10 @@ func TestParseOptions(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"reads=stale": `zookeeper: reads="stale" is not possible: want sync or plain`,
-		"session=1ns": `zookeeper: session="1ns" is not possible: want 100ms to 1m0s, in whole milliseconds`,
-		"quorum=no":   `zookeeper: unknown option "quorum=no" (there are, for example, reads=plain, timeouts=default, session=1s)`,
+		"reads=stale": `reads="stale" is not possible: want sync or plain`,
+		"image=":      `image="" is not possible: want an image, such as one that docker pull understands`,
+		"session=1ns": `session="1ns" is not possible: want 100ms to 1m0s, in whole milliseconds`,
+		"quorum=no":   `unknown option "quorum=no" (there are, for example, reads=plain, timeouts=default, session=1s, image=zookeeper:3.9)`,
 	} {
 		if _, err := ParseOptions(text); err == nil || err.Error() != want {
 			t.Errorf("%q: error %v, want %s", text, err, want)

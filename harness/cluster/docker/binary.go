@@ -41,8 +41,8 @@ ENTRYPOINT ["` + binary + `"]
 // image returns the name of the engine's image of rashomon, which it builds if
 // need be. The image stays, named by its content, for the trials to come. Images
 // of binaries that were replaced long ago go, if no container needs them.
-func (e *engine) image(ctx context.Context) (string, error) {
-	path, err := executable(ctx, "linux", e.arch)
+func (e *engine) image(ctx context.Context, progress func(string)) (string, error) {
+	path, err := executable(ctx, "linux", e.arch, progress)
 	if err != nil {
 		return "", err
 	}
@@ -77,7 +77,7 @@ func (e *engine) image(ctx context.Context) (string, error) {
 
 // executable returns the path of a rashomon for that platform: of this very
 // binary if it serves there, else of one that the Go toolchain builds.
-func executable(ctx context.Context, goos, goarch string) (string, error) {
+func executable(ctx context.Context, goos, goarch string, progress func(string)) (string, error) {
 	why := errors.New("this program does not call docker.Main")
 	if serves {
 		path, err := os.Executable()
@@ -88,7 +88,7 @@ func executable(ctx context.Context, goos, goarch string) (string, error) {
 			return path, nil
 		}
 	}
-	path, err := build(ctx, goos, goarch)
+	path, err := build(ctx, goos, goarch, progress)
 	if err != nil {
 		return "", fmt.Errorf("no rashomon for %s/%s: %w, and it cannot be built instead: %w", goos, goarch, why, err)
 	}
@@ -123,13 +123,14 @@ var builds = struct {
 
 // build builds the command for a platform, into the user's cache. The Go
 // toolchain does little if the file there is up to date.
-func build(ctx context.Context, goos, goarch string) (string, error) {
+func build(ctx context.Context, goos, goarch string, progress func(string)) (string, error) {
 	builds.Lock()
 	defer builds.Unlock()
 	platform := goos + "-" + goarch
 	if path := builds.paths[platform]; path != "" {
 		return path, nil
 	}
+	defer telling(progress, "building rashomon for containers, by the Go toolchain")()
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
@@ -138,8 +139,9 @@ func build(ctx context.Context, goos, goarch string) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
+	from := sources(ctx)
 	// Another checkout of the module may build at the same time.
-	module, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
+	module, err := exec.CommandContext(ctx, "go", "env", "-C", from, "GOMOD").Output()
 	if err != nil {
 		return "", fmt.Errorf("go env GOMOD: %w", err)
 	}
@@ -152,13 +154,29 @@ func build(ctx context.Context, goos, goarch string) (string, error) {
 		return "", err
 	}
 	defer unlock()
-	tool := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, command)
+	tool := exec.CommandContext(ctx, "go", "build", "-C", from, "-trimpath", "-ldflags=-s -w", "-o", path, command)
 	tool.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+goos, "GOARCH="+goarch)
 	if output, err := tool.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build %s: %w: %s", command, err, bytes.TrimSpace(output))
 	}
 	builds.paths[platform] = path
 	return path, nil
+}
+
+// sources returns a directory from which the toolchain finds the command: the
+// working directory if its module requires that, as a test's does; else the root
+// of the sources that this program was built from, if they are still there.
+func sources(ctx context.Context) string {
+	const here = "."
+	if exec.CommandContext(ctx, "go", "list", command).Run() == nil {
+		return here
+	}
+	_, file, _, _ := runtime.Caller(0) // relative if built with -trimpath
+	root := filepath.Join(file, "../../../..")
+	if _, err := os.Stat(filepath.Join(root, "go.mod")); err != nil || !filepath.IsAbs(root) {
+		return here
+	}
+	return root
 }
 
 // lock waits until no other process has the lock. It goes with the process.

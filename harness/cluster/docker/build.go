@@ -172,7 +172,7 @@ func (n *node) createTarget(ctx context.Context, program cluster.Program) error 
 	image := n.image
 	if program.Image != "" {
 		var err error
-		if image, err = n.engine.imageOf(ctx, program); err != nil {
+		if image, err = n.engine.imageOf(ctx, program, nil); err != nil {
 			return err
 		}
 	}

@@ -64,7 +64,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"sync"
 	"syscall"
@@ -75,9 +74,6 @@ import (
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/nemesis/agent"
 )
-
-// maxNodes bounds a cluster: each node is up to three containers.
-const maxNodes = 64
 
 // closeTimeout bounds how long Close tries to remove everything.
 const closeTimeout = time.Minute
@@ -130,7 +126,7 @@ func (w *world) explore() error {
 }
 
 func (w *world) Build(ctx context.Context, spec cluster.Spec) (cluster.Cluster, error) {
-	if err := validate(spec); err != nil {
+	if err := spec.Validate(); err != nil {
 		return nil, fmt.Errorf("cannot build a cluster of containers: %w", err)
 	}
 	c := &containers{spec: spec, session: newSession(), nodes: map[cluster.Node]*node{}}
@@ -146,34 +142,6 @@ func (w *world) Build(ctx context.Context, spec cluster.Spec) (cluster.Cluster, 
 		}
 	}
 	return c, nil
-}
-
-// nodeName is a name that also names a host, a container and a directory.
-var nodeName = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$`)
-
-func validate(spec cluster.Spec) error {
-	if len(spec.Nodes) < 1 || len(spec.Nodes) > maxNodes {
-		return fmt.Errorf("%d nodes (want 1 to %d)", len(spec.Nodes), maxNodes)
-	}
-	for i, name := range spec.Nodes {
-		if !nodeName.MatchString(name) {
-			return fmt.Errorf("%q cannot name a node (want a name such as n1)", name)
-		}
-		if slices.Contains(spec.Nodes[:i], name) {
-			return fmt.Errorf("two nodes are named %q", name)
-		}
-	}
-	if spec.Program == nil {
-		return errors.New("no program to run")
-	}
-	info, err := os.Stat(spec.Logs)
-	if err != nil {
-		return fmt.Errorf("the directory for logs: %w", err)
-	}
-	if !info.IsDir() {
-		return fmt.Errorf("the directory for logs: %s is a file", spec.Logs)
-	}
-	return nil
 }
 
 // containers is a cluster.Cluster.
@@ -197,7 +165,7 @@ func (c *containers) build(ctx context.Context) error {
 	if c.engine, err = connect(ctx); err != nil {
 		return err
 	}
-	if c.image, err = c.engine.image(ctx); err != nil {
+	if c.image, err = c.engine.image(ctx, c.spec.Progress); err != nil {
 		return err
 	}
 	// From here on there is something to be left behind.
@@ -217,7 +185,7 @@ func (c *containers) build(ctx context.Context) error {
 func (c *containers) keepClean(ctx context.Context) error {
 	return together(
 		func() (err error) {
-			c.reaper, err = startReaper(ctx, c.engine, c.session)
+			c.reaper, err = startReaper(ctx, c.engine, c.session, c.spec.Progress)
 			return err
 		},
 		func() error {
@@ -286,7 +254,7 @@ func (c *containers) createTargets(ctx context.Context) error {
 		if pulled[program.Image] {
 			continue
 		}
-		if _, err := c.engine.imageOf(ctx, program); err != nil {
+		if _, err := c.engine.imageOf(ctx, program, c.spec.Progress); err != nil {
 			return err
 		}
 		pulled[program.Image] = true

@@ -24,6 +24,9 @@ import (
 // container.
 const engineTimeout = 30 * time.Second
 
+// tellEvery is how often progress is told.
+const tellEvery = 2 * time.Second
+
 // An engine is a connection to a Docker engine that runs Linux containers.
 type engine struct {
 	tc   *testcontainers.DockerProvider
@@ -107,7 +110,7 @@ func (e *engine) close() { e.api.Close() }
 
 // imageOf returns a program's image, which the engine has from then on. One that
 // it has is preferred to a pull.
-func (e *engine) imageOf(ctx context.Context, program cluster.Program) (string, error) {
+func (e *engine) imageOf(ctx context.Context, program cluster.Program, progress func(string)) (string, error) {
 	for _, image := range []string{program.Image, program.Equivalent} {
 		if image == "" {
 			continue
@@ -116,7 +119,35 @@ func (e *engine) imageOf(ctx context.Context, program cluster.Program) (string, 
 			return image, err
 		}
 	}
+	defer telling(progress, "pulling the image "+program.Image)()
 	return program.Image, e.pull(ctx, program.Image)
+}
+
+// telling tells every few seconds what is being done, until the returned function
+// is called.
+func telling(progress func(string), step string) (done func()) {
+	if progress == nil {
+		return func() {}
+	}
+	began := time.Now()
+	ended := make(chan struct{})
+	var teller sync.WaitGroup
+	teller.Go(func() {
+		again := time.NewTicker(tellEvery)
+		defer again.Stop()
+		for {
+			select {
+			case <-ended:
+				return
+			case <-again.C:
+				progress(fmt.Sprintf("%s: %.0f s so far …", step, time.Since(began).Seconds()))
+			}
+		}
+	})
+	return func() {
+		close(ended)
+		teller.Wait()
+	}
 }
 
 func (e *engine) pull(ctx context.Context, image string) error {

@@ -129,7 +129,7 @@ func TestSetClock(t *testing.T) {
 	e, err := connect(t.Context())
 	must(t, err)
 	defer e.close()
-	image, err := e.image(t.Context())
+	image, err := e.image(t.Context(), nil)
 	must(t, err)
 	for name, image := range map[string]string{"built in": "", "image": image} {
 		t.Run(name, func(t *testing.T) {

@@ -29,8 +29,8 @@ type reaper struct {
 	pipe    io.WriteCloser
 }
 
-func startReaper(ctx context.Context, e *engine, s session) (*reaper, error) {
-	path, err := executable(ctx, runtime.GOOS, runtime.GOARCH)
+func startReaper(ctx context.Context, e *engine, s session, progress func(string)) (*reaper, error) {
+	path, err := executable(ctx, runtime.GOOS, runtime.GOARCH, progress)
 	if err != nil {
 		return nil, err
 	}

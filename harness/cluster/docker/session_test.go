@@ -81,7 +81,7 @@ func killHarness(t *testing.T, moment time.Duration) {
 	e, err := connect(t.Context())
 	must(t, err)
 	defer e.close()
-	_, err = e.image(t.Context()) // or the harness is busy building it
+	_, err = e.image(t.Context(), nil) // or the harness is busy building it
 	must(t, err)
 	executable, err := os.Executable()
 	must(t, err)
@@ -134,7 +134,7 @@ func TestTimedOutTestLeavesNothing(t *testing.T) {
 	e, err := connect(t.Context())
 	must(t, err)
 	defer e.close()
-	_, err = e.image(t.Context())
+	_, err = e.image(t.Context(), nil)
 	must(t, err)
 	executable, err := os.Executable()
 	must(t, err)
@@ -187,7 +187,7 @@ func TestSweep(t *testing.T) {
 	e, err := connect(t.Context())
 	must(t, err)
 	defer e.close()
-	image, err := e.image(t.Context())
+	image, err := e.image(t.Context(), nil)
 	must(t, err)
 	dead, alive, elsewhere := deadOwner(t), thisProcess(), deadOwner(t)
 	elsewhere.machine = "elsewhere"

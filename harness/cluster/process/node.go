@@ -143,6 +143,9 @@ func (n *node) start(ctx context.Context) error {
 // command is how the program is run, all but its files.
 func (n *node) command() (*exec.Cmd, error) {
 	program := n.program(n.place)
+	if program.ImageOnly {
+		return nil, fmt.Errorf("it is to run the image %s, and only containers have images: choose the world docker", program.Image)
+	}
 	find := os.Executable
 	if program.Path != "" {
 		find = func() (string, error) { return exec.LookPath(program.Path) }

@@ -67,9 +67,6 @@ import (
 	"github.com/rashomon-io/rashomon/harness/cluster"
 )
 
-// maxNodes bounds a cluster: n nodes need n·(n-1) listeners.
-const maxNodes = 64
-
 // closeTimeout bounds how long Close waits for a killed node to be gone. Only
 // a process stuck in the kernel takes longer than milliseconds.
 const closeTimeout = 30 * time.Second
@@ -96,7 +93,7 @@ func (world) Supports(fault cluster.Fault) error {
 }
 
 func (world) Build(ctx context.Context, spec cluster.Spec) (cluster.Cluster, error) {
-	if err := validate(spec); err != nil {
+	if err := spec.Validate(); err != nil {
 		return nil, fmt.Errorf("cannot build a cluster of processes: %w", err)
 	}
 	l := &loopback{names: slices.Clone(spec.Nodes), nodes: map[cluster.Node]*node{}, links: map[cluster.Link]*link{}}
@@ -104,35 +101,6 @@ func (world) Build(ctx context.Context, spec cluster.Spec) (cluster.Cluster, err
 		return nil, errors.Join(fmt.Errorf("cannot build a cluster of processes: %w", err), l.Close())
 	}
 	return l, nil
-}
-
-func validate(spec cluster.Spec) error {
-	if len(spec.Nodes) < 1 || len(spec.Nodes) > maxNodes {
-		return fmt.Errorf("%d nodes (want 1 to %d)", len(spec.Nodes), maxNodes)
-	}
-	for i, name := range spec.Nodes {
-		// The name becomes a directory's, and is what a Link is written with.
-		if name == "." || !filepath.IsLocal(name) || filepath.Base(name) != name {
-			return fmt.Errorf("%q cannot name a node (want a name such as n1)", name)
-		}
-		if slices.Contains(spec.Nodes[:i], name) {
-			return fmt.Errorf("two nodes are named %q", name)
-		}
-	}
-	if len(spec.Ports) > cluster.MaxPorts {
-		return fmt.Errorf("%d further ports (want at most %d)", len(spec.Ports), cluster.MaxPorts)
-	}
-	if spec.Program == nil {
-		return errors.New("no program to run")
-	}
-	info, err := os.Stat(spec.Logs)
-	if err != nil {
-		return fmt.Errorf("the directory for logs: %w", err)
-	}
-	if !info.IsDir() {
-		return fmt.Errorf("the directory for logs: %s is a file", spec.Logs)
-	}
-	return nil
 }
 
 // loopback is a cluster.Cluster of processes on 127.0.0.1.

@@ -30,33 +30,12 @@ func TestSupports(t *testing.T) {
 }
 
 func TestBuildRefusesBadSpecs(t *testing.T) {
-	logs := t.TempDir()
-	file := filepath.Join(logs, "file")
-	must(t, os.WriteFile(file, nil, 0o666))
-	for name, test := range map[string]struct {
-		spec cluster.Spec
-		want string
-	}{
-		"no nodes":    {cluster.Spec{Program: testProgram, Logs: logs}, "0 nodes"},
-		"many nodes":  {cluster.Spec{Nodes: cluster.Names(65), Program: testProgram, Logs: logs}, "65 nodes"},
-		"twins":       {cluster.Spec{Nodes: []cluster.Node{"n1", "n1"}, Program: testProgram, Logs: logs}, "two nodes"},
-		"no name":     {cluster.Spec{Nodes: []cluster.Node{""}, Program: testProgram, Logs: logs}, "cannot name"},
-		"here":        {cluster.Spec{Nodes: []cluster.Node{"."}, Program: testProgram, Logs: logs}, "cannot name"},
-		"escape":      {cluster.Spec{Nodes: []cluster.Node{".."}, Program: testProgram, Logs: logs}, "cannot name"},
-		"path":        {cluster.Spec{Nodes: []cluster.Node{"a/b"}, Program: testProgram, Logs: logs}, "cannot name"},
-		"no program":  {cluster.Spec{Nodes: cluster.Names(1), Logs: logs}, "no program"},
-		"no logs":     {cluster.Spec{Nodes: cluster.Names(1), Program: testProgram, Logs: filepath.Join(logs, "none")}, "no such file"},
-		"logs a file": {cluster.Spec{Nodes: cluster.Names(1), Program: testProgram, Logs: file}, "is a file"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			c, err := World().Build(t.Context(), test.spec)
-			if err == nil {
-				c.Close()
-			}
-			if err == nil || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("error %v does not say %q", err, test.want)
-			}
-		})
+	c, err := World().Build(t.Context(), cluster.Spec{Program: testProgram, Logs: t.TempDir()})
+	if err == nil {
+		c.Close()
+	}
+	if err == nil || !strings.Contains(err.Error(), "0 nodes") {
+		t.Errorf("error %v", err)
 	}
 }
 
@@ -313,6 +292,15 @@ func TestProgramThatCannotRun(t *testing.T) {
 	}
 	if got := c.State("n1"); got != cluster.Down {
 		t.Errorf("it is %s", got)
+	}
+}
+
+func TestImageOnly(t *testing.T) {
+	c, _ := build(t, 1, func(cluster.Place) cluster.Program {
+		return cluster.Program{Path: "sh", Image: "redis:8", ImageOnly: true}
+	})
+	if err := c.Start(t.Context(), "n1"); err == nil || !strings.Contains(err.Error(), "redis:8") {
+		t.Errorf("error %v does not name the image", err)
 	}
 }
 

@@ -119,15 +119,6 @@ func TestPublicPortsCutOldConnections(t *testing.T) {
 	}
 }
 
-func TestTooManyPorts(t *testing.T) {
-	_, err := World().Build(t.Context(), cluster.Spec{
-		Nodes: cluster.Names(1), Ports: make([]string, cluster.MaxPorts+1), Program: publicProgram, Logs: t.TempDir(),
-	})
-	if err == nil || !strings.Contains(err.Error(), "9 further ports (want at most 8)") {
-		t.Errorf("error %v", err)
-	}
-}
-
 // Real servers: a replica loses its primary with the link, and finds it again.
 func TestRedisReplicatesOverPublicPorts(t *testing.T) {
 	server, err := exec.LookPath("redis-server")
