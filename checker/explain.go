@@ -38,7 +38,7 @@ func (s story) violation(run *history.Run) Violation {
 	case anomaly == refused:
 		anomaly = Disorder
 	}
-	return Violation{Anomaly: anomaly, Key: s.key, Witness: s.witness, Sentence: s.sentence(run)}
+	return Violation{Anomaly: anomaly, Key: s.key, Witness: s.witness, Elements: s.elements, Sentence: s.sentence(run)}
 }
 
 func (c contradiction) story(key string) story {

@@ -168,6 +168,9 @@ type Violation struct {
 	// a bank's updates, it shows a thousand at most, and the sentence tells their
 	// sum; of a bank's balances, what the sentence names is what matters.
 	Witness []history.Operation `json:"witness"`
+	// Elements are those of a set that matter, and what its reads did not see of
+	// these is as telling as what they saw; empty if it is no set.
+	Elements []int64 `json:"elements,omitempty"`
 	// Sentence tells it, with processes, nodes, times and what the nemesis was
 	// doing then.
 	Sentence string `json:"sentence"`
@@ -278,7 +281,8 @@ type Statistics struct {
 
 // A LeaderChange is how a system came by another leader. There is one for each
 // kill, pause or partition that aimed at the leader, whom the system itself had
-// just named. The change takes from the moment when the fault was in force
+// just named, and for each separation of rooms that left the leader in the smaller
+// one. The change takes from the moment when the fault was in force
 // until, with the fault still in force, a write or another update was
 // acknowledged that was invoked since, through a node other than the
 // leader's that then reached a majority of nodes. Whom that node asked for it, nobody sees:

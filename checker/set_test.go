@@ -289,7 +289,14 @@ func TestSetAgreesWithPorcupine(t *testing.T) {
 		}
 		for _, v := range got.Violations {
 			anomalies[v.Anomaly]++
-			if plainPorcupineSet(v.Witness) || len(v.Witness) > 4 || v.Sentence == "" {
+			for _, o := range v.Witness {
+				for _, seen := range o.Output {
+					if !slices.Contains(v.Elements, seen) {
+						t.Fatalf("seed %d: %d is none of the elements %v:\n%s", seed, seen, v.Elements, list(v.Witness))
+					}
+				}
+			}
+			if plainPorcupineSet(v.Witness) || len(v.Witness) > 4 || v.Sentence == "" || len(v.Elements) == 0 {
 				t.Fatalf("seed %d: %s, not a witness:\n%s", seed, v.Sentence, list(v.Witness))
 			}
 		}

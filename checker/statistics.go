@@ -335,26 +335,30 @@ func leaderChanges(run *history.Run, stands []stand, operations []*history.Opera
 		switch {
 		case e.Type == history.Heal:
 			heals[e.Fault] = e.Time
-		case takesLeader(e):
+		default:
+			leader := taken(e)
+			if leader == "" {
+				continue
+			}
 			healed, known := heals[e.Fault]
 			if !known {
 				healed = never
 			}
-			all = append(all, leaderChange(e, healed, stands, operations))
+			all = append(all, leaderChange(e, leader, healed, stands, operations))
 		}
 	}
 	slices.Reverse(all)
 	return all
 }
 
-func leaderChange(e history.Event, healed time.Duration, stands []stand, operations []*history.Operation) LeaderChange {
+func leaderChange(e history.Event, leader string, healed time.Duration, stands []stand, operations []*history.Operation) LeaderChange {
 	first := healed // completion of what another leader served
 	since := sort.Search(len(operations), func(i int) bool { return operations[i].Invoke >= e.Time })
 	for _, o := range operations[since:] {
 		if o.Invoke >= first {
 			break
 		}
-		if changes(o) && o.Complete < first && o.Node != e.Nodes[0] && at(o.Invoke, stands).sides[o.Node] == majoritySide {
+		if (changes(o) || grants(o)) && o.Complete < first && o.Node != leader && at(o.Invoke, stands).sides[o.Node] == majoritySide {
 			first = o.Complete
 		}
 	}
@@ -365,12 +369,19 @@ func leaderChange(e history.Event, healed time.Duration, stands []stand, operati
 	return change
 }
 
-// takesLeader tells the faults that LeaderChange means. Where a system has no
-// leader, ever, the nemesis hits a random node instead, and gives that as the
-// event's reason. The leader is the first of the nodes.
-func takesLeader(e history.Event) bool {
-	return e.Type == history.Inject && slices.Contains([]string{"kill", "pause", "partition"}, e.Family) &&
-		strings.HasPrefix(e.Shape, "leader") && e.Reason == "" && len(e.Nodes) > 0
+// taken returns the leader that the fault takes away, as LeaderChange means it;
+// empty if it takes none. Of a fault at the leader, that is the first of the nodes.
+// Where a system has no leader, ever, the nemesis hits a random node instead, and
+// gives that as the event's reason.
+func taken(e history.Event) (leader string) {
+	switch {
+	case e.Type != history.Inject || len(e.Nodes) == 0:
+	case slices.Contains(e.Nodes, e.Leader): // in the smaller room
+		return e.Leader
+	case slices.Contains([]string{"kill", "pause", "partition"}, e.Family) && strings.HasPrefix(e.Shape, "leader") && e.Reason == "":
+		return e.Nodes[0]
+	}
+	return ""
 }
 
 // saw: the operation told what it saw, and changed nothing.
@@ -391,6 +402,18 @@ func changes(o *history.Operation) bool {
 		return o.Outcome == history.OK
 	case history.CompareAndSet:
 		return o.Outcome == history.OK && !toItself(o)
+	}
+	return false
+}
+
+// grants: the operation gave something that nobody else gets, which only a leader
+// can do.
+func grants(o *history.Operation) bool {
+	switch o.Kind {
+	case history.Dequeue:
+		return o.Outcome == history.OK && len(o.Output) > 0 // else it was empty
+	case history.Acquire, history.Release, history.Generate:
+		return o.Outcome == history.OK
 	}
 	return false
 }

@@ -151,6 +151,15 @@ func TestLeaderChanges(t *testing.T) {
 			p2 n2 write x 2 [19,21] ok
 			p2 n2 write x 3 [20,22] ok`,
 			[]LeaderChange{{Fault: 1, At: 10 * time.Second, Took: -1}}},
+		"an empty queue tells nothing": {"pause", "leader", "", `
+			p2 n2 dequeue q [11,12] ok
+			p2 n2 dequeue q -> 1 [13,14] ok`,
+			[]LeaderChange{{Fault: 1, At: 10 * time.Second, Took: 4 * time.Second}}},
+		"a lock": {"pause", "leader", "", `
+			p2 n2 acquire l [11,12] fail
+			p2 n2 acquire l -> 1 [12,15] ok
+			p3 n2 release l 1 [14,16] ok`,
+			[]LeaderChange{{Fault: 1, At: 10 * time.Second, Took: 5 * time.Second}}},
 		"no leader, ever":     {"pause", "leader", "the system has no leader", `p2 n2 write x 2 [11,12] ok`, nil},
 		"not aimed at leader": {"pause", "one", "", `p2 n2 write x 2 [11,12] ok`, nil},
 		"a leader that stays": {"clock", "leader", "", `p2 n2 write x 2 [11,12] ok`, nil},
@@ -164,6 +173,21 @@ func TestLeaderChanges(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// Rooms take the leader away if it is in the smaller one.
+func TestLeaderChangeOfRooms(t *testing.T) {
+	for leader, want := range map[string][]LeaderChange{
+		"n1": {{Fault: 1, At: 10 * time.Second, Took: 2 * time.Second}},
+		"n2": nil,
+		"":   nil,
+	} {
+		run := parse(t, "p2 n2 write x 2 [11,12] ok\npartition n1 from 10 to 20")
+		run.Events[0].Shape, run.Events[0].Leader = "rooms:n1/n2,n3", leader
+		if diff := cmp.Diff(want, Measure(run).LeaderChanges); diff != "" {
+			t.Errorf("%q led: %s", leader, diff)
+		}
 	}
 }
 

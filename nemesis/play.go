@@ -24,6 +24,9 @@ const (
 	// length: elections go on at a fault's beginning, since the last one has
 	// just been healed.
 	leaderBound = time.Second
+	// leaderGlance bounds the only question of who leads where any leader will
+	// do.
+	leaderGlance = 200 * time.Millisecond
 	// leaderPoll is the pause between two questions who leads.
 	leaderPoll = 50 * time.Millisecond
 	// watchPeriod is how soon a node that exited by itself is noticed.
@@ -187,6 +190,15 @@ func (p *player) inject(ctx context.Context, f fault) {
 		f.hit.nodes = running
 	}
 
+	leader := "" // which decides what rooms do to a system
+	if f.shape.members != nil && p.stage.Leader != nil {
+		asking, cancel := context.WithTimeout(ctx, leaderGlance)
+		if leads, err := p.stage.Leader(asking); err == nil {
+			leader = leads
+		}
+		cancel()
+	}
+
 	p.inForce[f.number] = f // before, so that whatever happens is undone
 	took, err := p.act(ctx, f, f.family.inject)
 	if errors.Is(err, errors.ErrUnsupported) {
@@ -195,7 +207,7 @@ func (p *player) inject(ctx context.Context, f fault) {
 		return
 	}
 	event := f.event(history.Inject)
-	event.Took, event.Reason = took, note
+	event.Took, event.Reason, event.Leader = took, note, leader
 	if means := p.means(f.family); means != "" {
 		event.Detail = strings.TrimSpace(event.Detail + " by " + means)
 	}

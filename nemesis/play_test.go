@@ -51,6 +51,38 @@ func wantHealed(t *testing.T, f *fake, err error) {
 	}
 }
 
+// Rooms are the same whoever leads, but who did is recorded, if it is known soon.
+func TestPlayRooms(t *testing.T) {
+	apart := rooms("rooms:n1/n2,n3", [][]cluster.Node{{"n1"}, {"n2", "n3"}})
+	run(t, 3, func(f *fake) []fault {
+		known := true
+		f.leader = func() (cluster.Node, error) {
+			defer func() { known = false }()
+			if !known {
+				return "", errors.New("nobody leads")
+			}
+			return "n3", nil
+		}
+		return []fault{a(1, &partition, apart, 1, 2, "n1", "n2", "n3"), a(2, &partition, apart, 3, 4, "n1", "n2", "n3")}
+	}, func(t *testing.T, f *fake, err error) {
+		wantHealed(t, f, err)
+		wantEvents(t, f,
+			"1s inject partition rooms:n1/n2,n3 silent [n1]",
+			"2s heal partition rooms:n1/n2,n3 silent [n1]",
+			"3s inject partition rooms:n1/n2,n3 silent [n1]",
+			"4s heal partition rooms:n1/n2,n3 silent [n1]")
+		var leaders []string
+		for _, e := range f.events {
+			if e.Type == history.Inject {
+				leaders = append(leaders, e.Leader)
+			}
+		}
+		if !slices.Equal(leaders, []string{"n3", ""}) {
+			t.Errorf("recorded leaders %q", leaders)
+		}
+	})
+}
+
 func TestPlay(t *testing.T) {
 	run(t, 3, func(f *fake) []fault {
 		f.leader = func() (cluster.Node, error) { return "n2", nil }

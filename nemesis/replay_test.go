@@ -47,7 +47,7 @@ func TestReplayRoundTrip(t *testing.T) {
 						t.Fatal(err)
 					}
 					f = newFake(5)
-					f.leader = nil
+					f.leader = func() (string, error) { return "n5", nil }
 					wantHealed(t, f, again.Play(t.Context(), f.stage(20*time.Second, 0)))
 					if diff := cmp.Diff(want, did(f.events)); diff != "" {
 						t.Fatalf("%s, seed %d (-recorded +replayed):\n%s", text, seed, diff)

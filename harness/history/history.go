@@ -184,6 +184,9 @@ type Event struct {
 	// Nodes are the victims of a kill, a pause or a wrong clock; for faults of
 	// links, the nodes on the smaller side, where there is one.
 	Nodes []string `json:"nodes,omitempty"`
+	// Leader is who led when rooms were separated, as far as the system could
+	// tell.
+	Leader string `json:"leader,omitempty"`
 	// Processes is the name of those of the nodes' processes that a kill or a
 	// pause hit; empty means all.
 	Processes string `json:"processes,omitempty"`
