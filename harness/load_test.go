@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"os/exec"
@@ -18,6 +19,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
 
 	"github.com/rashomon-io/rashomon/checker"
 	"github.com/rashomon-io/rashomon/harness"
@@ -26,64 +29,113 @@ import (
 )
 
 const (
-	loadClients    = 50 // redis-benchmark's own default
-	loadKeys       = 1000
-	loadOperations = 100_000 // of each peer in each round
-	loadTimeout    = 10 * time.Second
+	loadClients = 50 // redis-benchmark's own default
+	loadKeys    = 1000
+	loadTimeout = 10 * time.Second
 )
 
-// BenchmarkLoad compares the harness at full speed, recording included, with two
-// peers: redis-benchmark, and a bare loop over the client library that the
-// harness calls. All put the same mix on one redis-server, through as many
-// connections: half SET, half GET, on a thousand keys. An iteration is a round of
-// all three, in turns; the ratios are medians of the rounds. What was recorded
-// is checked after each round, which is not timed.
+// A loadServer is what the load is put on.
+type loadServer struct {
+	name       string
+	operations int // of each peer in each round: some seconds' worth
+	open       func(address string) (loadClient, error)
+}
+
+// A loadClient has one connection, with the settings of the target of that name.
+type loadClient interface {
+	Read(ctx context.Context, key string) (history.Value, error)
+	Write(ctx context.Context, key string, value int64) error
+	Close() error
+}
+
+// BenchmarkLoad compares the harness at full speed, recording included, with
+// peers: a bare loop over the client library that the harness calls and, for
+// Redis, redis-benchmark. All put the same mix on one server, through as many
+// connections: half writes, half reads, on a thousand keys. An iteration is a
+// round of all peers, in turns; the ratios are medians of the rounds. What was
+// recorded is checked after each round, which is not timed.
 //
 //	go test ./harness -run '^$' -bench Load -benchtime 5x
 func BenchmarkLoad(b *testing.B) {
-	address := startRedis(b)
-	var native, loop, ours []float64
+	b.Run("redis", func(b *testing.B) {
+		address := startRedis(b)
+		server := loadServer{name: "redis", operations: 100_000, open: openRedis}
+		server.compare(b, address, map[string]func() float64{
+			"redis-benchmark": func() float64 { return redisBenchmark(b, address, server.operations) },
+		})
+	})
+	b.Run("etcd", func(b *testing.B) {
+		server := loadServer{name: "etcd", operations: 30_000, open: openEtcd}
+		server.compare(b, startEtcd(b), nil)
+	})
+}
+
+// compare runs the rounds. Each native benchmark returns operations per second.
+func (s loadServer) compare(b *testing.B, address string, native map[string]func() float64) {
+	peers := map[string]func() float64{"client-loop": func() float64 { return s.clientLoop(b, address) }}
+	maps.Copy(peers, native)
+	names := slices.Sorted(maps.Keys(peers))
+	var ours []float64
+	theirs := map[string][]float64{}
 	for b.Loop() {
-		native = append(native, redisBenchmark(b, address))
-		loop = append(loop, clientLoop(b, address))
-		ours = append(ours, harnessLoad(b, address))
+		for _, name := range names {
+			theirs[name] = append(theirs[name], peers[name]())
+		}
+		ours = append(ours, s.harness(b, address))
 	}
 	median := func(values []float64) float64 {
-		slices.Sort(values)
-		return values[len(values)/2]
-	}
-	ratios := func(peer []float64) []float64 {
-		var all []float64
-		for i := range peer {
-			all = append(all, ours[i]/peer[i])
-		}
-		return all
+		sorted := slices.Sorted(slices.Values(values))
+		return sorted[len(sorted)/2]
 	}
 	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(median(ratios(native)), "of-redis-benchmark")
-	b.ReportMetric(median(ratios(loop)), "of-client-loop")
-	b.ReportMetric(median(native), "redis-benchmark/s")
-	b.ReportMetric(median(loop), "client-loop/s")
 	b.ReportMetric(median(ours), "harness/s")
+	for _, name := range names {
+		var ratios []float64
+		for i, perSecond := range theirs[name] {
+			ratios = append(ratios, ours[i]/perSecond)
+		}
+		b.ReportMetric(median(theirs[name]), name+"/s")
+		b.ReportMetric(median(ratios), "of-"+name)
+	}
 }
 
 // startRedis runs a server that ends with the benchmark.
 func startRedis(b *testing.B) (address string) {
-	for _, program := range []string{"redis-server", "redis-benchmark"} {
-		if _, err := exec.LookPath(program); err != nil {
-			b.Skip(err)
-		}
+	address = freeAddress(b)
+	_, port, _ := net.SplitHostPort(address)
+	startServer(b, "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", b.TempDir())
+	if _, err := exec.LookPath("redis-benchmark"); err != nil {
+		b.Skip(err)
 	}
+	awaitServer(b, address, openRedis)
+	return address
+}
+
+// startEtcd runs a member that is its whole cluster and ends with the benchmark.
+func startEtcd(b *testing.B) (address string) {
+	address = freeAddress(b)
+	peers := "http://" + freeAddress(b)
+	startServer(b, "etcd", "--data-dir", b.TempDir(), "--logger", "zap", "--log-level", "error",
+		"--listen-client-urls", "http://"+address, "--advertise-client-urls", "http://"+address,
+		"--listen-peer-urls", peers, "--initial-advertise-peer-urls", peers, "--initial-cluster", "default="+peers)
+	awaitServer(b, address, openEtcd)
+	return address
+}
+
+func freeAddress(b *testing.B) string {
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
 	}
-	address = free.Addr().String()
-	_, port, _ := net.SplitHostPort(address)
-	if err := free.Close(); err != nil {
-		b.Fatal(err)
+	defer free.Close()
+	return free.Addr().String()
+}
+
+func startServer(b *testing.B, program string, args ...string) {
+	if _, err := exec.LookPath(program); err != nil {
+		b.Skip(err)
 	}
-	server := exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", b.TempDir())
+	server := exec.Command(program, args...)
 	if err := server.Start(); err != nil {
 		b.Fatal(err)
 	}
@@ -91,23 +143,32 @@ func startRedis(b *testing.B) (address string) {
 		_ = server.Process.Kill()
 		_ = server.Wait()
 	})
-	client := redis.NewClient(&redis.Options{Addr: address})
+}
+
+func awaitServer(b *testing.B, address string, open func(string) (loadClient, error)) {
+	client, err := open(address)
+	if err != nil {
+		b.Fatal(err)
+	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(b.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(b.Context(), loadTimeout)
 	defer cancel()
-	for client.Ping(ctx).Err() != nil {
+	for {
+		_, err := client.Read(ctx, "nothing")
+		if err == nil {
+			return
+		}
 		if ctx.Err() != nil {
-			b.Fatal("redis-server does not answer")
+			b.Fatal(err)
 		}
 	}
-	return address
 }
 
 // redisBenchmark returns operations per second of as many SETs as GETs.
-func redisBenchmark(b *testing.B, address string) float64 {
+func redisBenchmark(b *testing.B, address string, operations int) float64 {
 	_, port, _ := net.SplitHostPort(address)
 	out, err := exec.CommandContext(b.Context(), "redis-benchmark", "-p", port, "-c", strconv.Itoa(loadClients),
-		"-n", strconv.Itoa(loadOperations/2), "-r", strconv.Itoa(loadKeys), "-d", "8", "-t", "set,get", "--csv").Output()
+		"-n", strconv.Itoa(operations/2), "-r", strconv.Itoa(loadKeys), "-d", "8", "-t", "set,get", "--csv").Output()
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -121,27 +182,31 @@ func redisBenchmark(b *testing.B, address string) float64 {
 		if err != nil {
 			b.Fatal(err)
 		}
-		seconds += loadOperations / 2 / perSecond
+		seconds += float64(operations/2) / perSecond
 	}
-	return loadOperations / seconds
+	flush(b, address) // its values, which are no numbers
+	return float64(operations) / seconds
 }
 
 // clientLoop returns operations per second of the client library alone.
-func clientLoop(b *testing.B, address string) float64 {
-	flush(b, address)
+func (s loadServer) clientLoop(b *testing.B, address string) float64 {
 	var clients sync.WaitGroup
 	began := time.Now()
 	for i := range loadClients {
 		clients.Go(func() {
-			client := openRedis(address)
+			client, err := s.open(address)
+			if err != nil {
+				b.Error(err)
+				return
+			}
 			defer client.Close()
 			random := rand.New(rand.NewPCG(1, uint64(i)))
-			for n := range loadOperations / loadClients {
+			for range s.operations / loadClients {
 				ctx, cancel := context.WithTimeout(b.Context(), loadTimeout)
 				key := loadKey(random)
 				var err error
 				if random.IntN(2) == 0 {
-					err = client.Write(ctx, key, int64(n))
+					err = client.Write(ctx, key, loadValues.Add(1))
 				} else {
 					_, err = client.Read(ctx, key)
 				}
@@ -154,20 +219,20 @@ func clientLoop(b *testing.B, address string) float64 {
 		})
 	}
 	clients.Wait()
-	return loadOperations / time.Since(began).Seconds()
+	return float64(s.operations) / time.Since(began).Seconds()
 }
 
-// harnessLoad returns operations per second of a trial, and checks it.
-func harnessLoad(b *testing.B, address string) float64 {
-	flush(b, address)
+// harness returns operations per second of a trial, and checks it.
+func (s loadServer) harness(b *testing.B, address string) float64 {
+	loadRound.Add(1) // other keys: these are empty
 	_, result, err := harness.Run(b.Context(), harness.Trial{
 		Target: harness.Target{
-			Name: "redis", World: memoryWorld{}, Program: func(cluster.Place) cluster.Program { return cluster.Program{} },
+			Name: s.name, World: memoryWorld{}, Program: func(cluster.Place) cluster.Program { return cluster.Program{} },
 			Open: func(context.Context, cluster.Cluster, cluster.Node) (harness.Client, error) {
-				return openRedis(address), nil
+				return s.open(address)
 			},
 		},
-		Workload: load{}, Nodes: 1, Concurrency: loadClients, Rate: -1, Operations: loadOperations, Timeout: loadTimeout,
+		Workload: load{}, Nodes: 1, Concurrency: loadClients, Rate: -1, Operations: s.operations, Timeout: loadTimeout,
 		Quiet: time.Minute, Recovery: time.Millisecond, Seed: 1, Dir: b.TempDir(),
 	})
 	if err != nil {
@@ -179,22 +244,20 @@ func harnessLoad(b *testing.B, address string) float64 {
 	return result.Statistics.Before.PerSecond
 }
 
-// A redisClient has one connection, with the settings of the target redis.
 type redisClient struct{ redis *redis.Client }
 
-func openRedis(address string) *redisClient {
+func openRedis(address string) (loadClient, error) {
 	return &redisClient{redis.NewClient(&redis.Options{
 		Addr: address, Protocol: 2, PoolSize: 1, PipelinePoolSize: -1, MaxRetries: -1, ContextTimeoutEnabled: true,
 		DialTimeout: loadTimeout, DisableIdentity: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	})}
+	})}, nil
 }
 
-// flush takes away the peers' values, which are no numbers.
 func flush(b *testing.B, address string) {
-	client := openRedis(address)
+	client := redis.NewClient(&redis.Options{Addr: address})
 	defer client.Close()
-	if err := client.redis.FlushAll(b.Context()).Err(); err != nil {
+	if err := client.FlushAll(b.Context()).Err(); err != nil {
 		b.Fatal(err)
 	}
 }
@@ -213,7 +276,39 @@ func (c *redisClient) Write(ctx context.Context, key string, value int64) error 
 
 func (c *redisClient) Close() error { return c.redis.Close() }
 
-func loadKey(random *rand.Rand) string { return fmt.Sprintf("key:%012d", random.IntN(loadKeys)) }
+type etcdClient struct{ etcd *clientv3.Client }
+
+func openEtcd(address string) (loadClient, error) {
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{"http://" + address}, Logger: zap.NewNop()})
+	if err != nil {
+		return nil, err
+	}
+	return &etcdClient{client}, nil
+}
+
+func (c *etcdClient) Read(ctx context.Context, key string) (history.Value, error) {
+	answer, err := c.etcd.Get(ctx, key)
+	if err != nil || len(answer.Kvs) == 0 {
+		return nil, err
+	}
+	value, err := strconv.ParseInt(string(answer.Kvs[0].Value), 10, 64)
+	return history.Value{value}, err
+}
+
+func (c *etcdClient) Write(ctx context.Context, key string, value int64) error {
+	_, err := c.etcd.Put(ctx, key, strconv.FormatInt(value, 10))
+	return err
+}
+
+func (c *etcdClient) Close() error { return c.etcd.Close() }
+
+// loadRound tells the keys of one round from the next's.
+var loadRound atomic.Int64
+
+// loadKey returns a key as long as redis-benchmark's.
+func loadKey(random *rand.Rand) string {
+	return fmt.Sprintf("key:%04d%08d", loadRound.Load(), random.IntN(loadKeys))
+}
 
 // load is the mix, as a workload.
 type load struct{}
@@ -235,7 +330,7 @@ func (load) Generator(worker harness.Worker) harness.Generator {
 func (load) Final(harness.Worker) harness.Generator { return harness.Each(nil) }
 
 func (load) Bind(client harness.Client) (harness.Invoke, error) {
-	c := client.(*redisClient)
+	c := client.(loadClient)
 	return func(ctx context.Context, o history.Operation) (history.Value, error) {
 		if o.Kind == history.Write {
 			return nil, c.Write(ctx, o.Key, o.Input[0])

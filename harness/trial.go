@@ -136,12 +136,16 @@ func (t *Trial) record(ctx context.Context) (err error) {
 	}
 	cl, err := t.World.Build(ctx, cluster.Spec{
 		Nodes: nodes, Ports: t.Target.Ports, Program: t.Target.Program, Faults: t.needs(), Logs: filepath.Join(t.Dir, history.LogsDir),
+		Progress: func(step string) { t.tell("%s", step) },
 	})
 	if err != nil {
 		return fmt.Errorf("build a cluster of %d × %s: %w", t.Nodes, t.Target, err)
 	}
 	defer func() { err = errors.Join(err, cl.Close()) }()
 	if err := t.start(ctx, cl); err != nil {
+		return err
+	}
+	if err := t.fits(ctx, cl); err != nil {
 		return err
 	}
 
@@ -170,6 +174,22 @@ func (t *Trial) record(ctx context.Context) (err error) {
 	return err
 }
 
+// fits returns an error if the workload needs what the target's clients cannot do:
+// else every operation would fail, each after the other.
+func (t *Trial) fits(ctx context.Context, cl cluster.Cluster) error {
+	ctx, cancel := context.WithTimeout(ctx, t.Timeout)
+	defer cancel()
+	client, err := t.Target.Open(ctx, cl, cl.Nodes()[0])
+	if err != nil {
+		return nil // it may be possible later, and is tried for each operation
+	}
+	defer client.Close()
+	if _, err := t.Workload.Bind(client); err != nil {
+		return fmt.Errorf("%s cannot serve this workload: %w", t.Target, err)
+	}
+	return nil
+}
+
 // start brings up every node and waits until the target serves.
 func (t *Trial) start(ctx context.Context, cl cluster.Cluster) error {
 	began := time.Now()
@@ -180,12 +200,19 @@ func (t *Trial) start(ctx context.Context, cl cluster.Cluster) error {
 	for _, node := range cl.Nodes() {
 		go func() { errs <- cl.Start(ctx, node) }()
 	}
-	var startErr error
+	var startErr error // of the first; the others' are mostly the same
+	failed := 0
 	for range cl.Nodes() {
-		startErr = errors.Join(startErr, <-errs)
+		if err := <-errs; err != nil {
+			startErr = cmp.Or(startErr, err)
+			failed++
+		}
 	}
-	if startErr != nil {
+	switch {
+	case failed == 1:
 		return fmt.Errorf("start %s: %w", t.Target, startErr)
+	case failed > 1:
+		return fmt.Errorf("start %s: %w (and %d more)", t.Target, startErr, failed-1)
 	}
 	if t.Target.Ready == nil {
 		return nil

@@ -41,8 +41,9 @@ type LockClient interface {
 type Lock struct {
 	Locks    int           // of one generation; default 8
 	LockLife time.Duration // default 4 s
-	// A hold takes about Hold, and one in twenty about LongHold, which should
-	// be longer than the system's lease. Defaults 100 ms and 4 s.
+	// A hold takes about Hold, and one in eight about LongHold, which should be
+	// longer than the system's lease. So it is likely that a node which is cut
+	// off has holders. Defaults 100 ms and 4 s.
 	Hold, LongHold time.Duration
 
 	resource resource
@@ -50,7 +51,7 @@ type Lock struct {
 
 const (
 	usesPerHold = 3
-	longHolds   = 20 // one hold in so many is long
+	longHolds   = 8 // one hold in so many is long
 	// busyWait is how long a worker leaves a lock alone that another holds, on
 	// average.
 	busyWait = 50 * time.Millisecond
