@@ -44,7 +44,8 @@ type Comparison struct {
 // A System is what all runs of one showed. Shares are of all runs together;
 // means are of the runs that tell, each of which counts the same.
 type System struct {
-	Name    string        `json:"name"`
+	Name string `json:"name"`
+	// Claim is without what trials of this workload cannot show.
 	Claim   history.Claim `json:"claim"`
 	Runs    []Judged      `json:"runs"`
 	Untried []Untried     `json:"untried,omitempty"`
@@ -176,7 +177,7 @@ func newSystemOf(tried Tried) System {
 	if len(tried.Runs) == 0 {
 		return s
 	}
-	s.Name, s.Claim, s.shown = tried.Runs[0].name(), tried.Runs[0].Run.Manifest.Claim, tried.Runs[0]
+	s.Name, s.Claim, s.shown = tried.Runs[0].name(), admission(tried.Runs[0]), tried.Runs[0]
 	var results []checker.Result
 	for _, entry := range tried.Runs {
 		r := entry.Result

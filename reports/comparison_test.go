@@ -87,6 +87,20 @@ func TestComparisonOrder(t *testing.T) {
 	}
 }
 
+// What becomes of locks is no matter of a comparison of registers.
+func TestComparisonClaim(t *testing.T) {
+	systems := fourSystems(7)
+	e := &systems[0].Runs[0]
+	run := *e.Run
+	run.Manifest.Claim = history.Claim{CAP: "CP", Expect: []string{string(checker.HeldTwice)}}
+	e.Run = &run
+	c := NewComparison("", systems)
+	which := slices.IndexFunc(c.Systems, func(s System) bool { return s.shown.Run == e.Run })
+	if !c.Systems[which].Claim.Linearizable() {
+		t.Errorf("claim %+v", c.Systems[which].Claim)
+	}
+}
+
 func TestComparisonSums(t *testing.T) {
 	c := NewComparison("", fourSystems(7, 8, 9))
 	local := c.Systems[1]

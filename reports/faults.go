@@ -65,6 +65,9 @@ func describe(event history.Event) string {
 		words = append(words, "@"+clean(event.Processes, 20))
 	}
 	how := []string{clean(event.Mode, 20), clean(event.Detail, 120)}
+	if event.Leader != "" {
+		how = append(how, clean(event.Leader, 20)+" led")
+	}
 	how = slices.DeleteFunc(how, func(part string) bool { return part == "" })
 	if len(how) > 0 {
 		words = append(words, "("+strings.Join(how, ", ")+")")

@@ -3,6 +3,7 @@ package reports
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -115,8 +116,9 @@ func client(o history.Operation) string {
 	return fmt.Sprintf("p%d on %s", o.Process, clean(o.Node, 20))
 }
 
-// call is an operation without its time: "cas(k1, 4, 7) saw 5".
-func call(o history.Operation) string {
+// call is an operation without its time: "cas(k1, 4, 7) saw 5". Of a set's read in
+// a witness, it tells about these elements alone; nil means all that it saw.
+func call(o history.Operation, about []int64) string {
 	var arguments []string
 	if o.Key != "" {
 		arguments = append(arguments, clean(o.Key, 40))
@@ -126,6 +128,21 @@ func call(o history.Operation) string {
 	}
 	text := clean(string(o.Kind), 20) + "(" + strings.Join(arguments, ", ") + ")"
 	switch {
+	case o.Kind == history.ReadAll && o.Outcome == history.OK && len(about) > 0:
+		var with, without history.Value
+		for _, element := range about {
+			if slices.Contains(o.Output, element) {
+				with = append(with, element)
+			} else {
+				without = append(without, element)
+			}
+		}
+		if len(with) > 0 {
+			text += " with " + elements(with)
+		}
+		if len(without) > 0 {
+			text += " without " + elements(without)
+		}
 	case o.Kind == history.ReadAll && o.Outcome == history.OK:
 		text += " = {" + elements(o.Output) + "}"
 	case len(o.Output) > 0 && o.Outcome == history.Fail:

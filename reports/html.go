@@ -321,9 +321,9 @@ func newViolation(v checker.Violation, operations []history.Operation, faults []
 		return shown
 	}
 	near, total := neighbours(v, witness, operations)
-	drawn := newTimeline(witness, near, faults)
+	drawn := newTimeline(witness, near, v.Elements, faults)
 	shown.Timeline = &drawn
-	shown.Witness, shown.Neighbours = operationRows(witness), operationRows(near)
+	shown.Witness, shown.Neighbours = operationRows(witness, v.Elements), operationRows(near, v.Elements)
 	shown.Around = counted(total, "operation") + " on the same key around them"
 	if len(near) < total {
 		shown.Around = fmt.Sprintf("the %d nearest of %s", len(near), shown.Around)
@@ -331,10 +331,10 @@ func newViolation(v checker.Violation, operations []history.Operation, faults []
 	return shown
 }
 
-func operationRows(operations []history.Operation) []operationRow {
+func operationRows(operations []history.Operation, about []int64) []operationRow {
 	var all []operationRow
 	for _, o := range operations {
-		all = append(all, operationRow{interval(o), client(o), call(o), outcome(o)})
+		all = append(all, operationRow{interval(o), client(o), call(o, about), outcome(o)})
 	}
 	return all
 }

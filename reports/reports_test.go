@@ -101,10 +101,12 @@ func TestFormat(t *testing.T) {
 		{atLeast(checker.Result{Verdict: checker.Valid}, checker.Bounds{}), "0"},
 		{atLeast(checker.Result{Verdict: checker.Invalid, KeysUnknown: 1}, checker.Bounds{Certain: 7, Possible: 9}), "≥ 7"},
 		{tally(nil), "none"}, {tally(map[string]int{"pause": 0, "kill": 2}), "kill 2"},
-		{call(history.Operation{Kind: history.Read, Key: "k", Outcome: history.OK}), "read(k) = nothing"},
-		{call(history.Operation{Kind: history.Read, Key: "k"}), "read(k)"},
-		{call(history.Operation{Kind: history.CompareAndSet, Key: "k", Input: history.Value{1, 2}, Output: history.Value{3}, Outcome: history.Fail}), "cas(k, 1, 2) saw 3"},
-		{call(history.Operation{Kind: history.ReadAll, Outcome: history.OK, Output: slices.Repeat(history.Value{1}, 1010)}), "read-all() = {1, 1, 1, 1, 1, 1, 1, 1, … 1,002 more}"},
+		{call(history.Operation{Kind: history.Read, Key: "k", Outcome: history.OK}, nil), "read(k) = nothing"},
+		{call(history.Operation{Kind: history.Read, Key: "k"}, nil), "read(k)"},
+		{call(history.Operation{Kind: history.CompareAndSet, Key: "k", Input: history.Value{1, 2}, Output: history.Value{3}, Outcome: history.Fail}, nil), "cas(k, 1, 2) saw 3"},
+		{call(history.Operation{Kind: history.ReadAll, Outcome: history.OK, Output: slices.Repeat(history.Value{1}, 1010)}, nil), "read-all() = {1, 1, 1, 1, 1, 1, 1, 1, … 1,002 more}"},
+		{call(history.Operation{Kind: history.ReadAll, Outcome: history.OK, Output: history.Value{5, 9}}, []int64{7, 5}), "read-all() with 5 without 7"},
+		{call(history.Operation{Kind: history.ReadAll, Outcome: history.OK}, []int64{7}), "read-all() without 7"},
 		{interval(history.Operation{Invoke: s, Complete: 2 * s}), "1.000000 s – ?"},
 	} {
 		if test.got != test.want {
@@ -474,6 +476,7 @@ func TestDescribe(t *testing.T) {
 		"partition one n1 (reset, by nft)":     {Family: "partition", Shape: "one", Nodes: []string{"n1"}, Mode: "reset", Detail: "by nft"},
 		"latency all (50ms ± 20ms by nfqueue)": {Family: "latency", Shape: "all", Detail: "50ms ± 20ms by nfqueue"},
 		"clock leader n1 (jump, 3.2s behind)":  {Family: "clock", Shape: "leader", Nodes: []string{"n1"}, Mode: "jump", Detail: "3.2s behind"},
+		"partition rooms:n1/n2 n1 (n2 led)":    {Family: "partition", Shape: "rooms:n1/n2", Nodes: []string{"n1"}, Leader: "n2"},
 		"pause leader n1 @redis-server":        {Family: "pause", Shape: "leader", Nodes: []string{"n1"}, Processes: "redis-server"},
 	} {
 		if got := describe(event); got != want {

@@ -61,7 +61,7 @@ func writeViolations(w io.Writer, result checker.Result, limit int) {
 		fmt.Fprintf(w, "\n%s: %s\n", clean(string(violation.Anomaly), 30), clean(violation.Sentence, 1000))
 		columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		for _, o := range violation.Witness[:min(len(violation.Witness), maxWitness)] {
-			fmt.Fprintf(columns, "    %s\n", strings.Join([]string{client(o), call(o), interval(o), outcome(o)}, "\t"))
+			fmt.Fprintf(columns, "    %s\n", strings.Join([]string{client(o), call(o, violation.Elements), interval(o), outcome(o)}, "\t"))
 		}
 		columns.Flush()
 	}

@@ -65,8 +65,9 @@ const (
 	maxShades     = 8 // faults drawn around one violation
 )
 
-// newTimeline lays out a witness, which must not be empty, and its neighbours.
-func newTimeline(witness, neighbours []history.Operation, faults []fault) timeline {
+// newTimeline lays out a witness, which must not be empty, and its neighbours. What
+// is shown of a set's reads is as call does it.
+func newTimeline(witness, neighbours []history.Operation, about []int64, faults []fault) timeline {
 	scale := newScale(witness)
 	t := timeline{Width: timelineWidth, Left: laneLabels}
 
@@ -107,10 +108,10 @@ func newTimeline(witness, neighbours []history.Operation, faults []fault) timeli
 	for i, o := range all {
 		from, to := scale.x(o.Invoke), scale.x(o.Complete)
 		b := bar{X: from, Width: max(to-from, 3), Height: otherLane - 8, Outcome: o.Outcome,
-			Title: strings.Join([]string{client(o), call(o), o.Outcome.String(), interval(o)}, " · ")}
+			Title: strings.Join([]string{client(o), call(o, about), o.Outcome.String(), interval(o)}, " · ")}
 		if i < len(witness) {
 			b.Witness, b.Height = true, witnessLane-12
-			b.Label, b.LabelX = clean(call(o), 40), from+5
+			b.Label, b.LabelX = clean(call(o, about), 40), from+5
 		}
 		if o.Outcome == history.Info {
 			b.Rest = timelineRight - b.X
