@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,7 +40,7 @@ it goes.`,
   rashomon check history.edn --independent no                      values are pairs, not [key value]
   rashomon check history.edn --initial 0                           registers, or accounts, that hold 0 at first
   rashomon check runs/latest --engine porcupine --check-time 10m   a second opinion`,
-		Args: cobra.MinimumNArgs(1),
+		Args: operands(1, math.MaxInt, "want a run directory or history, such as runs/latest"),
 		RunE: func(command *cobra.Command, args []string) error {
 			if !slices.Contains(engines, string(options.Engine)) && options.Engine != "" {
 				return fmt.Errorf("no engine %q (there are: %s)", options.Engine, strings.Join(engines, ", "))

@@ -22,7 +22,7 @@ operation a line, faults as operations of the process :nemesis, and [key value]
 tuples if there is more than one key.`,
 		Example: `  rashomon export --edn runs/latest -o history.edn
   rashomon export --edn history.jsonl | grep :nemesis`,
-		Args: cobra.ExactArgs(1),
+		Args: operands(1, 1, "want one run directory or history, such as runs/latest"),
 		RunE: func(command *cobra.Command, args []string) error {
 			if err := checkForeign(foreign); err != nil {
 				return err

@@ -67,6 +67,16 @@ func rashomon(args []string, stdout, stderr io.Writer) (code int) {
 	}
 }
 
+// operands demands so many of them, or else says what is wanted.
+func operands(least, most int, want string) cobra.PositionalArgs {
+	return func(command *cobra.Command, args []string) error {
+		if len(args) < least || len(args) > most {
+			return fmt.Errorf("%s: %s", command.Name(), want)
+		}
+		return nil
+	}
+}
+
 // verdictError is how a command ends whose results were not all as claimed.
 type verdictError struct{ worst checker.Conformance }
 

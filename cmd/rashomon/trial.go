@@ -163,7 +163,7 @@ func runCommand() *cobra.Command {
   rashomon run raft:reads=local --nemesis pause:leader --seed 7
   rashomon run async --workload set --duration 1m
   rashomon run raft --replay runs/latest/nemesis.jsonl`,
-		Args: cobra.ExactArgs(1),
+		Args: operands(1, 1, "want one TARGET, such as raft; rashomon list names them all"),
 		RunE: func(command *cobra.Command, args []string) error {
 			trial, err := flags.trial(command, args[0])
 			if err != nil {
