@@ -55,9 +55,27 @@ func tryEvery(t *testing.T, interval time.Duration, world cluster.World, target,
 	return run, result
 }
 
+// Who names an image gets no other, neither the usual one nor a program in PATH.
+func TestImage(t *testing.T) {
+	for _, name := range []string{"redis", "etcd", "zookeeper"} {
+		for image, options := range map[string]string{"": "", "elsewhere/it:2": ":image=elsewhere/it:2"} {
+			target, err := targets.Parse(name + options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			program := target.Program(cluster.Place{Node: "n1", Public: map[cluster.Node]map[string]string{"n1": {}}})
+			if program.ImageOnly != (image != "") || image != "" && program.Image != image {
+				t.Errorf("%s runs %q, only that: %t", target, program.Image, program.ImageOnly)
+			}
+		}
+	}
+}
+
 // Each row is a system that must be caught, by the design's weakness or by a
 // planted bug, under the faults that make it visible. A trial is a matter of
-// chance, so each has several.
+// chance, so each has several. What takes more luck, such as raft-redis:reads=local,
+// whose leader answers for less than a millisecond after a pause, is caught by its
+// own package.
 func TestCaught(t *testing.T) {
 	const trials = 4
 	for _, c := range []struct {
@@ -67,7 +85,6 @@ func TestCaught(t *testing.T) {
 	}{
 		{"raft:reads=any", "partition,kill,pause", workloads.Register{}, []checker.Anomaly{checker.StaleRead}},
 		{"raft:reads=local", "partition,kill,pause", workloads.Register{}, []checker.Anomaly{checker.StaleRead}},
-		{"raft-redis:reads=local", "partition:leader,pause:leader", workloads.Register{}, []checker.Anomaly{checker.StaleRead}},
 		{"async", "partition,kill,pause", workloads.Set{}, []checker.Anomaly{checker.LostCommit}},
 		{"async", "partition,kill,pause", workloads.Queue{}, []checker.Anomaly{checker.LostCommit, checker.DequeuedTwice}},
 		{"async", "partition:leader", &workloads.Lock{}, []checker.Anomaly{checker.HeldTwice}},
