@@ -191,6 +191,9 @@ type Nemesis interface {
 	// Needs returns the faults that Play may inject, so that the world can
 	// prepare for them.
 	Needs() []cluster.Fault
+	// Possible returns nil if one of its faults can be injected in this world,
+	// into these nodes, or if it has none; else why not the first one.
+	Possible(cluster.World, []cluster.Node) error
 	// Play injects faults until ctx ends or its schedule does. It returns with
 	// everything healed, also if ctx has ended or a fault failed; what could
 	// not be healed is its error.

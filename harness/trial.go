@@ -148,6 +148,11 @@ func (t *Trial) record(ctx context.Context) (err error) {
 	if err := t.fits(ctx, cl); err != nil {
 		return err
 	}
+	if t.Nemesis != nil {
+		if err := t.Nemesis.Possible(t.World, nodes); err != nil {
+			return fmt.Errorf("the nemesis %q would inject nothing: %w", t.Nemesis.Name(), err)
+		}
+	}
 
 	recorder, err := history.NewRecorder(t.Dir)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/history"
+	"github.com/rashomon-io/rashomon/nemesis"
 	"github.com/rashomon-io/rashomon/workloads"
 )
 
@@ -233,6 +234,7 @@ func TestUnusableTrials(t *testing.T) {
 		{harness.Trial{}, "Program and Open"},
 		{harness.Trial{Target: good}, "no workload"},
 		{harness.Trial{Target: good, Workload: &workloads.Lock{}, Dir: t.TempDir()}, "cannot serve this workload: the lock workload needs a client with Acquire"},
+		{harness.Trial{Target: good, Workload: workloads.Register{}, Nemesis: nemesis.Clocks(), Dir: t.TempDir()}, `the nemesis "clock" would inject nothing: memory cannot inject clock`},
 		{harness.Trial{Target: good, Workload: workloads.Register{}, Nodes: 65}, "65 nodes"},
 		{harness.Trial{Target: good, Workload: workloads.Register{}, Concurrency: -1}, "-1 clients"},
 		{harness.Trial{Target: good, Workload: workloads.Register{}, Quiet: -1}, "negative"},

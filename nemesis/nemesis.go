@@ -202,4 +202,9 @@ func (s Schedule) Play(ctx context.Context, stage harness.Stage) error {
 // Needs implements harness.Nemesis.
 func (s Schedule) Needs() []cluster.Fault { return needs(s.picks, pick.of) }
 
+// Possible implements harness.Nemesis.
+func (s Schedule) Possible(world cluster.World, nodes []cluster.Node) error {
+	return possible(world, nodes, s.picks, pick.of, func(p pick) []shape { return p.shapes })
+}
+
 func (p pick) of() *family { return p.family }

@@ -117,6 +117,25 @@ func needs[T any](all []T, of func(T) *family) (needs []cluster.Fault) {
 	return needs
 }
 
+// possible returns nil if one of all can be injected, or there is none; else why
+// not the first.
+func possible[T any](world cluster.World, nodes []cluster.Node, all []T, of func(T) *family, shapes func(T) []shape) (first error) {
+	for _, one := range all {
+		var err error
+		for _, need := range of(one).needs {
+			err = cmp.Or(err, world.Supports(need))
+		}
+		for _, shape := range shapes(one) {
+			impossible := cmp.Or(err, shape.possible(nodes))
+			if impossible == nil {
+				return nil
+			}
+			first = cmp.Or(first, impossible)
+		}
+	}
+	return first
+}
+
 // steps orders what is to be done; at the same time, healing goes first.
 func steps(faults []fault) []step {
 	var all []step

@@ -126,4 +126,9 @@ func (r replay) Play(ctx context.Context, stage harness.Stage) error {
 // Needs implements harness.Nemesis.
 func (r replay) Needs() []cluster.Fault { return needs(r, fault.of) }
 
+// Possible implements harness.Nemesis.
+func (r replay) Possible(world cluster.World, nodes []cluster.Node) error {
+	return possible(world, nodes, r, fault.of, func(f fault) []shape { return []shape{f.shape} })
+}
+
 func (f fault) of() *family { return f.family }

@@ -1,6 +1,7 @@
 package nemesis
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -169,6 +171,37 @@ func TestPlanSaysWhatIsImpossible(t *testing.T) {
 	}
 	if len(faults) != 40 {
 		t.Errorf("%d faults of the possible shapes", len(faults))
+	}
+}
+
+// A nemesis that can do something does it, and tells of the rest; one that can do
+// nothing is known before the trial.
+func TestPossible(t *testing.T) {
+	f := newFake(3)
+	f.lacks = map[cluster.Fault]error{cluster.ClockFault: errors.New("no clock here")}
+	foreign, err := Replay([]history.Event{begins, injected(1, time.Second, "n7")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		nemesis harness.Nemesis
+		want    string
+	}{
+		{None(), ""},
+		{parse(t, "clock,kill", 0), ""},
+		{parse(t, "partition", 0), ""},
+		{parse(t, "clock", 0), "no clock here"},
+		{parse(t, "rooms:n1,n2/n3,n9,clock", 0), "rooms:n1,n2/n3,n9 names n9, which is not in the cluster"},
+		{parse(t, "rooms:n1,n2/n3,n9,rooms:n1,n2/n3", 0), ""},
+		{foreign, "leader names n7, which is not in the cluster"},
+	} {
+		got := ""
+		if err := test.nemesis.Possible(fakeWorld{f}, f.nodes); err != nil {
+			got = err.Error()
+		}
+		if got != test.want {
+			t.Errorf("%s: %q, want %q", test.nemesis.Name(), got, test.want)
+		}
 	}
 }
 
