@@ -171,8 +171,8 @@ func vacuous(run *history.Run, s Statistics) string {
 }
 
 // conformance compares a result with a claim. A proven breach of the claim is
-// one however little else was tested; short of that, a run that is unknown or
-// vacuous decides nothing.
+// one however little else was tested; short of that, a run that is vacuous, or
+// unknown in any key, decides nothing: what is hidden may be what was not admitted.
 func conformance(claim history.Claim, result *Result) Conformance {
 	if result.Verdict == Invalid {
 		for _, v := range result.Violations {
@@ -181,10 +181,25 @@ func conformance(claim history.Claim, result *Result) Conformance {
 			}
 		}
 	}
-	if result.Verdict == Unknown || result.Vacuous != "" {
+	if result.Verdict == Unknown || result.KeysUnknown > 0 || result.Vacuous != "" {
 		return Undecided
 	}
 	return AsClaimed
+}
+
+// cutOff stands for a final phase that a run did not come to.
+const cutOff = -never
+
+// finalBegins returns when the final phase began: never if the history has no
+// phases, as those of other tools; cutOff if the run ended before, so that what a
+// last read missed may well have come later.
+func finalBegins(run *history.Run) time.Duration {
+	final := phaseBegins(run, history.Final)
+	inPhases := slices.ContainsFunc(run.Events, func(e history.Event) bool { return e.Type == history.PhaseBegins })
+	if final == never && (inPhases || run.History.Torn != "") {
+		return cutOff
+	}
+	return final
 }
 
 // phaseBegins returns when a phase began; never if it did not.

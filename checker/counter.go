@@ -70,7 +70,7 @@ import (
 // What a counter of non-negative increments had reached is lost, as an element of a
 // set is, if the read that was invoked last had to count it and does not, and no
 // read does that completed after this one was invoked, or after the final phase
-// began. LostCommits is the least number of increments that amount to it.
+// began; in a run that was cut off before that, nothing is. LostCommits is the least number of increments that amount to it.
 var Counter = Model{
 	name: "counter",
 	kinds: map[history.Kind]arity{
@@ -97,7 +97,7 @@ type CounterResult struct {
 
 func judgeCounters(ctx context.Context, run *history.Run, options Options, result *Result) {
 	result.Counter = &CounterResult{}
-	final := phaseBegins(run, history.Final)
+	final := finalBegins(run)
 	judgeKeys(ctx, run, options, result, "counter", func(ctx context.Context, memory *memory, key string, operations []*history.Operation) (findings, error) {
 		c, err := newCounter(key, final, operations)
 		if err != nil {
@@ -408,7 +408,7 @@ func (l loss) amount() int64 {
 }
 
 func (c *counter) loss() loss {
-	if c.mixed {
+	if c.mixed || c.final == cutOff {
 		return loss{}
 	}
 	var l loss

@@ -125,6 +125,17 @@ func TestCheckCounter(t *testing.T) {
 			says:    "p3 had read c = 10 from n2 at 4.000 s, yet p3 read c = 0 from n2 at 21.000 s; and when it had to be 10 in the end, nobody read more than 5: at least 5 of it is lost; no fault was in force.",
 		},
 		{
+			name: "stale, as nobody knows how it ended",
+			history: `p1 n1 increment c 5 [0,1] ok
+			          p3 n2 read c -> 0 [3,4] ok
+			          torn`,
+			verdict: Invalid, engine: Polynomial, stale: 1,
+			counter: CounterResult{Acknowledged: 5, FinalLeast: 5, FinalMost: 5},
+			anomaly: StaleRead,
+			witness: []string{"increment 5", "read -> 0"},
+			says:    "p3 read c = 0 from n2 at 3.000 s, 2.000 s after n1 had acknowledged an increment by 5 to p1.",
+		},
+		{
 			name: "lost, and nobody had seen it",
 			history: `p1 n1 increment c 1 [0,1] ok
 			          p2 n1 increment c 1 [0,2] ok

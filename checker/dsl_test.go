@@ -19,6 +19,7 @@ import (
 //	p3 n3 cas x 1 2 [4,5] fail with an error
 //	p4 n1 read-all s -> 1 2 3 [6,7] info
 //	final at 20
+//	torn
 //	partition n1 from 3 to 8
 func parse(t testing.TB, text string) *history.Run {
 	t.Helper()
@@ -29,6 +30,8 @@ func parse(t testing.TB, text string) *history.Run {
 		fields := strings.Fields(line)
 		switch {
 		case line == "":
+		case line == "torn":
+			run.History.Torn = "the harness was killed"
 		case fields[0] == "final":
 			run.Events = append(run.Events, history.Event{Time: parseSeconds(t, fields[2]), Type: history.PhaseBegins, Phase: history.Final})
 		case fields[0] == "partition":

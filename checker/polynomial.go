@@ -53,14 +53,14 @@ func judgeKeys(ctx context.Context, run *history.Run, options Options, result *R
 			found, err = judge(share, memory, key, operations)
 			cancel()
 		}
-		switch {
-		case len(found.stories) > 0:
+		if len(found.stories) > 0 {
 			result.KeysInvalid++
 			first = min(first, found.first)
 			for _, s := range found.stories {
 				result.Violations = append(result.Violations, s.violation(run))
 			}
-		case err != nil:
+		}
+		if err != nil {
 			result.KeysUnknown++
 			result.Reason = cmp.Or(result.Reason, exhausted(err, fmt.Sprintf("%s %q", noun, key), len(operations), options.Budget))
 		}
@@ -73,18 +73,18 @@ func judgeKeys(ctx context.Context, run *history.Run, options Options, result *R
 func (r *Result) conclude(first time.Duration) {
 	switch {
 	case r.KeysInvalid > 0:
-		r.Verdict, r.Reason, r.FirstViolation = Invalid, "", first
+		r.Verdict, r.FirstViolation = Invalid, first
 	case r.KeysUnknown > 0:
 		r.Verdict = Unknown
 	}
 }
 
 // prove puts charges before Porcupine, in their order, and returns the stories
-// that it confirms: at most perKey of each anomaly. The error says why another was
-// not confirmed.
+// that it confirms: at most perKey of each anomaly. The error says why an anomaly
+// is suspected of which none was confirmed.
 func prove(ctx context.Context, memory *memory, suspects []charge) (findings, error) {
 	found := findings{first: never}
-	var doubt error
+	doubts := map[Anomaly]error{}
 	shown := map[Anomaly]int{}
 	for _, s := range suspects {
 		if shown[s.anomaly] < perKey {
@@ -93,7 +93,7 @@ func prove(ctx context.Context, memory *memory, suspects []charge) (findings, er
 				err = errInnocent
 			}
 			if err != nil {
-				doubt = cmp.Or(doubt, err)
+				doubts[s.anomaly] = cmp.Or(doubts[s.anomaly], err)
 				continue
 			}
 			found.stories = append(found.stories, s.story)
@@ -101,7 +101,12 @@ func prove(ctx context.Context, memory *memory, suspects []charge) (findings, er
 		}
 		found.first = min(found.first, s.first)
 	}
-	return found, doubt
+	for _, s := range suspects {
+		if err := doubts[s.anomaly]; err != nil && shown[s.anomaly] == 0 {
+			return found, err
+		}
+	}
+	return found, nil
 }
 
 // accuse is a charge whose witness Porcupine gets as steps of the model's own. The

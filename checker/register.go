@@ -120,7 +120,7 @@ func summarise(run *history.Run, budget Budget, keys []*keyHistory, judgements [
 	result.Majority, result.Minority = anomaliesBySide(run, staleReads, lostCommits)
 	switch {
 	case result.KeysInvalid > 0:
-		result.Verdict, result.Reason, result.FirstViolation = Invalid, "", first
+		result.Verdict, result.FirstViolation = Invalid, first
 	case result.KeysUnknown > 0:
 		result.Verdict = Unknown
 	}

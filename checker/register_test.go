@@ -638,11 +638,13 @@ func TestConformance(t *testing.T) {
 		long += fmt.Sprintf("p1 n1 read x -> 2 [%d,%d] ok\n", 4+2*i, 5+2*i)
 	}
 	staleToo := long + "p2 n2 read x -> 1 [50,51] ok\n"
+	twice := "p2 n2 write y 1 [50,51] ok\n p2 n2 write y 1 [52,53] ok\n" // which zones cannot decide
 	for _, test := range []struct {
 		name    string
 		history string
 		expect  []string
 		nemesis string
+		engine  Engine
 		want    Conformance
 		vacuous string
 	}{
@@ -651,6 +653,8 @@ func TestConformance(t *testing.T) {
 		{name: "admitted", history: staleToo, expect: []string{"stale read"}, want: AsClaimed},
 		{name: "better than claimed", history: long, expect: []string{"stale read"}, want: AsClaimed},
 		{name: "worse than admitted", history: staleToo, expect: []string{"lost commit"}, want: NotAsClaimed},
+		{name: "admitted, but not all is known", history: staleToo + twice, expect: []string{"stale read"}, engine: Zones, want: Undecided},
+		{name: "not linearizable, and not all is known", history: staleToo + twice, engine: Zones, want: NotAsClaimed},
 		{name: "no fault landed", history: long, nemesis: "partition", want: Undecided, vacuous: "no fault landed"},
 		{name: "no fault landed, yet broken", history: staleToo, nemesis: "partition", want: NotAsClaimed, vacuous: "no fault landed"},
 		{name: "no nemesis", history: long, nemesis: "none", want: AsClaimed},
@@ -664,7 +668,7 @@ func TestConformance(t *testing.T) {
 			run := parse(t, test.history)
 			run.Manifest.Claim.Expect = test.expect
 			run.Manifest.Nemesis = test.nemesis
-			result := Check(t.Context(), run, Register, Options{})
+			result := Check(t.Context(), run, Register, Options{Engine: test.engine})
 			if result.AsClaimed != test.want || !strings.Contains(result.Vacuous, test.vacuous) || (test.vacuous == "") != (result.Vacuous == "") {
 				t.Errorf("%s, vacuous %q", result.AsClaimed, result.Vacuous)
 			}

@@ -96,7 +96,7 @@ type Result struct {
 	// Version is of this form.
 	Version int     `json:"version"`
 	Verdict Verdict `json:"verdict"`
-	// Reason says why a verdict is unknown.
+	// Reason says why a verdict is unknown, or else the first of KeysUnknown.
 	Reason string `json:"reason,omitempty"`
 	// Vacuous says why the run tested nothing, whatever its verdict: a valid
 	// but vacuous run is not a pass.
@@ -110,7 +110,8 @@ type Result struct {
 	// Decisions say which engine decided which keys, and why that one.
 	Decisions []Decision `json:"decisions"`
 	// Keys counts the independent histories checked, KeysUnknown those of them
-	// that the budget did not suffice for.
+	// of which something is not known, mostly because a budget did not suffice.
+	// What else is wrong with an invalid one may be unknown, so it can be both.
 	Keys        int `json:"keys"`
 	KeysInvalid int `json:"keys_invalid"`
 	KeysUnknown int `json:"keys_unknown"`

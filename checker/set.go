@@ -23,7 +23,8 @@ import (
 //   - lost: known, missed by a read that had to show it, and shown by none that
 //     completed after that, or after the final phase began, whichever is
 //     earlier. (Jepsen compares invocations; an overlapping read that shows the
-//     element is given the benefit of the doubt here.)
+//     element is given the benefit of the doubt here.) A run that was cut off
+//     before its final phase loses nothing: later reads might have shown it.
 //   - stale: known, missed by a read that had to show it, and not lost.
 //   - never read: acknowledged, and no read either shows it or had to.
 //   - unexpected: shown by a read that completed before its add was invoked, or
@@ -55,7 +56,7 @@ const maxNamed = 100
 
 func judgeSets(ctx context.Context, run *history.Run, options Options, result *Result) {
 	result.Set = &SetResult{}
-	final := phaseBegins(run, history.Final)
+	final := finalBegins(run)
 	var delays []time.Duration
 	var staleReads, lostCommits []*history.Operation
 	judgeKeys(ctx, run, options, result, "set", func(ctx context.Context, memory *memory, key string, operations []*history.Operation) (findings, error) {
@@ -222,7 +223,7 @@ func (s *growingSet) follow(ctx context.Context) error {
 	return nil
 }
 
-// settle returns the element's fate; final is when the final phase began.
+// settle returns the element's fate; final is as finalBegins returns it.
 func (e *element) settle(final time.Duration) fate {
 	switch {
 	case e.early != nil:

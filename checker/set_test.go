@@ -73,6 +73,17 @@ func TestCheckSet(t *testing.T) {
 			says:    "p3 read a set without 17 from n3 at 24.000 s, 23.000 s after n1 had acknowledged 17 to p1; no fault was in force.",
 		},
 		{
+			name: "stale, as nobody knows how it ended",
+			history: `p1 n1 add s 17 [0,1] ok
+			          p3 n3 read-all s [4,5] ok
+			          torn`,
+			verdict: Invalid, stale: 1,
+			set:     SetResult{Attempted: 1, Acknowledged: 1, Stale: 1, StaleElements: []int64{17}, StaleMedian: 3 * time.Second, StaleMax: 3 * time.Second},
+			anomaly: StaleRead,
+			witness: []string{"add 17", "read-all"},
+			says:    "p3 read a set without 17 from n3 at 4.000 s, 3.000 s after n1 had acknowledged 17 to p1.",
+		},
+		{
 			name: "stale, known by a read",
 			history: `p1 n1 add s 17 [0,1] info
 			          p2 n2 read-all s -> 17 [2,3] ok

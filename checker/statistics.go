@@ -164,10 +164,11 @@ func phaseService(run *history.Run, operations []*history.Operation, phase histo
 // recovery is as Statistics defines it. Without any healing it counts from the
 // begin of the recovery phase, when everything has been healed.
 func recovery(run *history.Run, operations []*history.Operation) time.Duration {
-	healed := never
-	for _, e := range run.Events {
-		if e.Type == history.Heal || e.Type == history.PhaseBegins && e.Phase == history.Recovery {
+	healed := phaseBegins(run, history.Recovery)
+	for _, e := range slices.Backward(run.Events) {
+		if e.Type == history.Heal {
 			healed = e.Time
+			break
 		}
 	}
 	served := map[string]time.Duration{} // the first completion through each node

@@ -100,6 +100,15 @@ func TestMeasureLittle(t *testing.T) {
 	if got := Measure(unhealed).Recovery; got >= 0 {
 		t.Errorf("recovered in %s, though n3 never served again", got)
 	}
+	gap := phased(t) // between the last heal and the recovery phase
+	for i := range gap.Events {
+		if e := &gap.Events[i]; e.Phase == history.Recovery {
+			e.Time = 22 * time.Second
+		}
+	}
+	if got := Measure(gap).Recovery; got != 4*time.Second {
+		t.Errorf("recovered in %s, want 4 s since the last heal", got)
+	}
 	hostile := &history.Run{History: history.History{Operations: []history.Operation{
 		{Invoke: -never, Complete: never}, {Invoke: never - 1, Complete: 0, Outcome: history.OK},
 	}}}
