@@ -2,7 +2,9 @@ package harness
 
 import (
 	"fmt"
+	"io"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +21,18 @@ func (a *atomicString[S]) Load() S {
 		return *s
 	}
 	return ""
+}
+
+// oneByOne lets several goroutines write to what takes one at a time.
+type oneByOne struct {
+	mu sync.Mutex
+	to io.Writer
+}
+
+func (o *oneByOne) Write(text []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.to.Write(text)
 }
 
 // note keeps the latest fault for progress.

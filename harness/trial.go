@@ -30,7 +30,9 @@ const (
 // Run runs the trial and judges it. What it recorded stays in trial.Dir, also
 // when it fails or ctx ends; the returned run has that directory's name. An
 // error means that the trial could not be carried out, not that the target
-// misbehaved: that is what the result says.
+// misbehaved: that is what the result says. An error beside a result that has a
+// verdict is of what came after: the report could not be written, or the cluster not
+// be removed.
 func Run(ctx context.Context, trial Trial) (*history.Run, checker.Result, error) {
 	none := checker.Result{}
 	if err := trial.complete(); err != nil {
@@ -43,11 +45,15 @@ func Run(ctx context.Context, trial Trial) (*history.Run, checker.Result, error)
 		}
 		trial.Dir = dir
 	}
+	if _, err := os.Stat(filepath.Join(trial.Dir, history.HistoryFile)); err == nil {
+		return nil, none, fmt.Errorf("trial: %s is a run's already; choose another directory", trial.Dir)
+	}
 	if err := os.MkdirAll(filepath.Join(trial.Dir, history.LogsDir), 0o755); err != nil {
 		return nil, none, err
 	}
-	if err := trial.record(ctx); err != nil {
-		return &history.Run{Dir: trial.Dir}, none, err
+	left, err := trial.record(ctx)
+	if err != nil {
+		return &history.Run{Dir: trial.Dir}, none, errors.Join(err, left)
 	}
 	trial.tell("checking …")
 	run, err := history.ReadRun(trial.Dir)
@@ -60,10 +66,10 @@ func Run(ctx context.Context, trial Trial) (*history.Run, checker.Result, error)
 	}
 	if trial.Report != nil {
 		if err := trial.Report(trial.Dir); err != nil {
-			return run, result, fmt.Errorf("report of %s: %w", trial.Dir, err)
+			return run, result, errors.Join(fmt.Errorf("report of %s: %w", trial.Dir, err), left)
 		}
 	}
-	return run, result, nil
+	return run, result, left
 }
 
 // complete fills in the defaults and refuses what cannot be run.
@@ -101,6 +107,7 @@ func (t *Trial) complete() error {
 	if t.Progress == nil {
 		t.Progress = io.Discard
 	}
+	t.Progress = &oneByOne{to: t.Progress}
 	return nil
 }
 
@@ -122,8 +129,9 @@ func (t *Trial) tell(format string, arguments ...any) {
 	fmt.Fprintf(t.Progress, "%s: %s\n", t.Target, fmt.Sprintf(format, arguments...))
 }
 
-// record carries out the trial up to the end of its history.
-func (t *Trial) record(ctx context.Context) (err error) {
+// record carries out the trial up to the end of its history. What of the cluster
+// could not be removed is left.
+func (t *Trial) record(ctx context.Context) (left, err error) {
 	nodes := cluster.Names(t.Nodes)
 	if err := history.WriteManifest(t.Dir, history.Manifest{
 		Version: history.Version, Target: t.Target.Name, Options: t.Target.Options,
@@ -132,31 +140,31 @@ func (t *Trial) record(ctx context.Context) (err error) {
 		Quiet: t.Quiet, Faults: t.Duration, Recovery: t.Recovery, Timeout: t.Timeout,
 		Seed: t.Seed, Command: t.Command, Started: time.Now(),
 	}); err != nil {
-		return err
+		return nil, err
 	}
 	cl, err := t.World.Build(ctx, cluster.Spec{
 		Nodes: nodes, Ports: t.Target.Ports, Program: t.Target.Program, Faults: t.needs(), Logs: filepath.Join(t.Dir, history.LogsDir),
 		Progress: func(step string) { t.tell("%s", step) },
 	})
 	if err != nil {
-		return fmt.Errorf("build a cluster of %d × %s: %w", t.Nodes, t.Target, err)
+		return nil, fmt.Errorf("build a cluster of %d × %s: %w", t.Nodes, t.Target, err)
 	}
-	defer func() { err = errors.Join(err, cl.Close()) }()
+	defer func() { left = cl.Close() }()
 	if err := t.start(ctx, cl); err != nil {
-		return err
+		return nil, err
 	}
 	if err := t.fits(ctx, cl); err != nil {
-		return err
+		return nil, err
 	}
 	if t.Nemesis != nil {
 		if err := t.Nemesis.Possible(t.World, nodes); err != nil {
-			return fmt.Errorf("the nemesis %q would inject nothing: %w", t.Nemesis.Name(), err)
+			return nil, fmt.Errorf("the nemesis %q would inject nothing: %w", t.Nemesis.Name(), err)
 		}
 	}
 
 	recorder, err := history.NewRecorder(t.Dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	clean, foul := context.WithCancelCause(ctx)
 	defer foul(nil)
@@ -171,12 +179,12 @@ func (t *Trial) record(ctx context.Context) (err error) {
 		t.tell("%v", hung)
 	}
 	if closeErr := recorder.Close(); closeErr != nil {
-		return errors.Join(err, fmt.Errorf("record the history in %s: %w", t.Dir, closeErr))
+		return nil, errors.Join(err, fmt.Errorf("record the history in %s: %w", t.Dir, closeErr))
 	}
 	if t.FailFast && stream.Off() != "" {
 		t.tell("the trial may have gone on after its first violation: the watch was %s", stream.Off())
 	}
-	return err
+	return nil, err
 }
 
 // fits returns an error if the workload needs what the target's clients cannot do:
@@ -184,13 +192,23 @@ func (t *Trial) record(ctx context.Context) (err error) {
 func (t *Trial) fits(ctx context.Context, cl cluster.Cluster) error {
 	ctx, cancel := context.WithTimeout(ctx, t.Timeout)
 	defer cancel()
-	client, err := t.Target.Open(ctx, cl, cl.Nodes()[0])
-	if err != nil {
-		return nil // it may be possible later, and is tried for each operation
-	}
-	defer client.Close()
-	if _, err := t.Workload.Bind(client); err != nil {
-		return fmt.Errorf("%s cannot serve this workload: %w", t.Target, err)
+	bound := make(chan error, 1)
+	go func() {
+		client, err := t.Target.Open(ctx, cl, cl.Nodes()[0])
+		if err != nil {
+			bound <- nil // it may be possible later, and is tried for each operation
+			return
+		}
+		defer client.Close()
+		_, err = t.Workload.Bind(client)
+		bound <- err
+	}()
+	select {
+	case err := <-bound:
+		if err != nil {
+			return fmt.Errorf("%s cannot serve this workload: %w", t.Target, err)
+		}
+	case <-time.After(t.Timeout + grace): // Open ignores its context
 	}
 	return nil
 }

@@ -246,6 +246,69 @@ func TestUnusableTrials(t *testing.T) {
 	}
 }
 
+// An Open that hangs holds nothing up but the operations that wait for it.
+func TestOpenHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		recorded, result := run(t, &store{}, func(trial *harness.Trial) {
+			open := trial.Target.Open
+			trial.Target.Open = func(ctx context.Context, c cluster.Cluster, node cluster.Node) (harness.Client, error) {
+				if node == "n2" {
+					time.Sleep(2 * time.Second)
+				}
+				return open(ctx, c, node)
+			}
+		})
+		abandoned := 0
+		for _, o := range recorded.History.Operations {
+			if o.Node != "n2" {
+				continue
+			}
+			if o.Outcome != history.Info || !strings.Contains(o.Error, "abandoned") || o.Complete-o.Invoke > 351*time.Millisecond {
+				t.Fatalf("%s %q after %v", o.Outcome, o.Error, o.Complete-o.Invoke)
+			}
+			abandoned++
+		}
+		if abandoned < 20 || result.Verdict != checker.Valid {
+			t.Errorf("%d operations abandoned, verdict %s", abandoned, result.Verdict)
+		}
+	})
+}
+
+// A littering world's clusters cannot be removed.
+type littering struct{ memoryWorld }
+
+func (w littering) Build(ctx context.Context, spec cluster.Spec) (cluster.Cluster, error) {
+	c, err := w.memoryWorld.Build(ctx, spec)
+	return litter{c.(memoryCluster)}, err
+}
+
+type litter struct{ memoryCluster }
+
+func (litter) Close() error { return errors.New("a network is left") }
+
+// What cannot be removed is told, and the verdict as well.
+func TestJudgedThoughNotRemoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		trial := harness.Trial{
+			Target: (&store{}).target(), World: littering{}, Workload: workloads.Register{}, Nodes: 3, Rate: 300,
+			Duration: time.Second, Dir: t.TempDir(),
+		}
+		_, result, err := harness.Run(t.Context(), trial)
+		if result.Verdict != checker.Valid || err == nil || !strings.Contains(err.Error(), "a network is left") {
+			t.Errorf("%s, error %v", result.Verdict, err)
+		}
+
+		// A run's directory is not another's.
+		trial.Seed = 7
+		before, _ := history.ReadRun(trial.Dir)
+		_, _, err = harness.Run(t.Context(), trial)
+		after, _ := history.ReadRun(trial.Dir)
+		if err == nil || !strings.Contains(err.Error(), "is a run's already") || after.Manifest.Seed != before.Manifest.Seed {
+			t.Errorf("seed %d became %d, error %v", before.Manifest.Seed, after.Manifest.Seed, err)
+		}
+	})
+}
+
 // A recorder of what Check tells the test.
 type fakeTB struct {
 	testing.TB

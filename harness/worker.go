@@ -96,18 +96,15 @@ func (s *seat) call(ctx context.Context, operation history.Operation, timer *tim
 
 	s.lane.Invoke(&operation)
 	if s.session == nil {
-		session, err := s.open(callCtx)
-		if err != nil {
-			// Nothing was sent.
-			operation.Outcome, operation.Error = history.Fail, err.Error()
-			return s.complete(operation)
-		}
-		s.session = session
+		s.session = s.begin()
 	}
 	s.session.calls <- request{callCtx, operation}
 	timer.Reset(s.trial.Timeout + grace)
 	select {
 	case reply := <-s.session.replies:
+		if reply.ended {
+			s.leave()
+		}
 		operation.Output = reply.output
 		operation.Outcome = outcome(reply.err)
 		if reply.err != nil && !(operation.Outcome == history.Fail && errors.Is(reply.err, ErrPrecondition)) {
@@ -161,13 +158,17 @@ func (s *seat) leave() {
 	session := s.session
 	s.session = nil
 	close(session.calls)
-	s.hung.Go(func() { _ = session.client.Close() })
+	s.hung.Go(func() {
+		if client := <-session.client; client != nil {
+			_ = client.Close()
+		}
+	})
 }
 
-// A session is one client and the goroutine that calls it, so that a call that
-// does not return can be left behind.
+// A session is one client and the goroutine that opens and calls it, so that a
+// call that does not return can be left behind.
 type session struct {
-	client  Client
+	client  chan Client // gets one when it is open, or nil if it cannot be opened
 	calls   chan request
 	replies chan reply
 }
@@ -180,25 +181,48 @@ type request struct {
 type reply struct {
 	output history.Value
 	err    error
+	ended  bool // the session, which has no client
 }
 
-func (s *seat) open(ctx context.Context) (*session, error) {
+// begin returns a session whose first call opens the client.
+func (s *seat) begin() *session {
+	// One reply fits, so that an abandoned call can end.
+	began := &session{make(chan Client, 1), make(chan request), make(chan reply, 1)}
+	s.hung.Go(func() {
+		first := <-began.calls
+		client, invoke, err := s.open(first.ctx)
+		began.client <- client
+		if err == nil && first.ctx.Err() != nil { // abandoned, perhaps
+			err = fmt.Errorf("open a client of %s: %w", s.worker.Node, first.ctx.Err())
+		}
+		if err != nil {
+			// Nothing was sent.
+			began.replies <- reply{err: Definite(err), ended: true}
+			return
+		}
+		for request := first; ; {
+			output, err := invoke(request.ctx, request.operation)
+			began.replies <- reply{output: output, err: err}
+			var more bool
+			if request, more = <-began.calls; !more {
+				return
+			}
+		}
+	})
+	return began
+}
+
+// open returns a client, which is nil if there is an error, and how the workload
+// calls it.
+func (s *seat) open(ctx context.Context) (Client, Invoke, error) {
 	client, err := s.trial.Target.Open(ctx, s.cluster, s.worker.Node)
 	if err != nil {
-		return nil, fmt.Errorf("open a client of %s: %w", s.worker.Node, err)
+		return nil, nil, fmt.Errorf("open a client of %s: %w", s.worker.Node, err)
 	}
 	invoke, err := s.trial.Workload.Bind(client)
 	if err != nil {
 		_ = client.Close()
-		return nil, err
+		return nil, nil, err
 	}
-	// One reply fits, so that an abandoned call can end.
-	opened := &session{client, make(chan request), make(chan reply, 1)}
-	s.hung.Go(func() {
-		for request := range opened.calls {
-			output, err := invoke(request.ctx, request.operation)
-			opened.replies <- reply{output, err}
-		}
-	})
-	return opened, nil
+	return client, invoke, nil
 }
