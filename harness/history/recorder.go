@@ -70,8 +70,9 @@ type Recorder struct {
 	history file
 	out     *bufio.Writer // onto history; its first error sticks
 
-	nemesisMu sync.Mutex
-	nemesis   file
+	nemesisMu  sync.Mutex
+	nemesisCut bool // a write failed
+	nemesis    file
 
 	full    chan struct{} // a lane asks to be collected early
 	closing chan struct{}
@@ -147,8 +148,8 @@ func newRecorder(history, nemesis file) *Recorder {
 // Now is the time since the run began.
 func (r *Recorder) Now() time.Duration { return time.Since(r.base) }
 
-// Err returns the first error of writing, or nil. After an error of
-// history.jsonl nothing more is written to it; what was, stays readable.
+// Err returns the first error of writing, or nil. After an error of either file
+// nothing more is written to it; what was, stays readable.
 func (r *Recorder) Err() error {
 	if failure := r.failure.Load(); failure != nil {
 		return *failure
@@ -194,6 +195,9 @@ func (r *Recorder) Observe(o Observer) {
 func (r *Recorder) Event(e Event) {
 	r.nemesisMu.Lock()
 	defer r.nemesisMu.Unlock()
+	if r.nemesisCut {
+		return // half a line may be the last, and no other
+	}
 	if e.Time == 0 {
 		e.Time = r.Now()
 	}
@@ -201,6 +205,7 @@ func (r *Recorder) Event(e Event) {
 	encoder := json.NewEncoder(r.nemesis)
 	encoder.SetEscapeHTML(false) // links read n1>n2
 	if err := encoder.Encode(e); err != nil {
+		r.nemesisCut = true
 		r.fail(NemesisFile, err)
 	}
 }

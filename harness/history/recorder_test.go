@@ -401,10 +401,17 @@ func TestDevFull(t *testing.T) {
 	}
 }
 
+// What comes when there is room again would follow half a line.
 func TestNemesisDiskFull(t *testing.T) {
 	var disk memory
-	recorder := newRecorder(&disk, &fullDisk{})
+	full := &fullDisk{room: 20}
+	recorder := newRecorder(&disk, full)
 	recorder.Event(Event{Type: Heal})
+	full.room = 1000
+	recorder.Event(Event{Type: Heal})
+	if full.Len() != 20 {
+		t.Errorf("%q was written", full.String())
+	}
 	if err := recorder.Err(); !errors.Is(err, errFull) {
 		t.Errorf("got error %v", err)
 	}
