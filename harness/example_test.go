@@ -3,6 +3,7 @@ package harness_test
 import (
 	"context"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +29,7 @@ func ExampleCheck() {
 					for node, address := range p.Peers {
 						peers = append(peers, node+"="+address)
 					}
+					slices.Sort(peers) // a node that starts again gets the same arguments
 					return cluster.Program{Path: "mystored", Args: []string{
 						"--name", p.Node, "--listen", p.Listen, "--data", p.Data, "--peers", strings.Join(peers, ","),
 					}}

@@ -170,7 +170,8 @@ type Spec struct {
 	// MaxPorts.
 	Ports []string
 	// Program returns how to run the node that lives at a place. It is asked
-	// at each start.
+	// at each start; if what it says is not the same as before, a container is
+	// made anew, and keeps its Place.Data alone.
 	Program func(Place) Program
 	// Faults are those that the trial may inject. A world prepares for these
 	// and grants no capability beyond them.

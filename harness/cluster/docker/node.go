@@ -90,15 +90,16 @@ func (n *node) start(ctx context.Context) error {
 		return fmt.Errorf("it is %s already; kill it first", state)
 	}
 	program := n.spec.Program(n.place)
-	if !reflect.DeepEqual(program, n.program) {
-		if _, err := n.engine.api.ContainerRemove(ctx, n.target, client.ContainerRemoveOptions{RemoveVolumes: true}); err != nil {
+	replaced := !reflect.DeepEqual(program, n.program)
+	if replaced {
+		if _, err := n.engine.api.ContainerRemove(ctx, n.target, client.ContainerRemoveOptions{RemoveVolumes: true}); unlessGone(err) != nil {
 			return fmt.Errorf("remove the container of its former program: %w", err)
 		}
 		if err := n.createTarget(ctx, program); err != nil {
 			return err
 		}
 	}
-	l, err := n.newLife(ctx)
+	l, err := n.newLife(ctx, replaced)
 	if err != nil {
 		return err
 	}
@@ -116,10 +117,13 @@ func (n *node) start(ctx context.Context) error {
 }
 
 // newLife prepares for the start of the target.
-func (n *node) newLife(ctx context.Context) (*life, error) {
+func (n *node) newLife(ctx context.Context, replaced bool) (*life, error) {
 	n.starts++
 	l := &life{gone: make(chan struct{}), started: time.Now()}
 	title := fmt.Sprintf("start %d", n.starts)
+	if replaced {
+		title += " with another program, so in a new container, which has nothing but the data directory of the old one"
+	}
 	var err error
 	if l.stdout, err = openLog(n.logs, "stdout.log", n.name, title); err != nil {
 		return nil, err

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -67,19 +66,19 @@ func (e *engine) removeOnce(ctx context.Context, s session) (found int, err erro
 	for _, c := range containers.Items {
 		first = append(first, func() error {
 			_, err := e.api.ContainerRemove(ctx, c.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
-			return err
+			return unlessGone(err)
 		})
 	}
 	for _, n := range networks.Items {
 		then = append(then, func() error {
 			_, err := e.api.NetworkRemove(ctx, n.ID, client.NetworkRemoveOptions{})
-			return err
+			return unlessGone(err)
 		})
 	}
 	for _, v := range volumes.Items {
 		then = append(then, func() error {
 			_, err := e.api.VolumeRemove(ctx, v.Name, client.VolumeRemoveOptions{})
-			return err
+			return unlessGone(err)
 		})
 	}
 	err = errors.Join(together(first...), together(then...))
@@ -128,6 +127,14 @@ func together(tasks ...func() error) error {
 		running.Go(func() { errs[i] = task() })
 	}
 	running.Wait()
-	// Somebody else may remove the same thing at the same time.
-	return errors.Join(slices.DeleteFunc(errs, errdefs.IsNotFound)...)
+	return errors.Join(errs...)
+}
+
+// unlessGone is the error of a removal, unless somebody else has removed the same
+// thing at the same time.
+func unlessGone(err error) error {
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	return err
 }
