@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -21,7 +22,13 @@ type Weighted struct {
 
 // Mix draws each operation from one of the parts, as often as its weight says.
 // A part that ends leaves the mix; the mix ends with its last part.
+// It panics if a weight is negative.
 func Mix(r *rand.Rand, parts ...Weighted) Generator {
+	for _, part := range parts {
+		if part.Weight < 0 {
+			panic(fmt.Sprintf("harness: a part of a mix has the weight %d", part.Weight))
+		}
+	}
 	parts = append([]Weighted(nil), parts...)
 	return GeneratorFunc(func(turn *Turn) (history.Operation, bool) {
 		for {
@@ -91,9 +98,10 @@ func Then(generators ...Generator) Generator {
 	})
 }
 
-// Rate spaces operations at random (a Poisson process) so that there are
-// perSecond of them on average. A worker that falls behind, because the system
-// does not answer, does not catch up in a burst. A rate ≤ 0 does not bind.
+// Rate spaces operations at random (a Poisson process) so that there would be
+// perSecond of them on average if each were answered at once. A worker draws its
+// next pause when its last operation is done, so that a slow system gets fewer, and
+// never a burst to catch up. A rate ≤ 0 does not bind.
 func Rate(r *rand.Rand, perSecond float64, generator Generator) Generator {
 	if perSecond <= 0 {
 		return generator

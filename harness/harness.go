@@ -42,7 +42,7 @@ type Trial struct {
 
 	Nodes       int           // default 5, at most MaxNodes
 	Concurrency int           // clients, spread evenly over the nodes; default 4 a node
-	Rate        float64       // operations per second, of all clients together; default 600, negative for as fast as they can
+	Rate        float64       // operations per second, of all clients together, of a system that answers at once (see Rate); default 600, negative for as fast as they can
 	Quiet       time.Duration // load before the faults; default 2 s
 	Duration    time.Duration // of the faults phase; default 20 s
 	Operations  int           // if positive, also ends quiet and faults phases after so many

@@ -51,8 +51,8 @@ func (m *Mismatch) Error() string {
 type Register struct {
 	Keys    int           // written at the same time; default 5
 	KeyLife time.Duration // default 2 s
-	// ReadPercent and CompareAndSetPercent are of all operations; the rest are
-	// writes. Defaults 50 and 15.
+	// ReadPercent and CompareAndSetPercent are of all operations, and at most 100
+	// together; the rest are writes. Defaults: 50, and 30 % of what is not read.
 	ReadPercent, CompareAndSetPercent int
 }
 
@@ -67,7 +67,7 @@ func (r Register) defaults() Register {
 	r.Keys = cmp.Or(r.Keys, 5)
 	r.KeyLife = cmp.Or(r.KeyLife, 2*time.Second)
 	r.ReadPercent = cmp.Or(r.ReadPercent, 50)
-	r.CompareAndSetPercent = cmp.Or(r.CompareAndSetPercent, 15)
+	r.CompareAndSetPercent = cmp.Or(r.CompareAndSetPercent, (100-r.ReadPercent)*3/10)
 	return r
 }
 
