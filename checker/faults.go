@@ -69,6 +69,9 @@ func faults(run *history.Run, at time.Duration, nodes ...string) string {
 func spells(events []history.Event, at time.Duration) []spell {
 	var all []spell
 	for _, e := range events {
+		if e.Type == history.Inject {
+			e.Time -= e.Took // some of its victims are hit before all are
+		}
 		if e.Time > at {
 			continue
 		}

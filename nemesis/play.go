@@ -227,7 +227,7 @@ func (p *player) inject(ctx context.Context, f fault) {
 	}
 	event := f.event(history.Inject)
 	event.Took, event.Reason, event.Leader = took, note, leader
-	if means := p.means(f.family); means != "" {
+	if means := p.means(f.family); means != "" && f.processes == "" { // which are signalled
 		event.Detail = strings.TrimSpace(event.Detail + " by " + means)
 	}
 	if err != nil {
