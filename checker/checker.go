@@ -155,6 +155,7 @@ func vacuous(run *history.Run, s Statistics) string {
 		}
 		return false
 	})
+	updated := slices.ContainsFunc(run.History.Operations, func(o history.Operation) bool { return changes(&o) || grants(&o) })
 	switch {
 	case s.OK == 0:
 		return fmt.Sprintf("None of %d operations succeeded.", s.Operations)
@@ -164,6 +165,8 @@ func vacuous(run *history.Run, s Statistics) string {
 		return fmt.Sprintf("Only %d of %d operations succeeded, less than 1 %%.", s.OK, s.Operations)
 	case !observed:
 		return "No read succeeded, so nothing was observed."
+	case !updated:
+		return "No update was acknowledged, so there was nothing to lose."
 	case wanted != "" && wanted != "none" && !landed:
 		return fmt.Sprintf("The nemesis %q was asked for, and no fault landed.", wanted)
 	}

@@ -133,7 +133,7 @@ func TestCheckCounter(t *testing.T) {
 			counter: CounterResult{Acknowledged: 5, FinalLeast: 5, FinalMost: 5},
 			anomaly: StaleRead,
 			witness: []string{"increment 5", "read -> 0"},
-			says:    "p3 read c = 0 from n2 at 3.000 s, 2.000 s after n1 had acknowledged an increment by 5 to p1.",
+			says:    "p3 read c = 0 from n2 at 3.000 s, 2.000 s after 1 increment by 5 in all had been acknowledged.",
 		},
 		{
 			name: "lost, and nobody had seen it",
