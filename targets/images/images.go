@@ -116,8 +116,10 @@ func Equivalent(image string) string {
 // Program runs the image that a user chose, and nothing else; or else the usual
 // image, its equivalent or, in a world without images, a program of that name.
 func Program(usual, chosen string) cluster.Program {
-	image := cmp.Or(chosen, usual)
-	return cluster.Program{Image: image, ImageOnly: chosen != "", Equivalent: Equivalent(image)}
+	if chosen != "" {
+		return cluster.Program{Image: chosen, ImageOnly: true}
+	}
+	return cluster.Program{Image: usual, Equivalent: Equivalent(usual)}
 }
 
 // changes returns the image's configuration as Dockerfile instructions.
