@@ -188,7 +188,7 @@ func (s Schedule) Name() string {
 
 // Play implements harness.Nemesis. It lasts for stage.Duration.
 func (s Schedule) Play(ctx context.Context, stage harness.Stage) error {
-	s.picks = supported(stage, s.picks, pick.of)
+	s.picks = supported(stage, s.picks)
 	faults, skipped, err := s.plan(stage.Cluster.Nodes(), stage.Duration, stage.Rand)
 	if err != nil {
 		return err
@@ -200,11 +200,13 @@ func (s Schedule) Play(ctx context.Context, stage harness.Stage) error {
 }
 
 // Needs implements harness.Nemesis.
-func (s Schedule) Needs() []cluster.Fault { return needs(s.picks, pick.of) }
+func (s Schedule) Needs() []cluster.Fault { return needs(s.picks) }
 
 // Possible implements harness.Nemesis.
 func (s Schedule) Possible(world cluster.World, nodes []cluster.Node) error {
-	return possible(world, nodes, s.picks, pick.of, func(p pick) []shape { return p.shapes })
+	return possible(world, nodes, s.picks)
 }
 
-func (p pick) of() *family { return p.family }
+func (p pick) of() *family    { return p.family }
+func (p pick) alone() string  { return p.processes }
+func (p pick) among() []shape { return p.shapes }

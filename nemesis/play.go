@@ -83,32 +83,53 @@ func play(ctx context.Context, stage harness.Stage, faults []fault) (err error) 
 	return nil
 }
 
-// supported leaves out what is of families that the world cannot inject, and
-// reports each of them once.
-func supported[T any](stage harness.Stage, all []T, of func(T) *family) []T {
-	lacking := map[*family]bool{}
-	return slices.DeleteFunc(slices.Clone(all), func(one T) bool {
-		f := of(one)
-		lacks, asked := lacking[f]
-		if asked {
-			return lacks
+// An injection is what a nemesis has: a pick of a schedule, a fault of a replay.
+type injection interface {
+	of() *family
+	alone() (processes string) // hit by name; empty means whole nodes
+	among() []shape
+}
+
+// requires returns what the world must be able to inject.
+func requires(i injection) []cluster.Fault {
+	if i.alone() != "" {
+		return []cluster.Fault{cluster.SignalFault}
+	}
+	return i.of().needs
+}
+
+// unsupported returns why the world cannot inject it, in a line.
+func unsupported(world cluster.World, i injection) error {
+	for _, need := range requires(i) {
+		if err := world.Supports(need); err != nil {
+			return errors.New(oneLine(err))
 		}
-		for _, need := range f.needs {
-			if err := stage.World.Supports(need); err != nil {
-				stage.Record(history.Event{Type: history.Skip, Family: f.name, Reason: oneLine(err)})
-				lacks = true
-				break
-			}
+	}
+	return nil
+}
+
+// supported leaves out what the world cannot inject, and reports each family and
+// reason once.
+func supported[I injection](stage harness.Stage, all []I) []I {
+	reported := map[[2]string]bool{} // families, with the reason
+	return slices.DeleteFunc(slices.Clone(all), func(one I) bool {
+		why := unsupported(stage.World, one)
+		if why == nil {
+			return false
 		}
-		lacking[f] = lacks
-		return lacks
+		family, reason := one.of().name, why.Error()
+		if !reported[[2]string{family, reason}] {
+			stage.Record(history.Event{Type: history.Skip, Family: family, Reason: reason})
+		}
+		reported[[2]string{family, reason}] = true
+		return true
 	})
 }
 
 // needs are what the world must prepare for.
-func needs[T any](all []T, of func(T) *family) (needs []cluster.Fault) {
+func needs[I injection](all []I) (needs []cluster.Fault) {
 	for _, one := range all {
-		for _, need := range of(one).needs {
+		for _, need := range requires(one) {
 			if !slices.Contains(needs, need) {
 				needs = append(needs, need)
 			}
@@ -119,13 +140,10 @@ func needs[T any](all []T, of func(T) *family) (needs []cluster.Fault) {
 
 // possible returns nil if one of all can be injected, or there is none; else why
 // not the first.
-func possible[T any](world cluster.World, nodes []cluster.Node, all []T, of func(T) *family, shapes func(T) []shape) (first error) {
+func possible[I injection](world cluster.World, nodes []cluster.Node, all []I) (first error) {
 	for _, one := range all {
-		var err error
-		for _, need := range of(one).needs {
-			err = cmp.Or(err, world.Supports(need))
-		}
-		for _, shape := range shapes(one) {
+		err := unsupported(world, one)
+		for _, shape := range one.among() {
 			impossible := cmp.Or(err, shape.possible(nodes))
 			if impossible == nil {
 				return nil
@@ -227,7 +245,7 @@ func (p *player) inject(ctx context.Context, f fault) {
 	}
 	event := f.event(history.Inject)
 	event.Took, event.Reason, event.Leader = took, note, leader
-	if means := p.means(f.family); means != "" && f.processes == "" { // which are signalled
+	if means := p.means(f); means != "" {
 		event.Detail = strings.TrimSpace(event.Detail + " by " + means)
 	}
 	if err != nil {
@@ -305,11 +323,10 @@ func (p *player) around(ctx context.Context, f fault) (order []cluster.Node, not
 	}
 }
 
-// means says how the world injects a family of faults, if there is something to
-// say.
-func (p *player) means(f *family) string {
+// means says how the world injects a fault, if there is something to say.
+func (p *player) means(f fault) string {
 	var all []string
-	for _, need := range f.needs {
+	for _, need := range requires(f) {
 		if means := p.stage.Cluster.Means(need); means != "" && !slices.Contains(all, means) {
 			all = append(all, means)
 		}

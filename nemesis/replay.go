@@ -106,7 +106,7 @@ func (r replay) Name() string { return "replay" }
 // Play implements harness.Nemesis.
 func (r replay) Play(ctx context.Context, stage harness.Stage) error {
 	var faults []fault
-	for _, f := range supported(stage, r, fault.of) {
+	for _, f := range supported(stage, r) {
 		err := f.shape.possible(stage.Cluster.Nodes())
 		if err == nil && f.begin >= stage.Duration {
 			err = fmt.Errorf("it began after %v, and this faults phase is over then", f.begin)
@@ -124,11 +124,13 @@ func (r replay) Play(ctx context.Context, stage harness.Stage) error {
 }
 
 // Needs implements harness.Nemesis.
-func (r replay) Needs() []cluster.Fault { return needs(r, fault.of) }
+func (r replay) Needs() []cluster.Fault { return needs(r) }
 
 // Possible implements harness.Nemesis.
 func (r replay) Possible(world cluster.World, nodes []cluster.Node) error {
-	return possible(world, nodes, r, fault.of, func(f fault) []shape { return []shape{f.shape} })
+	return possible(world, nodes, r)
 }
 
-func (f fault) of() *family { return f.family }
+func (f fault) of() *family    { return f.family }
+func (f fault) alone() string  { return f.processes }
+func (f fault) among() []shape { return []shape{f.shape} }

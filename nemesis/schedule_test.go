@@ -178,7 +178,7 @@ func TestPlanSaysWhatIsImpossible(t *testing.T) {
 // nothing is known before the trial.
 func TestPossible(t *testing.T) {
 	f := newFake(3)
-	f.lacks = map[cluster.Fault]error{cluster.ClockFault: errors.New("no clock here")}
+	f.lacks = map[cluster.Fault]error{cluster.ClockFault: errors.New("no clock here"), cluster.SignalFault: errors.New("no signals here")}
 	foreign, err := Replay([]history.Event{begins, injected(1, time.Second, "n7")})
 	if err != nil {
 		t.Fatal(err)
@@ -190,6 +190,8 @@ func TestPossible(t *testing.T) {
 		{None(), ""},
 		{parse(t, "clock,kill", 0), ""},
 		{parse(t, "partition", 0), ""},
+		{parse(t, "pause:leader@redis-server", 0), "no signals here"},
+		{parse(t, "pause:leader@redis-server,pause", 0), ""},
 		{parse(t, "clock", 0), "no clock here"},
 		{parse(t, "rooms:n1,n2/n3,n9,clock", 0), "rooms:n1,n2/n3,n9 names n9, which is not in the cluster"},
 		{parse(t, "rooms:n1,n2/n3,n9,rooms:n1,n2/n3", 0), ""},

@@ -92,18 +92,19 @@ type Clock struct {
 type Fault string
 
 const (
-	KillFault  Fault = "kill"
-	PauseFault Fault = "pause"
-	LossFault  Fault = "loss"  // packets are lost, reordered, duplicated or corrupted
-	ClockFault Fault = "clock" // a node's clock jumps or drifts
-	DiskFault  Fault = "disk"  // writes that were not synced are lost
-	CutFault   Fault = "cut"
-	DelayFault Fault = "delay"
-	RateFault  Fault = "rate"
+	KillFault   Fault = "kill"
+	PauseFault  Fault = "pause"
+	SignalFault Fault = "signal" // some of a node's processes are killed or paused, not others
+	LossFault   Fault = "loss"   // packets are lost, reordered, duplicated or corrupted
+	ClockFault  Fault = "clock"  // a node's clock jumps or drifts
+	DiskFault   Fault = "disk"   // writes that were not synced are lost
+	CutFault    Fault = "cut"
+	DelayFault  Fault = "delay"
+	RateFault   Fault = "rate"
 )
 
 // Faults are all that a world is asked about, in the order of reports.
-var Faults = []Fault{CutFault, DelayFault, RateFault, LossFault, KillFault, PauseFault, ClockFault, DiskFault}
+var Faults = []Fault{CutFault, DelayFault, RateFault, LossFault, KillFault, PauseFault, SignalFault, ClockFault, DiskFault}
 
 // A Place is where a node lives, told to its Program.
 type Place struct {

@@ -43,8 +43,7 @@ func capabilities(faults []cluster.Fault) []string {
 		// To write a process's memory, also another user's.
 		cluster.ClockFault: {"SYS_PTRACE", "DAC_OVERRIDE"},
 		// To signal another user's process.
-		cluster.KillFault:  {"KILL"},
-		cluster.PauseFault: {"KILL"},
+		cluster.SignalFault: {"KILL"},
 	}
 	granted := map[string]bool{}
 	for _, fault := range faults {

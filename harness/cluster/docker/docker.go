@@ -389,6 +389,8 @@ func (c *containers) Means(fault cluster.Fault) string {
 		return "docker kill"
 	case cluster.PauseFault:
 		return "docker pause"
+	case cluster.SignalFault:
+		return "signal"
 	}
 	return c.hello().Means[fault]
 }

@@ -20,7 +20,7 @@ func TestSupports(t *testing.T) {
 		err := w.Supports(fault)
 		t.Logf("%s: %v", fault, err)
 		switch fault {
-		case cluster.KillFault, cluster.PauseFault:
+		case cluster.KillFault, cluster.PauseFault, cluster.SignalFault:
 			must(t, err)
 		case cluster.DiskFault, "earthquake":
 			if err == nil {
@@ -105,7 +105,7 @@ func TestPartitionIsQuick(t *testing.T) {
 }
 
 func TestSignal(t *testing.T) {
-	c := started(t, cluster.Spec{Nodes: cluster.Names(1), Program: echo, Faults: []cluster.Fault{cluster.KillFault, cluster.PauseFault}})
+	c := started(t, cluster.Spec{Nodes: cluster.Names(1), Program: echo, Faults: []cluster.Fault{cluster.SignalFault}})
 	if err := c.Signal(t.Context(), "n1", "nobody", syscall.SIGKILL); err == nil || !strings.Contains(err.Error(), "nobody") {
 		t.Errorf("error %v does not name the process", err)
 	}

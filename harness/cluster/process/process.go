@@ -82,6 +82,8 @@ func (world) Supports(fault cluster.Fault) error {
 	switch fault {
 	case cluster.CutFault, cluster.DelayFault, cluster.RateFault, cluster.KillFault, cluster.PauseFault:
 		return nil
+	case cluster.SignalFault:
+		return errors.New("a node is one process, which kill and pause reach")
 	case cluster.LossFault:
 		return errors.New("a TCP proxy carries streams, in which no packet can be lost; cuts, delay and rate are what it can do")
 	case cluster.ClockFault:
@@ -280,7 +282,7 @@ func (l *loopback) SetClock(context.Context, cluster.Node, cluster.Clock) error 
 }
 
 func (l *loopback) Signal(_ context.Context, node cluster.Node, process string, _ syscall.Signal) error {
-	return fmt.Errorf("%s: cannot signal %s alone: the node is one process, which kill and pause reach: %w", node, process, errors.ErrUnsupported)
+	return fmt.Errorf("%s: cannot signal %s alone: %w: %w", node, process, World().Supports(cluster.SignalFault), errors.ErrUnsupported)
 }
 
 func (l *loopback) Means(cluster.Fault) string { return "" }
