@@ -173,7 +173,7 @@ func (s Share) value() float64 {
 }
 
 func newSystemOf(tried Tried) System {
-	s := System{Name: clean(tried.Name, 60), Untried: tried.Untried}
+	s := System{Name: Clean(tried.Name, 60), Untried: tried.Untried}
 	if len(tried.Runs) == 0 {
 		return s
 	}

@@ -53,20 +53,20 @@ func faults(events []history.Event, end time.Duration) []fault {
 // describe is a fault in a few words: "partition majority-minority n1 n2".
 func describe(event history.Event) string {
 	const limit = 12
-	words := []string{clean(event.Family, 20), clean(event.Shape, 40)}
+	words := []string{Clean(event.Family, 20), Clean(event.Shape, 40)}
 	for i, node := range event.Nodes {
 		if i == limit {
 			words = append(words, "and "+count(len(event.Nodes)-limit)+" more")
 			break
 		}
-		words = append(words, clean(node, 20))
+		words = append(words, Clean(node, 20))
 	}
 	if event.Processes != "" {
-		words = append(words, "@"+clean(event.Processes, 20))
+		words = append(words, "@"+Clean(event.Processes, 20))
 	}
-	how := []string{clean(event.Mode, 20), clean(event.Detail, 120)}
+	how := []string{Clean(event.Mode, 20), Clean(event.Detail, 120)}
 	if event.Leader != "" {
-		how = append(how, clean(event.Leader, 20)+" led")
+		how = append(how, Clean(event.Leader, 20)+" led")
 	}
 	how = slices.DeleteFunc(how, func(part string) bool { return part == "" })
 	if len(how) > 0 {

@@ -176,7 +176,7 @@ func claim(e Entry) string {
 	if !admission(e).Linearizable() {
 		promise = "expects " + expected(e)
 	}
-	if side := clean(e.Run.Manifest.Claim.CAP, 8); side != "" {
+	if side := Clean(e.Run.Manifest.Claim.CAP, 8); side != "" {
 		return side + ", " + promise
 	}
 	return promise
@@ -199,7 +199,7 @@ func admission(e Entry) history.Claim {
 func expected(e Entry) string {
 	var anomalies []string
 	for _, anomaly := range admission(e).Expect {
-		anomaly = clean(anomaly, 30)
+		anomaly = Clean(anomaly, 30)
 		if countable.MatchString(anomaly) {
 			anomaly += "s"
 		}
@@ -210,12 +210,12 @@ func expected(e Entry) string {
 
 // verdict is the judgement in the fewest words: "INVALID, as claimed".
 func verdict(result checker.Result) string {
-	text := clean(string(result.Verdict), 20)
+	text := Clean(string(result.Verdict), 20)
 	if result.Verdict == checker.Invalid {
 		text = "INVALID"
 	}
 	if result.Verdict != checker.Unknown && result.AsClaimed != checker.Undecided {
-		text += ", " + clean(string(result.AsClaimed), 20)
+		text += ", " + Clean(string(result.AsClaimed), 20)
 	}
 	if result.Vacuous != "" {
 		text += " but VACUOUS"
@@ -229,9 +229,9 @@ func verdictLine(e Entry) string {
 	admits := !admission(e).Linearizable()
 	switch {
 	case e.Result.Vacuous != "":
-		return line + ": " + clean(e.Result.Vacuous, 300)
+		return line + ": " + Clean(e.Result.Vacuous, 300)
 	case e.Result.Verdict == checker.Unknown:
-		return line + ": " + clean(cmp.Or(e.Result.Reason, "no reason was given"), 300)
+		return line + ": " + Clean(cmp.Or(e.Result.Reason, "no reason was given"), 300)
 	case admits && e.Result.Verdict == checker.Valid:
 		return line + " (expects " + expected(e) + ", and showed none)"
 	case admits:
@@ -263,7 +263,7 @@ func tally(counts map[string]int) string {
 			break
 		}
 		if counts[name] > 0 {
-			parts = append(parts, clean(name, 20)+" "+count(counts[name]))
+			parts = append(parts, Clean(name, 20)+" "+count(counts[name]))
 		}
 	}
 	if len(parts) == 0 {
@@ -276,25 +276,25 @@ func tally(counts map[string]int) string {
 func notes(e Entry) []string {
 	var notes []string
 	if e.Result.Torn != "" {
-		notes = append(notes, "The history was cut off: "+clean(e.Result.Torn, 300))
+		notes = append(notes, "The history was cut off: "+Clean(e.Result.Torn, 300))
 	}
 	for _, event := range e.Run.Events {
 		if event.Type == history.Stop {
-			notes = append(notes, fmt.Sprintf("Stopped at %s: %s", duration(event.Time), clean(event.Reason, 300)))
+			notes = append(notes, fmt.Sprintf("Stopped at %s: %s", duration(event.Time), Clean(event.Reason, 300)))
 		}
 	}
 	if e.Result.KeysUnknown > 0 {
 		notes = append(notes, fmt.Sprintf("Undecided: %s of %s.", counted(e.Result.KeysUnknown, "key"), count(e.Result.Keys)))
 	}
 	if e.Result.Vacuous != "" && e.Result.Reason != "" {
-		notes = append(notes, clean(e.Result.Reason, 300))
+		notes = append(notes, Clean(e.Result.Reason, 300))
 	}
 	for i, reason := range slices.Sorted(maps.Keys(e.Result.Statistics.Skipped)) {
 		if i == 8 {
 			notes = append(notes, "More faults skipped, for other reasons.")
 			break
 		}
-		notes = append(notes, fmt.Sprintf("%s skipped: %s", counted(e.Result.Statistics.Skipped[reason], "fault"), clean(reason, 300)))
+		notes = append(notes, fmt.Sprintf("%s skipped: %s", counted(e.Result.Statistics.Skipped[reason], "fault"), Clean(reason, 300)))
 	}
 	return notes
 }
@@ -308,7 +308,7 @@ func decisions(result checker.Result) string {
 			parts = append(parts, "…")
 			break
 		}
-		parts = append(parts, fmt.Sprintf("%s by %s (%s)", counted(len(decision.Keys), "key"), clean(string(decision.Engine), 20), clean(decision.Why, 80)))
+		parts = append(parts, fmt.Sprintf("%s by %s (%s)", counted(len(decision.Keys), "key"), Clean(string(decision.Engine), 20), Clean(decision.Why, 80)))
 	}
 	if len(parts) == 0 {
 		return "Decided: nothing."
@@ -320,7 +320,7 @@ func decisions(result checker.Result) string {
 func engines(result checker.Result) string {
 	var names []string
 	for _, decision := range result.Decisions {
-		if name := clean(string(decision.Engine), 20); !slices.Contains(names, name) {
+		if name := Clean(string(decision.Engine), 20); !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}

@@ -85,9 +85,10 @@ func latency(s checker.Service) string {
 	return duration(s.P50) + " / " + duration(s.P99)
 }
 
-// clean makes text from a run safe to print and bounds it to limit runes. What
-// cannot be printed is shown as Go would escape it: \x1b, \n, \u202e.
-func clean(text string, limit int) string {
+// Clean makes text from a run safe to print in one line, and puts "…" for what is
+// beyond its first limit runes. What cannot be printed is shown as Go would escape
+// it: \x1b, \n, \u202e.
+func Clean(text string, limit int) string {
 	var b strings.Builder
 	for n := 0; text != ""; n++ {
 		if n == limit {
@@ -113,7 +114,7 @@ func client(o history.Operation) string {
 	if o.Node == "" {
 		return fmt.Sprintf("p%d", o.Process)
 	}
-	return fmt.Sprintf("p%d on %s", o.Process, clean(o.Node, 20))
+	return fmt.Sprintf("p%d on %s", o.Process, Clean(o.Node, 20))
 }
 
 // call is an operation without its time: "cas(k1, 4, 7) saw 5". Of a set's read in
@@ -121,12 +122,12 @@ func client(o history.Operation) string {
 func call(o history.Operation, about []int64) string {
 	var arguments []string
 	if o.Key != "" {
-		arguments = append(arguments, clean(o.Key, 40))
+		arguments = append(arguments, Clean(o.Key, 40))
 	}
 	if len(o.Input) > 0 {
 		arguments = append(arguments, elements(o.Input))
 	}
-	text := clean(string(o.Kind), 20) + "(" + strings.Join(arguments, ", ") + ")"
+	text := Clean(string(o.Kind), 20) + "(" + strings.Join(arguments, ", ") + ")"
 	switch {
 	case o.Kind == history.ReadAll && o.Outcome == history.OK && len(about) > 0:
 		var with, without history.Value
@@ -176,7 +177,7 @@ func outcome(o history.Operation) string {
 	if o.Error == "" {
 		return o.Outcome.String()
 	}
-	return o.Outcome.String() + ": " + clean(o.Error, 120)
+	return o.Outcome.String() + ": " + Clean(o.Error, 120)
 }
 
 // interval is when an operation was under way. Nobody knows when an info ends.

@@ -84,7 +84,7 @@ func readResult(path string) (checker.Result, error) {
 		return checker.Result{}, fmt.Errorf("%s: not a result (rashomon check makes it anew): %w", path, err)
 	}
 	if !slices.Contains([]checker.Verdict{checker.Valid, checker.Invalid, checker.Unknown}, result.Verdict) {
-		return checker.Result{}, fmt.Errorf("%s: verdict %q is none of valid, invalid and unknown (rashomon check makes it anew)", path, clean(string(result.Verdict), 20))
+		return checker.Result{}, fmt.Errorf("%s: verdict %q is none of valid, invalid and unknown (rashomon check makes it anew)", path, Clean(string(result.Verdict), 20))
 	}
 	return result, nil
 }
@@ -190,7 +190,7 @@ func newComparisonPage(path string, c Comparison) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	view := comparisonView{Trade: trade, Tables: tables(c), Hint: c.hint(), Untried: c.untried(), Command: clean(c.Command, 1000)}
+	view := comparisonView{Trade: trade, Tables: tables(c), Hint: c.hint(), Untried: c.untried(), Command: Clean(c.Command, 1000)}
 	for i, schedule := range c.Schedules {
 		if i == maxSeeds {
 			view.More = fmt.Sprintf("… and %s, in %s.", counted(len(c.Schedules)-maxSeeds, "more seed"), ComparisonFile)
@@ -265,7 +265,7 @@ func newSystem(e Entry, limit int) (system, error) {
 	s := system{
 		Name: e.name(), Subtitle: subtitle(manifest), Line: verdictLine(e), Mood: mood(e.Result), Notes: notes(e),
 		Chart: chart, Stale: stale, Services: services(statistics),
-		Command: clean(manifest.Command, 1000), Dir: clean(e.Run.Dir, 1000),
+		Command: Clean(manifest.Command, 1000), Dir: Clean(e.Run.Dir, 1000),
 	}
 	if len(statistics.Series) > 0 {
 		_, step := thin(statistics.Series, statistics.SeriesStep, maxPoints)
@@ -292,7 +292,7 @@ func newSystem(e Entry, limit int) (system, error) {
 // subtitle is what was tried, in a line.
 func subtitle(m history.Manifest) string {
 	parts := []string{
-		"workload " + clean(m.Workload, 40), "nemesis " + clean(m.Nemesis, 80), "world " + clean(m.World, 40),
+		"workload " + Clean(m.Workload, 40), "nemesis " + Clean(m.Nemesis, 80), "world " + Clean(m.World, 40),
 		counted(len(m.Nodes), "node"), counted(m.Concurrency, "client"), "seed " + strconv.FormatUint(m.Seed, 10),
 	}
 	if !m.Started.IsZero() {
@@ -315,7 +315,7 @@ func mood(result checker.Result) string {
 }
 
 func newViolation(v checker.Violation, operations []history.Operation, faults []fault, open bool) violation {
-	shown := violation{Anomaly: clean(string(v.Anomaly), 30), Sentence: clean(v.Sentence, 1000), Open: open}
+	shown := violation{Anomaly: Clean(string(v.Anomaly), 30), Sentence: Clean(v.Sentence, 1000), Open: open}
 	witness := v.Witness[:min(len(v.Witness), maxWitness)]
 	if len(witness) == 0 {
 		return shown
@@ -340,18 +340,18 @@ func operationRows(operations []history.Operation, about []int64) []operationRow
 }
 
 func newEvent(event history.Event) eventRow {
-	row := eventRow{Time: fmt.Sprintf("%.3f s", event.Time.Seconds()), Type: clean(string(event.Type), 20), Family: family(event.Family), What: describe(event)}
+	row := eventRow{Time: fmt.Sprintf("%.3f s", event.Time.Seconds()), Type: Clean(string(event.Type), 20), Family: family(event.Family), What: describe(event)}
 	if event.Type == history.PhaseBegins {
-		row.What = "phase " + clean(string(event.Phase), 20) + " begins"
+		row.What = "phase " + Clean(string(event.Phase), 20) + " begins"
 	}
 	if event.Reason != "" {
-		row.What = strings.TrimPrefix(row.What+": ", ": ") + clean(event.Reason, 200)
+		row.What = strings.TrimPrefix(row.What+": ", ": ") + Clean(event.Reason, 200)
 	}
 	if event.Fault > 0 {
 		row.Fault = "#" + strconv.Itoa(event.Fault)
 	}
 	if len(event.Links) > 0 {
-		row.Links = clean(strings.Join(event.Links[:min(len(event.Links), 30)], " "), 200)
+		row.Links = Clean(strings.Join(event.Links[:min(len(event.Links), 30)], " "), 200)
 	}
 	if event.Took > 0 {
 		row.Took = duration(event.Took)
@@ -364,7 +364,7 @@ func services(s checker.Statistics) []serviceRow {
 	var all []serviceRow
 	add := func(name string, s checker.Service) {
 		if len(all) < maxServices {
-			all = append(all, serviceRow{clean(name, 30), count(s.Operations), availability(s), fmt.Sprintf("%.1f", s.PerSecond), latency(s)})
+			all = append(all, serviceRow{Clean(name, 30), count(s.Operations), availability(s), fmt.Sprintf("%.1f", s.PerSecond), latency(s)})
 		}
 	}
 	for _, kind := range slices.Sorted(maps.Keys(s.Kinds)) {

@@ -9,7 +9,7 @@
 // (format.go) turns numbers into words, so that both faces always agree.
 //
 // A run may come from anywhere, so every text in it is hostile until shown
-// otherwise. Text passes through clean, which leaves no control character for a
+// otherwise. Text passes through Clean, which leaves no control character for a
 // terminal and no direction override for a reader; HTML passes through
 // html/template on top of that. The only template.HTML in the package is the
 // charts' SVG, which holds numbers and words of ours alone. The page runs
@@ -50,7 +50,7 @@ const (
 func (e Entry) name() string {
 	manifest := e.Run.Manifest
 	if manifest.Options == "" {
-		return clean(manifest.Target, 60)
+		return Clean(manifest.Target, 60)
 	}
-	return clean(manifest.Target+" "+manifest.Options, 60)
+	return Clean(manifest.Target+" "+manifest.Options, 60)
 }

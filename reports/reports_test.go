@@ -96,7 +96,7 @@ func TestFormat(t *testing.T) {
 		{duration(187 * ms), "187 ms"}, {duration(1234 * ms), "1.23 s"}, {duration(61 * s), "61.0 s"}, {duration(125 * s), "2 min 5 s"},
 		{count(7), "7"}, {count(1234), "1,234"}, {count(1234567), "1,234,567"},
 		{counted(1, "key"), "1 key"}, {counted(1000, "key"), "1,000 keys"},
-		{clean("n1 é →", 10), "n1 é →"}, {clean("a\x1b[31m\n\u202e\xff", 100), `a\x1b[31m\n\u202e\xff`}, {clean("12345", 3), "123…"},
+		{Clean("n1 é →", 10), "n1 é →"}, {Clean("a\x1b[31m\n\u202e\xff", 100), `a\x1b[31m\n\u202e\xff`}, {Clean("12345", 3), "123…"},
 		{atLeast(checker.Result{Verdict: checker.Invalid}, checker.Bounds{Certain: 7, Possible: 1009}), "7–1,009"},
 		{atLeast(checker.Result{Verdict: checker.Valid}, checker.Bounds{}), "0"},
 		{atLeast(checker.Result{Verdict: checker.Invalid, KeysUnknown: 1}, checker.Bounds{Certain: 7, Possible: 9}), "≥ 7"},

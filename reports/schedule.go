@@ -92,14 +92,14 @@ func (s *Schedule) add(events []history.Event, system, systems int) {
 
 // became is whom a fault hit, or why nobody.
 func became(e history.Event) string {
-	hit := clean(strings.Join(e.Nodes, " "), 100)
+	hit := Clean(strings.Join(e.Nodes, " "), 100)
 	switch {
 	case e.Type == history.Skip:
-		return "skipped: " + clean(e.Reason, 200)
+		return "skipped: " + Clean(e.Reason, 200)
 	case e.Type == history.Trouble:
-		return "failed: " + clean(e.Reason, 200)
+		return "failed: " + Clean(e.Reason, 200)
 	case e.Reason != "":
-		return hit + " (" + clean(e.Reason, 200) + ")"
+		return hit + " (" + Clean(e.Reason, 200) + ")"
 	case hit == "":
 		return "as planned" // links alone
 	}

@@ -37,9 +37,9 @@ var comparisonTables = []struct {
 	{"What each refused, and what it got wrong", []column{
 		{"claims", func(s System) string {
 			if s.Claim.Linearizable() {
-				return clean(s.Claim.CAP, 8) + ", linearizable"
+				return Clean(s.Claim.CAP, 8) + ", linearizable"
 			}
-			return clean(s.Claim.CAP, 8) + ", weaker"
+			return Clean(s.Claim.CAP, 8) + ", weaker"
 		}},
 		{"verdict", verdicts},
 		{"as claimed", func(s System) string { return runs(s.AsClaimed) }},
@@ -155,7 +155,7 @@ func (c Comparison) untried() []string {
 				lines = append(lines, fmt.Sprintf("%s: … and %s that could not be tried.", s.Name, counted(len(s.Untried)-maxSeeds, "more run")))
 				break
 			}
-			lines = append(lines, fmt.Sprintf("%s: not tried with seed %d: %s", s.Name, u.Seed, clean(u.Reason, 400)))
+			lines = append(lines, fmt.Sprintf("%s: not tried with seed %d: %s", s.Name, u.Seed, Clean(u.Reason, 400)))
 		}
 	}
 	return lines

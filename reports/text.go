@@ -27,10 +27,10 @@ func Text(w io.Writer, run *history.Run, result checker.Result) {
 	writeViolations(w, result, textViolations)
 	fmt.Fprintln(w)
 	if run.Manifest.Command != "" {
-		fmt.Fprintf(w, "repeat with    %s\n", clean(run.Manifest.Command, 1000))
+		fmt.Fprintf(w, "repeat with    %s\n", Clean(run.Manifest.Command, 1000))
 	}
 	if run.Dir != "" {
-		fmt.Fprintf(w, "run directory  %s\n", clean(run.Dir, 1000))
+		fmt.Fprintf(w, "run directory  %s\n", Clean(run.Dir, 1000))
 	}
 }
 
@@ -58,7 +58,7 @@ func writeViolations(w io.Writer, result checker.Result, limit int) {
 			fmt.Fprintf(w, "\n… and %s, in the HTML report\n", counted(len(result.Violations)-limit, "more violation"))
 			return
 		}
-		fmt.Fprintf(w, "\n%s: %s\n", clean(string(violation.Anomaly), 30), clean(violation.Sentence, 1000))
+		fmt.Fprintf(w, "\n%s: %s\n", Clean(string(violation.Anomaly), 30), Clean(violation.Sentence, 1000))
 		columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		for _, o := range violation.Witness[:min(len(violation.Witness), maxWitness)] {
 			fmt.Fprintf(columns, "    %s\n", strings.Join([]string{client(o), call(o, violation.Elements), interval(o), outcome(o)}, "\t"))

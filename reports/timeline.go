@@ -111,7 +111,7 @@ func newTimeline(witness, neighbours []history.Operation, about []int64, faults 
 			Title: strings.Join([]string{client(o), call(o, about), o.Outcome.String(), interval(o)}, " · ")}
 		if i < len(witness) {
 			b.Witness, b.Height = true, witnessLane-12
-			b.Label, b.LabelX = clean(call(o, about), 40), from+5
+			b.Label, b.LabelX = Clean(call(o, about), 40), from+5
 		}
 		if o.Outcome == history.Info {
 			b.Rest = timelineRight - b.X

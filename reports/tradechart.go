@@ -53,7 +53,7 @@ func tradeChart(c Comparison) (template.HTML, error) {
 		}
 		for i, s := range drawn {
 			y := top - vg.Length(tradeRow*i)
-			root.FillText(label(draw.XLeft), vg.Point{X: root.Min.X, Y: y - tradeRow/2}, clean(s.Name, 28))
+			root.FillText(label(draw.XLeft), vg.Point{X: root.Min.X, Y: y - tradeRow/2}, Clean(s.Name, 28))
 			shareBar{"unknown", s.served(), true, 1, left, -side, y - 5, y - tradeRow + 5}.draw(root)
 			shareBar{"failed", s.LostCommits, false, scale, right, side, y - 5, y - tradeRow/2}.draw(root)
 			shareBar{"ok", s.StaleReads, false, scale, right, side, y - tradeRow/2, y - tradeRow + 5}.draw(root)
