@@ -27,19 +27,18 @@ func family(name string) string {
 	return "other"
 }
 
-// faults pairs each injection with its healing. What was never healed lasts
-// until end.
+// faults pairs each of the first maxFaults injections with its healing. What was
+// never healed lasts until end.
 func faults(events []history.Event, end time.Duration) []fault {
 	var all []fault
 	open := map[int]int{} // from a fault's number to its place in all
 	for _, event := range events {
 		switch event.Type {
 		case history.Inject:
-			if len(all) == maxFaults {
-				return all
+			if len(all) < maxFaults {
+				open[event.Fault] = len(all)
+				all = append(all, fault{family(event.Family), describe(event), event.Time, end})
 			}
-			open[event.Fault] = len(all)
-			all = append(all, fault{family(event.Family), describe(event), event.Time, end})
 		case history.Heal:
 			if i, found := open[event.Fault]; found {
 				all[i].To = max(all[i].From, event.Time)

@@ -358,6 +358,19 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// What is in force when there are more faults than are drawn is drawn until it was
+// healed.
+func TestMoreFaultsThanAreDrawn(t *testing.T) {
+	var events []history.Event
+	for i := range maxFaults + 1 {
+		events = append(events, history.Event{Time: time.Duration(i), Type: history.Inject, Fault: i + 1})
+	}
+	events = append(events, history.Event{Time: 1000, Type: history.Heal, Fault: 1})
+	if drawn := faults(events, 9999); len(drawn) != maxFaults || drawn[0].To != 1000 {
+		t.Errorf("%d faults, the first until %d", len(drawn), drawn[0].To)
+	}
+}
+
 func TestThinKeepsCountsAndExtremes(t *testing.T) {
 	var series []checker.Slice
 	for i := range 10 {
