@@ -77,6 +77,14 @@ func TestComparisonText(t *testing.T) {
 	}
 }
 
+// A vacuous run proves no less what it proves.
+func TestComparisonVerdicts(t *testing.T) {
+	s := System{Runs: []Judged{{Verdict: checker.Invalid, Vacuous: true}, {Verdict: checker.Valid, Vacuous: true}, {Verdict: checker.Invalid, Vacuous: true}}}
+	if diff := cmp.Diff("INVALID, VACUOUS × 2\nvalid, VACUOUS × 1", verdicts(s)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestComparisonOrder(t *testing.T) {
 	var names []string
 	for _, system := range NewComparison("", fourSystems(7)).Systems {

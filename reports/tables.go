@@ -200,7 +200,7 @@ func verdicts(s System) string {
 	for _, run := range s.Runs {
 		name := verdict(checker.Result{Verdict: run.Verdict, AsClaimed: checker.Undecided})
 		if run.Vacuous {
-			name = "VACUOUS"
+			name += ", VACUOUS"
 		}
 		tally[name]++
 	}
