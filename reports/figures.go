@@ -42,20 +42,7 @@ var figures = []figure{
 	{"… on a minority side", func(e Entry) string { return availability(e.Result.Statistics.Minority) }},
 	{"wrong on a majority side", func(e Entry) string { return sideFigure(e.Result.Statistics.Majority, e.Result.Majority) }},
 	{"wrong on a minority side", func(e Entry) string { return sideFigure(e.Result.Statistics.Minority, e.Result.Minority) }},
-	{"new leader after", func(e Entry) string {
-		changes := e.Result.Statistics.LeaderChanges
-		if len(changes) == 0 {
-			return unmeasured
-		}
-		var times []string
-		for _, took := range seen(changes) {
-			times = append(times, duration(took))
-		}
-		if unseen := len(changes) - len(times); unseen > 0 {
-			times = append(times, fmt.Sprintf("not seen %s", counted(unseen, "time")))
-		}
-		return strings.Join(times[:min(len(times), 8)], ", ")
-	}},
+	{"new leader after", func(e Entry) string { return newLeader(e.Result.Statistics.LeaderChanges) }},
 	{"recovery took", func(e Entry) string {
 		switch s := e.Result.Statistics; {
 		case len(s.Faults) == 0:
@@ -83,6 +70,25 @@ var setFigures = []figure{
 	{"set: ok / lost / stale", set(func(s *checker.SetResult) []int { return []int{s.OK, s.Lost, s.Stale} })},
 	{"set: recovered / never read", set(func(s *checker.SetResult) []int { return []int{s.Recovered, s.NeverRead} })},
 	{"set: unexpected", set(func(s *checker.SetResult) []int { return []int{s.Unexpected} })},
+}
+
+// newLeader names all times, or sums them up if they are many.
+func newLeader(changes []checker.LeaderChange) string {
+	if len(changes) == 0 {
+		return unmeasured
+	}
+	times := seen(changes)
+	var parts []string
+	for _, took := range times {
+		parts = append(parts, duration(took))
+	}
+	if n := len(times); n > 8 {
+		parts = []string{fmt.Sprintf("%s: median %s, longest %s", counted(n, "time"), duration(times[n/2]), duration(times[n-1]))}
+	}
+	if unseen := len(changes) - len(times); unseen > 0 {
+		parts = append(parts, "not seen "+counted(unseen, "time"))
+	}
+	return strings.Join(parts, ", ")
 }
 
 func sideFigure(side checker.Service, wrong checker.SideAnomalies) string {

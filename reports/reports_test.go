@@ -115,6 +115,27 @@ func TestFormat(t *testing.T) {
 	}
 }
 
+// However many leader changes there were, the slowest and those not seen are told.
+func TestNewLeader(t *testing.T) {
+	var changes []checker.LeaderChange
+	for i := range 10 {
+		changes = append(changes, checker.LeaderChange{Took: time.Duration(10-i) * 100 * ms})
+	}
+	lost := checker.LeaderChange{Took: -1}
+	for want, some := range map[string][]checker.LeaderChange{
+		"–":               nil,
+		"not seen 1 time": {lost},
+		"600 ms, 700 ms, 1.00 s, not seen 1 time":                                          {changes[0], changes[3], lost, changes[4]},
+		"100 ms, 200 ms, 300 ms, 400 ms, 500 ms, 600 ms, 700 ms, 800 ms, not seen 2 times": append(slices.Clone(changes[2:]), lost, lost),
+		"10 times: median 600 ms, longest 1.00 s":                                          changes,
+		"10 times: median 600 ms, longest 1.00 s, not seen 2 times":                        append(slices.Clone(changes), lost, lost),
+	} {
+		if got := newLeader(some); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 // hostile is what a system under test, or a forged run directory, may say.
 const hostile = `"><img src=x onerror="document.title='owned'"><script>document.title='owned';alert(1)</script>{{.}}` +
 	"\x1b[2J\x1b]0;owned\x07\r\n\t\u202e\u2028\x00\xff\xfe"
