@@ -290,9 +290,10 @@ func notes(e Entry) []string {
 		}
 	}
 	if e.Result.KeysUnknown > 0 {
-		notes = append(notes, fmt.Sprintf("Undecided: %s of %s.", counted(e.Result.KeysUnknown, "key"), count(e.Result.Keys)))
+		notes = append(notes, fmt.Sprintf("Undecided, wholly or in part: %s of %s.", counted(e.Result.KeysUnknown, "key"), count(e.Result.Keys)))
 	}
-	if e.Result.Vacuous != "" && e.Result.Reason != "" {
+	// Of what is unknown and nothing else, verdictLine gives the reason.
+	if e.Result.Reason != "" && (e.Result.Verdict != checker.Unknown || e.Result.Vacuous != "") {
 		notes = append(notes, Clean(e.Result.Reason, 300))
 	}
 	for i, reason := range slices.Sorted(maps.Keys(e.Result.Statistics.Skipped)) {

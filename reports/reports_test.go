@@ -88,6 +88,23 @@ func TestVerdictLine(t *testing.T) {
 	}
 }
 
+// Why something is unknown is told once, whatever else there is to tell.
+func TestReasonIsToldOnce(t *testing.T) {
+	const reason = "key \"k2\": out of time"
+	for _, test := range []struct {
+		verdict checker.Verdict
+		vacuous string
+	}{{checker.Unknown, ""}, {checker.Unknown, "little happened"}, {checker.Invalid, ""}, {checker.Invalid, "little happened"}} {
+		e := staleRaft()
+		e.Result.Verdict, e.Result.Vacuous, e.Result.Reason, e.Result.KeysUnknown = test.verdict, test.vacuous, reason, 1
+		var b bytes.Buffer
+		Text(&b, e.Run, e.Result)
+		if told := strings.Count(b.String(), reason); told != 1 {
+			t.Errorf("%s, vacuous %q: told %d times in\n%s", test.verdict, test.vacuous, told, &b)
+		}
+	}
+}
+
 func TestFormat(t *testing.T) {
 	for _, test := range []struct{ got, want string }{
 		{percent(-1), "–"}, {percent(0), "0 %"}, {percent(1), "100 %"},
