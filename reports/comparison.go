@@ -79,7 +79,10 @@ type System struct {
 	// were seen; LeaderChanges says how many those are.
 	NewLeader     Mean  `json:"new_leader_seconds"`
 	LeaderChanges Share `json:"leader_changes_seen"`
-	Recovery      Mean  `json:"recovery_seconds"`
+	// Recovery is the mean of the recoveries that were seen; Recovered says of how
+	// many of the runs with faults.
+	Recovery  Mean  `json:"recovery_seconds"`
+	Recovered Share `json:"recoveries_seen"`
 
 	PerSecondBefore Mean `json:"ok_per_second_before"`
 	PerSecondDuring Mean `json:"ok_per_second_during"`
@@ -239,8 +242,18 @@ func newSystemOf(tried Tried) System {
 		}
 		return times[len(times)/2].Seconds(), true
 	})
+	recovered := func(r checker.Result) part {
+		switch {
+		case len(r.Statistics.Faults) == 0:
+			return part{0, 0}
+		case r.Statistics.Recovery < 0:
+			return part{0, 1}
+		}
+		return part{1, 1}
+	}
+	s.Recovered = shareOf(results, recovered)
 	s.Recovery = meanOf(results, func(r checker.Result) (float64, bool) {
-		return r.Statistics.Recovery.Seconds(), r.Statistics.Recovery >= 0 && len(r.Statistics.Faults) > 0
+		return r.Statistics.Recovery.Seconds(), recovered(r).count > 0
 	})
 
 	service := func(phase func(checker.Statistics) checker.Service, of func(checker.Service) float64) Mean {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
@@ -133,6 +134,48 @@ func TestComparisonSums(t *testing.T) {
 			t.Errorf("one run has the interval %+v", *i)
 		}
 	}
+}
+
+// variants are runs of one system, each changed.
+func variants(changes ...func(*checker.Result)) System {
+	var runs []Entry
+	for _, change := range changes {
+		e := staleRaft()
+		change(&e.Result)
+		runs = append(runs, e)
+	}
+	return NewComparison("", []Tried{{Runs: runs}}).Systems[0]
+}
+
+func TestComparisonTellsRecoveriesNotSeen(t *testing.T) {
+	took := func(d time.Duration) func(*checker.Result) {
+		return func(r *checker.Result) { r.Statistics.Recovery = d }
+	}
+	unharmed := func(r *checker.Result) { r.Statistics.Faults, r.Statistics.Recovery = nil, -1 }
+	for _, test := range []struct {
+		system System
+		want   string
+	}{
+		{variants(took(1200*ms), took(-1), took(-1), unharmed), "1.20 s\n1 of 3 seen"},
+		{variants(took(-1)), "not seen\n0 of 1 seen"},
+		{variants(unharmed), "–"},
+	} {
+		if got := cell(t, test.system, "recovery"); got != test.want {
+			t.Errorf("got %q, want %q", got, test.want)
+		}
+	}
+}
+
+// cell is what the tables show of a system under a head.
+func cell(t *testing.T, s System, head string) string {
+	t.Helper()
+	for _, table := range tables(Comparison{Systems: []System{s}}) {
+		if i := slices.Index(table.header, head); i > 0 {
+			return table.rows[0][i]
+		}
+	}
+	t.Fatalf("no column %q", head)
+	return ""
 }
 
 func TestScheduleTellsWhoseRoleMadeItDiffer(t *testing.T) {

@@ -62,8 +62,8 @@ var comparisonTables = []struct {
 		{"answered before faults", func(s System) string { return share(s.Before) }},
 		{"during faults", func(s System) string { return share(s.During) }},
 		{"after faults", func(s System) string { return share(s.After) }},
-		{"new leader", leader},
-		{"recovery", func(s System) string { return span(s.Recovery) }},
+		{"new leader", func(s System) string { return ofSeen(s.NewLeader, s.LeaderChanges) }},
+		{"recovery", func(s System) string { return ofSeen(s.Recovery, s.Recovered) }},
 	}},
 	{"How fast", []column{
 		{"ok per s before faults", func(s System) string { return rate(s.PerSecondBefore) }},
@@ -258,15 +258,17 @@ func latencies(p50, p99 Mean) string {
 	return none(p50, seconds(p50.Mean)+" / "+seconds(p99.Mean))
 }
 
-func leader(s System) string {
-	if s.LeaderChanges.Of == 0 {
+// ofSeen is a mean of what was seen, and how much that is: what was never seen
+// took longest.
+func ofSeen(m Mean, seen Share) string {
+	if seen.Of == 0 {
 		return unmeasured
 	}
 	text := "not seen"
-	if s.NewLeader.Runs > 0 {
-		text = span(s.NewLeader)
+	if m.Runs > 0 {
+		text = span(m)
 	}
-	return text + fmt.Sprintf("\n%d of %d seen", s.LeaderChanges.Count, s.LeaderChanges.Of)
+	return text + fmt.Sprintf("\n%d of %d seen", seen.Count, seen.Of)
 }
 
 func wrong(side Share, s checker.SideAnomalies) string {
