@@ -256,17 +256,15 @@ func newSystemOf(tried Tried) System {
 		return r.Statistics.Recovery.Seconds(), recovered(r).count > 0
 	})
 
-	service := func(phase func(checker.Statistics) checker.Service, of func(checker.Service) float64) Mean {
-		return meanOf(results, func(r checker.Result) (float64, bool) {
-			service := phase(r.Statistics)
-			return of(service), service.OK > 0
-		})
+	service := func(phase func(checker.Statistics) checker.Service, of func(checker.Service) (float64, bool)) Mean {
+		return meanOf(results, func(r checker.Result) (float64, bool) { return of(phase(r.Statistics)) })
 	}
 	before := func(s checker.Statistics) checker.Service { return s.Before }
 	during := func(s checker.Statistics) checker.Service { return s.During }
-	perSecond := func(s checker.Service) float64 { return s.PerSecond }
-	p50 := func(s checker.Service) float64 { return s.P50.Seconds() }
-	p99 := func(s checker.Service) float64 { return s.P99.Seconds() }
+	// None answered is a rate, and no latency.
+	perSecond := func(s checker.Service) (float64, bool) { return s.PerSecond, s.Operations > 0 }
+	p50 := func(s checker.Service) (float64, bool) { return s.P50.Seconds(), s.OK > 0 }
+	p99 := func(s checker.Service) (float64, bool) { return s.P99.Seconds(), s.OK > 0 }
 	s.PerSecondBefore, s.PerSecondDuring = service(before, perSecond), service(during, perSecond)
 	s.P50Before, s.P99Before = service(before, p50), service(before, p99)
 	s.P50During, s.P99During = service(during, p50), service(during, p99)

@@ -166,6 +166,21 @@ func TestComparisonTellsRecoveriesNotSeen(t *testing.T) {
 	}
 }
 
+// A run that answered nothing during faults was slow, and not without a rate.
+func TestComparisonCountsRunsThatAnsweredNothing(t *testing.T) {
+	during := func(s checker.Service) func(*checker.Result) {
+		return func(r *checker.Result) { r.Statistics.During = s }
+	}
+	fast := during(checker.Service{Operations: 600, OK: 300, PerSecond: 100, P50: 2 * ms, P99: 4 * ms})
+	system := variants(fast, fast, during(checker.Service{Operations: 600}), during(checker.Service{}))
+	if m := system.PerSecondDuring; m.Runs != 3 || math.Abs(m.Mean-200./3) > 1e-9 {
+		t.Errorf("%+v", m)
+	}
+	if got, want := cell(t, system, "p50 / p99 during"), "2.0 ms / 4.0 ms"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // cell is what the tables show of a system under a head.
 func cell(t *testing.T, s System, head string) string {
 	t.Helper()
