@@ -110,7 +110,8 @@ type Share struct {
 	// Possible is the upper bound of Count where a history leaves it open.
 	Possible int `json:"possible,omitempty"`
 	Of       int `json:"of"`
-	// AtLeast says that some keys were left undecided.
+	// AtLeast says that some keys were left undecided: there is no upper bound then,
+	// and so neither Possible nor an interval.
 	AtLeast bool `json:"at_least,omitempty"`
 	*Interval
 }
@@ -301,7 +302,8 @@ func shareOf(results []checker.Result, of func(checker.Result) part) Share {
 }
 
 // anomalies is a share with bounds: its interval begins with that of the one and
-// ends with that of the other.
+// ends with that of the other. Undecided keys are in Of alone, and may raise both, so
+// with any of them there is none.
 func anomalies(results []checker.Result, of func(checker.Result) (checker.Bounds, int)) Share {
 	// Sets can lose what was shown and never acknowledged.
 	atMost := func(n, total int) part { return part{min(n, total), total} }
@@ -323,7 +325,10 @@ func anomalies(results []checker.Result, of func(checker.Result) (checker.Bounds
 		share.Possible += max(bounds.Certain, bounds.Possible)
 		share.AtLeast = share.AtLeast || r.Verdict == checker.Unknown || r.KeysUnknown > 0
 	}
-	if share.Possible == share.Count {
+	if share.AtLeast {
+		share.Interval = nil
+	}
+	if share.AtLeast || share.Possible == share.Count {
 		share.Possible = 0
 	}
 	return share

@@ -181,6 +181,37 @@ func TestComparisonCountsRunsThatAnsweredNothing(t *testing.T) {
 	}
 }
 
+// What a check did not come to may be anomalies without end.
+func TestComparisonOfUndecidedRunsHasNoUpperBound(t *testing.T) {
+	with := func(verdict checker.Verdict, undecided int, stale checker.Bounds) func(*checker.Result) {
+		return func(r *checker.Result) {
+			r.Verdict, r.KeysUnknown, r.StaleReads, r.Statistics.Reads = verdict, undecided, stale, 2500
+		}
+	}
+	none := with(checker.Unknown, 3, checker.Bounds{})
+	some := with(checker.Invalid, 0, checker.Bounds{Certain: 50, Possible: 70})
+	most := with(checker.Invalid, 1, checker.Bounds{Certain: 50, Possible: 70})
+	for _, test := range []struct {
+		system System
+		want   string
+	}{
+		{variants(none, none), "≥ 0 of 5,000"},
+		{variants(some, most), "≥ 2.0 %\n≥ 100 of 5,000"},
+		{variants(some, none), "≥ 1.0 %\n≥ 50 of 5,000"},
+	} {
+		if got := cell(t, test.system, "stale reads, of reads"); got != test.want {
+			t.Errorf("got %q, want %q", got, test.want)
+		}
+		if s := test.system.StaleReads; s.Interval != nil || s.Possible != 0 {
+			t.Errorf("an upper bound: %+v", s)
+		}
+		c := Comparison{Systems: []System{test.system}}
+		if _, err := newComparisonPage("page.html", c); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // cell is what the tables show of a system under a head.
 func cell(t *testing.T, s System, head string) string {
 	t.Helper()

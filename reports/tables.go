@@ -230,15 +230,16 @@ func counts(s Share) string {
 	if s.Of == 0 && s.Count == 0 && !s.AtLeast {
 		return unmeasured
 	}
-	n := count(s.Count)
-	switch {
-	case s.AtLeast:
-		n = "≥ " + n
-	case s.Possible > 0:
+	least := ""
+	if s.AtLeast {
+		least = "≥ "
+	}
+	n := least + count(s.Count)
+	if s.Possible > 0 {
 		n += "–" + count(s.Possible)
 	}
 	if s.Of > 0 && s.Possible+s.Count > 0 {
-		n = percent(s.value()) + "\n" + n
+		n = least + percent(s.value()) + "\n" + n
 	}
 	return n + " of " + count(s.Of) + interval95(s.Interval, percent)
 }
