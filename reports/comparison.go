@@ -60,9 +60,11 @@ type System struct {
 	Majority Share `json:"available_majority"`
 	Minority Share `json:"available_minority"`
 
+	// Of nothing if the model does not count them.
 	LostCommits Share `json:"lost_commits"` // of acknowledged writes
 	StaleReads  Share `json:"stale_reads"`  // of reads
-	// Those of both that were invoked on either side of a partition.
+	// Those of both that were invoked on either side of a partition; only registers
+	// and sets count them.
 	MajorityWrong checker.SideAnomalies `json:"majority"`
 	MinorityWrong checker.SideAnomalies `json:"minority"`
 
@@ -217,8 +219,8 @@ func newSystemOf(tried Tried) System {
 	s.After = available(func(s checker.Statistics) checker.Service { return s.After })
 	s.Majority = available(func(s checker.Statistics) checker.Service { return s.Majority })
 	s.Minority = available(func(s checker.Statistics) checker.Service { return s.Minority })
-	s.LostCommits = anomalies(results, func(r checker.Result) (checker.Bounds, int) { return r.LostCommits, r.Statistics.Writes })
-	s.StaleReads = anomalies(results, func(r checker.Result) (checker.Bounds, int) { return r.StaleReads, r.Statistics.Reads })
+	s.LostCommits = anomalies(results, countsLostCommits, func(r checker.Result) (checker.Bounds, int) { return r.LostCommits, r.Statistics.Writes })
+	s.StaleReads = anomalies(results, countsStaleReads, func(r checker.Result) (checker.Bounds, int) { return r.StaleReads, r.Statistics.Reads })
 
 	stale := func(of func(*checker.Staleness) float64) Mean {
 		return meanOf(results, func(r checker.Result) (float64, bool) {
@@ -304,7 +306,8 @@ func shareOf(results []checker.Result, of func(checker.Result) part) Share {
 // anomalies is a share with bounds: its interval begins with that of the one and
 // ends with that of the other. Undecided keys are in Of alone, and may raise both, so
 // with any of them there is none.
-func anomalies(results []checker.Result, of func(checker.Result) (checker.Bounds, int)) Share {
+func anomalies(results []checker.Result, counts func(checker.Result) bool, of func(checker.Result) (checker.Bounds, int)) Share {
+	results = slices.DeleteFunc(slices.Clone(results), func(r checker.Result) bool { return !counts(r) })
 	// Sets can lose what was shown and never acknowledged.
 	atMost := func(n, total int) part { return part{min(n, total), total} }
 	share := shareOf(results, func(r checker.Result) part {

@@ -212,6 +212,42 @@ func TestComparisonOfUndecidedRunsHasNoUpperBound(t *testing.T) {
 	}
 }
 
+// What is not counted is neither 0 nor, with undecided keys, 0 at least.
+func TestWhatAModelDoesNotCountIsUnmeasured(t *testing.T) {
+	for _, test := range []struct {
+		model             string
+		stale, lost, side string
+	}{
+		{checker.Register.String(), "2", "3", "0, 0"},
+		{checker.Set.String(), "2", "3", "0, 0"},
+		{checker.Counter.String(), "2", "3", "–"},
+		{checker.Queue.String(), "–", "3", "–"},
+		{checker.Bank(3, 10).String(), "2", "–", "–"},
+		{checker.Lock.String(), "–", "–", "–"},
+		{checker.IDs.String(), "–", "–", "–"},
+	} {
+		e := staleRaft()
+		e.Result.Model, e.Result.Statistics.Reads, e.Result.Statistics.Writes = test.model, 20, 30
+		e.Result.StaleReads, e.Result.LostCommits = checker.Bounds{Certain: 2, Possible: 2}, checker.Bounds{Certain: 3, Possible: 3}
+		shown := map[string]string{}
+		for _, row := range rows(e) {
+			shown[row[0]] = row[1]
+		}
+		side := strings.NewReplacer(" stale reads", "", " lost commits", "").Replace(shown["wrong on a minority side"])
+		if diff := cmp.Diff([]string{test.stale, test.lost, test.side}, []string{shown["stale reads"], shown["lost commits"], side}); diff != "" {
+			t.Errorf("%s: %s", test.model, diff)
+		}
+
+		e.Result.KeysUnknown = 1
+		system := compared(e).Systems[0]
+		for head, want := range map[string]string{"stale reads, of reads": test.stale, "lost commits, of writes": test.lost, "on minority side: stale, lost": test.side} {
+			if got := cell(t, system, head); (got == unmeasured) != (want == unmeasured) {
+				t.Errorf("%s: %s is %q", test.model, head, got)
+			}
+		}
+	}
+}
+
 // cell is what the tables show of a system under a head.
 func cell(t *testing.T, s System, head string) string {
 	t.Helper()

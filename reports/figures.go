@@ -21,8 +21,18 @@ type figure struct {
 var figures = []figure{
 	{"claims", claim},
 	{"verdict", func(e Entry) string { return verdict(e.Result) }},
-	{"stale reads", func(e Entry) string { return atLeast(e.Result, e.Result.StaleReads) }},
-	{"lost commits", func(e Entry) string { return atLeast(e.Result, e.Result.LostCommits) }},
+	{"stale reads", func(e Entry) string {
+		if !countsStaleReads(e.Result) {
+			return unmeasured
+		}
+		return atLeast(e.Result, e.Result.StaleReads)
+	}},
+	{"lost commits", func(e Entry) string {
+		if !countsLostCommits(e.Result) {
+			return unmeasured
+		}
+		return atLeast(e.Result, e.Result.LostCommits)
+	}},
 	{"stale by p50/p99/max", staleness(func(s *checker.Staleness) []string {
 		return []string{duration(s.AgeP50), duration(s.AgeP99), duration(s.AgeMax)}
 	})},
@@ -40,8 +50,8 @@ var figures = []figure{
 	{"available after faults", func(e Entry) string { return availability(e.Result.Statistics.After) }},
 	{"… on a majority side", func(e Entry) string { return availability(e.Result.Statistics.Majority) }},
 	{"… on a minority side", func(e Entry) string { return availability(e.Result.Statistics.Minority) }},
-	{"wrong on a majority side", func(e Entry) string { return sideFigure(e.Result.Statistics.Majority, e.Result.Majority) }},
-	{"wrong on a minority side", func(e Entry) string { return sideFigure(e.Result.Statistics.Minority, e.Result.Minority) }},
+	{"wrong on a majority side", func(e Entry) string { return sideFigure(e.Result, e.Result.Statistics.Majority, e.Result.Majority) }},
+	{"wrong on a minority side", func(e Entry) string { return sideFigure(e.Result, e.Result.Statistics.Minority, e.Result.Minority) }},
 	{"new leader after", func(e Entry) string { return newLeader(e.Result.Statistics.LeaderChanges) }},
 	{"recovery took", func(e Entry) string {
 		switch s := e.Result.Statistics; {
@@ -91,8 +101,26 @@ func newLeader(changes []checker.LeaderChange) string {
 	return strings.Join(parts, ", ")
 }
 
-func sideFigure(side checker.Service, wrong checker.SideAnomalies) string {
-	if side.Operations == 0 {
+// countsStaleReads says whether the checker counts them in the result's model. What
+// it does not count is 0 in a result, and unmeasured in a report.
+func countsStaleReads(result checker.Result) bool {
+	return isOf(result, checker.Register, checker.Set, checker.Counter, checker.Bank(0, 0))
+}
+
+// countsLostCommits is the same of lost commits: balances, say, do not tell them.
+func countsLostCommits(result checker.Result) bool {
+	return isOf(result, checker.Register, checker.Set, checker.Counter, checker.Queue)
+}
+
+// countsSides is the same of both on either side of a partition.
+func countsSides(result checker.Result) bool { return isOf(result, checker.Register, checker.Set) }
+
+func isOf(result checker.Result, models ...checker.Model) bool {
+	return slices.ContainsFunc(models, func(m checker.Model) bool { return m.String() == result.Model })
+}
+
+func sideFigure(result checker.Result, side checker.Service, wrong checker.SideAnomalies) string {
+	if side.Operations == 0 || !countsSides(result) {
 		return unmeasured
 	}
 	return counted(wrong.StaleReads, "stale read") + ", " + counted(wrong.LostCommits, "lost commit")

@@ -55,8 +55,8 @@ var comparisonTables = []struct {
 		{"versions behind, p50 / p99 / max", func(s System) string {
 			return none(s.VersionsP50, fmt.Sprintf("%.3g / %.3g / %s", s.VersionsP50.Mean, s.VersionsP99.Mean, count(s.VersionsMax)))
 		}},
-		{"on majority side: stale, lost", func(s System) string { return wrong(s.Majority, s.MajorityWrong) }},
-		{"on minority side: stale, lost", func(s System) string { return wrong(s.Minority, s.MinorityWrong) }},
+		{"on majority side: stale, lost", func(s System) string { return wrong(s, s.Majority, s.MajorityWrong) }},
+		{"on minority side: stale, lost", func(s System) string { return wrong(s, s.Minority, s.MinorityWrong) }},
 	}},
 	{"How available", []column{
 		{"answered before faults", func(s System) string { return share(s.Before) }},
@@ -272,11 +272,11 @@ func ofSeen(m Mean, seen Share) string {
 	return text + fmt.Sprintf("\n%d of %d seen", seen.Count, seen.Of)
 }
 
-func wrong(side Share, s checker.SideAnomalies) string {
-	if side.Of == 0 {
+func wrong(s System, side Share, wrong checker.SideAnomalies) string {
+	if side.Of == 0 || !countsSides(s.shown.Result) {
 		return unmeasured
 	}
-	return count(s.StaleReads) + ", " + count(s.LostCommits)
+	return count(wrong.StaleReads) + ", " + count(wrong.LostCommits)
 }
 
 // none is for figures that no run tells.
