@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -59,18 +61,9 @@ it goes.`,
 				if err != nil {
 					return failureError{err}
 				}
-				var result checker.Result
-				if made != nil && made.Model == "bank" {
-					if foreign.Initial == "" {
-						return failureError{fmt.Errorf("%s is of a bank, and does not tell what its accounts held at first; say what each did with --initial", path)}
-					}
-					result = checker.Check(command.Context(), run, checker.Bank(len(made.Accounts), made.Balance), options)
-				} else {
-					workload, err := workloads.ByName(workloadOf(run, foreign.Model))
-					if err != nil {
-						return failureError{fmt.Errorf("%s: %w", path, err)}
-					}
-					result = workload.Check(command.Context(), run, options)
+				result, err := judge(command, path, run, made, foreign, options)
+				if err != nil {
+					return failureError{err}
 				}
 				if run.Dir != "" {
 					if err := history.WriteJSON(filepath.Join(run.Dir, history.ResultFile), result); err != nil {
@@ -97,6 +90,42 @@ it goes.`,
 	flags.DurationVar(&options.Budget.Time, "check-time", options.Budget.Time, "time budget")
 	foreignFlags(command, &foreign)
 	return command
+}
+
+// judge checks one run, and tells on the way how long that has taken.
+func judge(command *cobra.Command, path string, run *history.Run, made *jepsen.Import, foreign jepsen.Options, options checker.Options) (checker.Result, error) {
+	defer tellChecking(command.ErrOrStderr(), path, options.Budget.Time)()
+	if made != nil && made.Model == "bank" {
+		if foreign.Initial == "" {
+			return checker.Result{}, fmt.Errorf("%s is of a bank, and does not tell what its accounts held at first; say what each did with --initial", path)
+		}
+		return checker.Check(command.Context(), run, checker.Bank(len(made.Accounts), made.Balance), options), nil
+	}
+	workload, err := workloads.ByName(workloadOf(run, foreign.Model))
+	if err != nil {
+		return checker.Result{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return workload.Check(command.Context(), run, options), nil
+}
+
+// tellChecking tells every two seconds how long the check takes, until the
+// returned function is called.
+func tellChecking(out io.Writer, path string, budget time.Duration) (stop func()) {
+	end, began := make(chan struct{}), time.Now()
+	var telling sync.WaitGroup
+	telling.Go(func() {
+		ticker := time.NewTicker(2 * time.Second)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				fmt.Fprintf(out, "%s: checking, %.0f s of at most %g s …\n", path, time.Since(began).Seconds(), budget.Seconds())
+			case <-end:
+				return
+			}
+		}
+	})
+	return func() { close(end); telling.Wait() }
 }
 
 var engines = []string{string(checker.Zones), string(checker.Search), string(checker.Porcupine), string(checker.Polynomial)}
