@@ -56,7 +56,7 @@ it goes.`,
 				}
 			}
 			var results []checker.Result
-			for _, path := range args {
+			for i, path := range args {
 				run, made, err := readRun(path, foreign)
 				if err != nil {
 					return failureError{err}
@@ -64,6 +64,9 @@ it goes.`,
 				result, err := judge(command, path, run, made, foreign, options)
 				if err != nil {
 					return failureError{err}
+				}
+				if command.Context().Err() != nil { // an older result is worth more than "unknown"
+					return failureError{fmt.Errorf("interrupted; not checked, and left as before: %s", strings.Join(args[i:], " "))}
 				}
 				if run.Dir != "" {
 					if err := history.WriteJSON(filepath.Join(run.Dir, history.ResultFile), result); err != nil {
