@@ -27,7 +27,8 @@ import (
 
 func checkCommand() *cobra.Command {
 	var foreign jepsen.Options
-	options := checker.Options{Budget: checker.DefaultBudget}
+	var options checker.Options
+	var budget budgetFlags
 	command := &cobra.Command{
 		Use:   "check DIR|FILE…",
 		Short: "Judge recorded runs again, or histories from elsewhere",
@@ -55,6 +56,7 @@ it goes.`,
 					return err
 				}
 			}
+			options.Budget = budget.budget()
 			var results []checker.Result
 			for i, path := range args {
 				run, made, err := readRun(path, foreign)
@@ -90,7 +92,7 @@ it goes.`,
 	flags.StringVar(&foreign.Model, "workload", "", "the same as --model")
 	command.MarkFlagsMutuallyExclusive("model", "workload")
 	flags.StringVar((*string)(&options.Engine), "engine", "", "how to decide: "+strings.Join(engines, ", ")+" (default: the fastest that is exact for each key)")
-	flags.DurationVar(&options.Budget.Time, "check-time", options.Budget.Time, "time budget")
+	budget.register(command)
 	foreignFlags(command, &foreign)
 	return command
 }

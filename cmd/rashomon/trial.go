@@ -31,8 +31,8 @@ type trialFlags struct {
 	rate                             float64
 	interval                         time.Duration
 	quiet, duration, recovery        time.Duration
-	timeout, checkTime               time.Duration
-	checkMemoryMB                    uint64
+	timeout                          time.Duration
+	check                            budgetFlags
 	seed                             uint64
 	failFast                         bool
 	dir                              string
@@ -55,9 +55,24 @@ func (f *trialFlags) register(command *cobra.Command, duration time.Duration) {
 	flags.DurationVar(&f.timeout, "timeout", 250*time.Millisecond, "of one client call")
 	flags.Uint64Var(&f.seed, "seed", 0, "decides the operations and the schedule (default: random, and printed)")
 	flags.BoolVar(&f.failFast, "fail-fast", false, "stop the load at the first violation and keep copies of the nodes' data (workload register)")
-	flags.DurationVar(&f.checkTime, "check-time", checker.DefaultBudget.Time, "time budget of the check")
-	flags.Uint64Var(&f.checkMemoryMB, "check-memory", checker.DefaultBudget.MemoryBytes>>20, "memory budget of the check, in MiB")
+	f.check.register(command)
 	flags.StringVar(&f.dir, "dir", "", "directory to write to, new or empty (default runs/<what>-<time>)")
+}
+
+// budgetFlags bound a check, of a trial or of a run again.
+type budgetFlags struct {
+	time     time.Duration
+	memoryMB uint64
+}
+
+func (b *budgetFlags) register(command *cobra.Command) {
+	flags := command.Flags()
+	flags.DurationVar(&b.time, "check-time", checker.DefaultBudget.Time, "time budget of the check")
+	flags.Uint64Var(&b.memoryMB, "check-memory", checker.DefaultBudget.MemoryBytes>>20, "memory budget of the check, in MiB")
+}
+
+func (b *budgetFlags) budget() checker.Budget {
+	return checker.Budget{Time: b.time, MemoryBytes: b.memoryMB << 20}
 }
 
 // trial returns the trial of one target, and its command line for repeating it.
@@ -86,7 +101,7 @@ func (f *trialFlags) trial(command *cobra.Command, name string) (harness.Trial, 
 		Target: target, Workload: workload, Nemesis: faults, World: world,
 		Nodes: f.nodes, Concurrency: f.concurrency, Rate: f.rate, Operations: f.operations,
 		Quiet: f.quiet, Duration: f.duration, Recovery: f.recovery, Timeout: f.timeout, Seed: f.seed, FailFast: f.failFast,
-		Options:  checker.Options{Budget: checker.Budget{Time: f.checkTime, MemoryBytes: f.checkMemoryMB << 20}},
+		Options:  checker.Options{Budget: f.check.budget()},
 		Progress: command.ErrOrStderr(), Command: f.repeat(command, "run", name), Report: reports.Write,
 	}, nil
 }
@@ -122,7 +137,7 @@ func worldByName(name string) (cluster.World, error) {
 func (f *trialFlags) repeat(command *cobra.Command, verb string, names ...string) string {
 	words := append([]string{"rashomon", verb}, names...)
 	for _, name := range []string{"workload", "nemesis", "replay", "interval", "world", "nodes", "concurrency", "rate",
-		"operations", "quiet", "duration", "recovery", "timeout"} {
+		"operations", "quiet", "duration", "recovery", "timeout", "check-time", "check-memory"} {
 		flag := command.Flags().Lookup(name)
 		if flag.Changed || name == "duration" && verb != command.Name() {
 			words = append(words, "--"+name, flag.Value.String())
