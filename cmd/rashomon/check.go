@@ -56,6 +56,9 @@ it goes.`,
 					return err
 				}
 			}
+			if err := positive(command, "check-time"); err != nil {
+				return err
+			}
 			options.Budget = budget.budget()
 			var results []checker.Result
 			for i, path := range args {

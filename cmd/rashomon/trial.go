@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -49,10 +50,10 @@ func (f *trialFlags) register(command *cobra.Command, duration time.Duration) {
 	flags.IntVar(&f.concurrency, "concurrency", 0, "clients, spread over the nodes (default 4 a node)")
 	flags.Float64Var(&f.rate, "rate", 600, "operations per second of all clients together; negative: as fast as they can")
 	flags.IntVar(&f.operations, "operations", 0, "end the load after so many operations, if positive")
-	flags.DurationVar(&f.quiet, "quiet", 2*time.Second, "load before the faults")
-	flags.DurationVar(&f.duration, "duration", duration, "length of the faults phase")
-	flags.DurationVar(&f.recovery, "recovery", 3*time.Second, "load after the faults")
-	flags.DurationVar(&f.timeout, "timeout", 250*time.Millisecond, "of one client call")
+	flags.DurationVar(&f.quiet, "quiet", 2*time.Second, "load before the faults, more than 0")
+	flags.DurationVar(&f.duration, "duration", duration, "length of the faults phase, more than 0")
+	flags.DurationVar(&f.recovery, "recovery", 3*time.Second, "load after the faults, more than 0")
+	flags.DurationVar(&f.timeout, "timeout", 250*time.Millisecond, "of one client call, more than 0")
 	flags.Uint64Var(&f.seed, "seed", 0, "decides the operations and the schedule (default: random, and printed)")
 	flags.BoolVar(&f.failFast, "fail-fast", false, "stop the load at the first violation and keep copies of the nodes' data (workload register)")
 	f.check.register(command)
@@ -67,7 +68,7 @@ type budgetFlags struct {
 
 func (b *budgetFlags) register(command *cobra.Command) {
 	flags := command.Flags()
-	flags.DurationVar(&b.time, "check-time", checker.DefaultBudget.Time, "time budget of the check")
+	flags.DurationVar(&b.time, "check-time", checker.DefaultBudget.Time, "time budget of the check, more than 0")
 	flags.Uint64Var(&b.memoryMB, "check-memory", checker.DefaultBudget.MemoryBytes>>20, "memory budget of the check, in MiB")
 }
 
@@ -78,6 +79,9 @@ func (b *budgetFlags) budget() checker.Budget {
 // trial returns the trial of one target, and its command line for repeating it.
 func (f *trialFlags) trial(command *cobra.Command, name string) (harness.Trial, error) {
 	none := harness.Trial{}
+	if err := positive(command, "quiet", "duration", "recovery", "timeout", "check-time"); err != nil {
+		return none, err
+	}
 	target, err := targets.Parse(name)
 	if err != nil {
 		return none, err
@@ -104,6 +108,16 @@ func (f *trialFlags) trial(command *cobra.Command, name string) (harness.Trial, 
 		Options:  checker.Options{Budget: f.check.budget()},
 		Progress: command.ErrOrStderr(), Command: f.repeat(command, "run", name), Report: reports.Write,
 	}, nil
+}
+
+// positive refuses lengths of time that would be taken for "the default".
+func positive(command *cobra.Command, names ...string) error {
+	for _, name := range names {
+		if length, err := command.Flags().GetDuration(name); err != nil || length <= 0 {
+			return cmp.Or(err, fmt.Errorf("--%s %v (want more than 0, such as 500ms)", name, length))
+		}
+	}
+	return nil
 }
 
 func (f *trialFlags) faults() (harness.Nemesis, error) {
