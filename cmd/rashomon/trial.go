@@ -180,6 +180,9 @@ func (f *trialFlags) prepare(name string) error {
 	if err == nil && len(entries) > 0 {
 		return fmt.Errorf("--dir %s is not empty; nothing recorded is ever overwritten", f.dir)
 	}
+	if err := os.MkdirAll(f.dir, 0o777); err != nil {
+		return failureError{err}
+	}
 	return nil
 }
 
