@@ -166,6 +166,9 @@ func readRun(path string, foreign jepsen.Options) (*history.Run, *jepsen.Import,
 		_, noTrial := os.Stat(filepath.Join(path, history.TrialFile))
 		edn := filepath.Join(path, "history.edn")
 		if _, err := os.Stat(edn); err != nil || noTrial == nil {
+			if _, err := os.Stat(filepath.Join(path, reports.ComparisonFile)); err == nil && noTrial != nil {
+				return nil, nil, isComparison(path)
+			}
 			run, err := history.ReadRun(path)
 			return run, nil, err
 		}
@@ -198,6 +201,14 @@ func readRun(path string, foreign jepsen.Options) (*history.Run, *jepsen.Import,
 		return run, &made, nil
 	}
 	return nil, nil, fmt.Errorf(`%s is no history: want a history.jsonl, which begins with {"rashomon":"history", Jepsen's history.edn, or a log of its operations`, path)
+}
+
+// isComparison names the first run that a comparison's directory holds.
+func isComparison(dir string) error {
+	if runs, err := fs.Glob(os.DirFS(dir), "*/"+history.TrialFile); err == nil && len(runs) > 0 {
+		return fmt.Errorf("%s is a comparison; name one of its runs, such as %s", dir, filepath.Join(dir, filepath.Dir(runs[0])))
+	}
+	return fmt.Errorf("%s is a comparison of which no run was recorded; its %s says why", dir, history.ReportFile)
 }
 
 // provenance says in a line what was read, what was guessed about it, and which
