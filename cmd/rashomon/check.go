@@ -127,7 +127,7 @@ func tellChecking(out io.Writer, path string, budget time.Duration) (stop func()
 		for {
 			select {
 			case <-ticker.C:
-				fmt.Fprintf(out, "%s: checking, %.0f s of at most %g s …\n", path, time.Since(began).Seconds(), budget.Seconds())
+				fmt.Fprintf(out, "%s: checking, %.0f s of at most %g s …\n", reports.Clean(path, 1000), time.Since(began).Seconds(), budget.Seconds())
 			case <-end:
 				return
 			}
@@ -214,9 +214,9 @@ func isComparison(dir string) error {
 // provenance says in a line what was read, what was guessed about it, and which
 // values the numbers in the violations stand for.
 func provenance(path string, made *jepsen.Import, result checker.Result) string {
-	text := fmt.Sprintf("%s: %d operations, judged as %s", path, len(made.History.Operations), made.Model)
+	text := fmt.Sprintf("%s: %d operations, judged as %s", reports.Clean(path, 1000), len(made.History.Operations), made.Model)
 	if made.Why != "" {
-		text += ", because " + made.Why
+		text += ", because " + reports.Clean(made.Why, 400)
 	}
 	if made.Independent {
 		text += "; values are [key value] tuples"
@@ -232,12 +232,12 @@ func provenance(path string, made *jepsen.Import, result checker.Result) string 
 	var names []string
 	for number, name := range made.Accounts {
 		if name != fmt.Sprint(number) {
-			names = append(names, fmt.Sprintf("account %d is %.40s", number, name))
+			names = append(names, fmt.Sprintf("account %d is %s", number, reports.Clean(name, 40)))
 		}
 	}
 	for _, number := range slices.Sorted(maps.Keys(shown)) {
 		if name, ok := made.Names[number]; ok {
-			names = append(names, fmt.Sprintf("%d is %.40s", number, name))
+			names = append(names, fmt.Sprintf("%d is %s", number, reports.Clean(name, 40)))
 		}
 	}
 	const most = 20

@@ -109,7 +109,7 @@ rounds: // by seed, so that an interrupted comparison has tried all alike
 			case err != nil: // the others count all the same
 				untried++
 				all[i].Untried = append(all[i].Untried, reports.Untried{Seed: seed, Reason: err.Error()})
-				fmt.Fprintf(command.ErrOrStderr(), "%s: not tried: %v\n", trial.Target, err)
+				fmt.Fprintf(command.ErrOrStderr(), "%s: not tried: %s\n", trial.Target, oneLine(err))
 			default:
 				run.History = history.History{} // reports read it again
 				all[i].Runs = append(all[i].Runs, reports.Entry{Run: run, Result: result})

@@ -9,11 +9,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/reports"
 	"github.com/rashomon-io/rashomon/targets"
 )
 
@@ -35,7 +37,7 @@ func main() {
 func rashomon(args []string, stdout, stderr io.Writer) (code int) {
 	defer func() {
 		if problem := recover(); problem != nil {
-			fmt.Fprintf(stderr, "rashomon: crashed: %v\n", problem)
+			fmt.Fprintf(stderr, "rashomon: %s\n", oneLine(fmt.Errorf("crashed: %v", problem)))
 			code = exitCrash
 		}
 	}()
@@ -56,15 +58,21 @@ func rashomon(args []string, stdout, stderr io.Writer) (code int) {
 	case errors.As(err, &verdict):
 		return verdict.code()
 	case ctx.Err() != nil:
-		fmt.Fprintf(stderr, "rashomon: %v\n", err)
+		fmt.Fprintf(stderr, "rashomon: %s\n", oneLine(err))
 		return exitUndecided
 	case errors.As(err, &failure):
-		fmt.Fprintf(stderr, "rashomon: %v\n", err)
+		fmt.Fprintf(stderr, "rashomon: %s\n", oneLine(err))
 		return exitCrash
 	default:
-		fmt.Fprintf(stderr, "rashomon: %v\n", err)
+		fmt.Fprintf(stderr, "rashomon: %s\n", oneLine(err))
 		return exitUsage
 	}
+}
+
+// oneLine is an error that is safe to print, whatever it quotes: names of files,
+// histories, an engine's long complaint, or cobra's suggestions in several lines.
+func oneLine(err error) string {
+	return reports.Clean(strings.Join(strings.Fields(err.Error()), " "), 2000)
 }
 
 // operands demands so many of them, or else says what is wanted.
