@@ -17,6 +17,7 @@ import (
 	"github.com/rashomon-io/rashomon/harness/history"
 	"github.com/rashomon-io/rashomon/reports"
 	"github.com/rashomon-io/rashomon/targets"
+	"github.com/rashomon-io/rashomon/workloads"
 )
 
 // maxRepeat bounds the seeds of one comparison.
@@ -90,7 +91,7 @@ func (f *trialFlags) compare(command *cobra.Command, names []string, repeat int)
 	first := f.seed
 	tell := progress{out: command.ErrOrStderr(), began: time.Now(), of: len(names) * repeat}
 	var results []checker.Result
-	var interrupted error
+	var interrupted, afterwards error
 	untried := 0
 rounds: // by seed, so that an interrupted comparison has tried all alike
 	for round := range repeat {
@@ -100,7 +101,11 @@ rounds: // by seed, so that an interrupted comparison has tried all alike
 			tell.begin(trial.Target, seed)
 			trial.Seed, trial.Command = seed, f.repeat(command, "run", names[i])
 			trial.Dir = filepath.Join(f.dir, runName(i, names[i], seed, repeat))
+			trial.Workload, _ = workloads.ByName(f.workload) // which exists; some serve one trial only
 			run, result, err := harness.Run(command.Context(), trial)
+			if err != nil && result.Verdict != "" {
+				afterwards, err = errors.Join(afterwards, fmt.Errorf("%s: %w", trial.Target, err)), nil
+			}
 			switch {
 			case err != nil && command.Context().Err() != nil:
 				interrupted = err
@@ -127,7 +132,7 @@ rounds: // by seed, so that an interrupted comparison has tried all alike
 	case untried > 0:
 		return failureError{fmt.Errorf("%d of %d trials could not be carried out", untried, len(trials)*repeat)}
 	}
-	return conclude(results...)
+	return concludeDespite(command, afterwards, results...)
 }
 
 // conclude writes and prints the comparison of what there is.

@@ -114,6 +114,19 @@ func conclude(results ...checker.Result) error {
 	return verdictError{worst}
 }
 
+// concludeDespite concludes although something failed after the verdict. That is
+// told, and decides if all results are as claimed.
+func concludeDespite(command *cobra.Command, err error, results ...checker.Result) error {
+	verdict := conclude(results...)
+	if err != nil && verdict == nil {
+		return failureError{err}
+	}
+	if err != nil {
+		fmt.Fprintf(command.ErrOrStderr(), "rashomon: %s\n", oneLine(err))
+	}
+	return verdict
+}
+
 // failureError is a trial or check that could not be carried out, as opposed to
 // a command line that could not be understood.
 type failureError struct{ error }

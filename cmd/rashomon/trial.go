@@ -206,11 +206,11 @@ func runCommand() *cobra.Command {
 			}
 			trial.Seed, trial.Dir, trial.Command = flags.seed, flags.dir, flags.repeat(command, "run", args[0])
 			run, result, err := harness.Run(command.Context(), trial)
-			if err != nil {
+			if err != nil && result.Verdict == "" {
 				return failureError{err}
 			}
 			reports.Text(command.OutOrStdout(), run, result)
-			return conclude(result)
+			return concludeDespite(command, err, result)
 		},
 	}
 	flags.register(command, 20*time.Second)
