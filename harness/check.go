@@ -71,7 +71,11 @@ func Summary(run *history.Run, result checker.Result) string {
 		}
 	}
 	s := result.Statistics
-	fmt.Fprintf(&b, "\n%d operations: %d ok, %d failed, %d unknown; %s stale reads, %s lost commits; faults:", s.Operations, s.OK, s.Failed, s.Unknown, result.StaleReads, result.LostCommits)
+	fmt.Fprintf(&b, "\n%d operations: %d ok, %d failed, %d unknown; ", s.Operations, s.OK, s.Failed, s.Unknown)
+	if result.StaleReads.Possible+result.LostCommits.Possible > 0 { // not all models count them
+		fmt.Fprintf(&b, "%s stale reads, %s lost commits; ", result.StaleReads, result.LostCommits)
+	}
+	b.WriteString("faults:")
 	for _, family := range slices.Sorted(maps.Keys(s.Faults)) {
 		fmt.Fprintf(&b, " %s %d", family, s.Faults[family])
 	}
