@@ -27,7 +27,7 @@ import (
 //	Set        a key for each element
 //	Counter    a transaction that compares the revision, until one succeeds
 //	Queue      a key for each element; the oldest is the one created first
-//	Lock       a mutex of package concurrency
+//	Lock       a key for each that wants it, as package concurrency's mutex has them
 //	Bank       a transaction that compares both accounts' revisions
 //	IDs        the revision of a write, which no other has
 //
@@ -40,7 +40,7 @@ type client struct {
 	// allow.
 	reads   []clientv3.OpOption
 	session *concurrency.Session // nil until a lock is wanted
-	held    map[string]*concurrency.Mutex
+	held    map[string]string    // the locks' keys
 }
 
 var (
@@ -59,7 +59,7 @@ func (o Options) open(_ context.Context, c cluster.Cluster, node cluster.Node) (
 	if err != nil {
 		return nil, err
 	}
-	opened := &client{Client: member, options: o, held: map[string]*concurrency.Mutex{}}
+	opened := &client{Client: member, options: o, held: map[string]string{}}
 	if o.SerializableReads {
 		opened.reads = []clientv3.OpOption{clientv3.WithSerializable()}
 	}
@@ -210,25 +210,34 @@ func (c *client) Dequeue(ctx context.Context, queue string) (element int64, foun
 	}
 }
 
-// Acquire does not look at the session while it holds a lock: that it may end
-// unnoticed is what is tried.
+// Acquire carries out the two requests of the mutex's TryLock, to tell their errors
+// apart. It puts its key even if that is there, from a release that was refused, for
+// another hold needs another token. It does not look at the session while it holds a
+// lock: that it may end unnoticed is what is tried.
 func (c *client) Acquire(ctx context.Context, lock string) (token int64, acquired bool, err error) {
 	session, err := c.lease(ctx)
 	if err != nil {
 		return 0, false, harness.Definite(err)
 	}
-	mutex := concurrency.NewMutex(session, locks+lock)
-	switch err := mutex.TryLock(leading(ctx)); {
-	case errors.Is(err, concurrency.ErrLocked):
-		return 0, false, nil
-	case err != nil:
+	prefix := locks + lock + "/"
+	mine := fmt.Sprintf("%s%x", prefix, session.Lease())
+	answer, err := c.Txn(leading(ctx)).
+		Then(clientv3.OpPut(mine, "", clientv3.WithLease(session.Lease())), clientv3.OpGet(prefix, clientv3.WithFirstCreate()...)).
+		Commit()
+	if err != nil {
 		return 0, false, outcome(err)
 	}
-	c.held[lock] = mutex
+	if first := answer.Responses[1].GetResponseRange().Kvs[0]; string(first.Key) != mine {
+		if _, err := c.Delete(leading(ctx), mine); err != nil {
+			return 0, false, fmt.Errorf("its key stays in the lock's queue: %s", err) // however definite err is
+		}
+		return 0, false, nil
+	}
+	c.held[lock] = mine
 	if c.options.NoFencing {
 		return 0, true, nil
 	}
-	return mutex.Header().Revision, true, nil
+	return answer.Header.Revision, true, nil
 }
 
 // lease returns a session that was alive a moment ago.
@@ -255,12 +264,12 @@ func (c *client) lease(ctx context.Context) (*concurrency.Session, error) {
 // Release deletes the lock's key, as the mutex's Unlock does, and looks whether
 // it was there.
 func (c *client) Release(ctx context.Context, lock string) (released bool, err error) {
-	mutex := c.held[lock]
-	if mutex == nil {
+	mine, held := c.held[lock]
+	if !held {
 		return false, nil
 	}
 	delete(c.held, lock)
-	deleted, err := c.Delete(leading(ctx), mutex.Key())
+	deleted, err := c.Delete(leading(ctx), mine)
 	if err != nil {
 		return false, outcome(err)
 	}

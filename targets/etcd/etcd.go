@@ -24,8 +24,8 @@
 // holder is cut off or too slow, the lease ends and somebody else gets the lock,
 // while the holder still thinks that it has it. No lease can prevent that; a
 // fencing token can, if what the lock protects refuses old ones. The token is the
-// revision at which the lock's key was created, which grows from holder to
-// holder ("Usage of lock and lease", https://etcd.io/docs/v3.5/learning/why/).
+// revision at which the holder put the lock's key, which grows from hold to
+// hold ("Usage of lock and lease", https://etcd.io/docs/v3.5/learning/why/).
 package etcd
 
 import (

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/cluster"
@@ -141,6 +142,67 @@ func TestMinority(t *testing.T) {
 		c.Eventually(30*time.Second, func(ctx context.Context) error { return ready(ctx, c) })
 		if value, _, err := open(Options{}, leader).Read(t.Context(), "x"); value != 2 || err != nil {
 			t.Errorf("read %d, %v; want 2", value, err)
+		}
+	})
+}
+
+// A severed store loses its leader before each deletion.
+type severed struct {
+	clientv3.KV
+	sever func()
+}
+
+func (s severed) Delete(ctx context.Context, key string, options ...clientv3.OpOption) (*clientv3.DeleteResponse, error) {
+	s.sever()
+	return s.KV.Delete(ctx, key, options...)
+}
+
+// A hold that begins on the key of the last, whose release was refused, has a newer
+// token; and who cannot take its key out of the queue again has not failed for sure.
+func TestLock(t *testing.T) {
+	trio(t, Options{Lease: time.Minute}, func(t *testing.T, c *nodetest.Cluster, target harness.Target) {
+		open := func() *client {
+			opened, err := target.Open(t.Context(), c, "n1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { opened.Close() })
+			return opened.(*client)
+		}
+		holder, waiter := open(), open()
+		sever := func() {
+			c.Isolate("n1")
+			c.Eventually(20*time.Second, func(ctx context.Context) error {
+				if s := statusOf(ctx, c.Address("n1")); s.err != nil || s.leader != 0 {
+					return fmt.Errorf("n1 still names the leader %x: %v", s.leader, s.err)
+				}
+				return nil
+			})
+		}
+		waiter.KV = severed{waiter.KV, sever}
+
+		first, acquired, err := holder.Acquire(t.Context(), "l")
+		if !acquired || err != nil {
+			t.Fatalf("acquired %t, %v", acquired, err)
+		}
+		sever()
+		if _, err := holder.Release(t.Context(), "l"); !harness.IsDefinite(err) {
+			t.Fatalf("release without a leader: %v, which should be definite", err)
+		}
+		c.Heal()
+		c.Eventually(20*time.Second, func(ctx context.Context) error {
+			second, acquired, err := holder.Acquire(ctx, "l")
+			if acquired && second <= first {
+				t.Errorf("the fencing tokens %d and then %d", first, second)
+			}
+			if !acquired {
+				return fmt.Errorf("not acquired: %v", err)
+			}
+			return nil
+		})
+
+		if _, acquired, err := waiter.Acquire(t.Context(), "l"); acquired || err == nil || harness.IsDefinite(err) {
+			t.Errorf("acquired %t, %v, whose outcome should be unknown", acquired, err)
 		}
 	})
 }
