@@ -350,7 +350,6 @@ func outcome(err error) error {
 	case errors.Is(err, rpctypes.ErrNoLeader), // asked for by leading, before anything else
 		errors.Is(err, rpctypes.ErrTooManyRequests),
 		errors.Is(err, rpctypes.ErrRequestTooLarge),
-		errors.Is(err, rpctypes.ErrNoSpace),
 		strings.Contains(err.Error(), "Error while dialing"): // gRPC's words for a connection that there never was
 		return harness.Definite(err)
 	}

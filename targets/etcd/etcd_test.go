@@ -61,6 +61,7 @@ func TestOutcome(t *testing.T) {
 		{rpctypes.ErrNoLeader, true},
 		{rpctypes.ErrTooManyRequests, true},
 		{errors.New(`rpc error: code = Unavailable desc = connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:1: connect: connection refused"`), true},
+		{rpctypes.ErrNoSpace, false}, // also of a write that was applied
 		{rpctypes.ErrTimeoutDueToLeaderFail, false},
 		{rpctypes.ErrLeaderChanged, false},
 		{rpctypes.ErrTimeout, false},
