@@ -78,7 +78,7 @@ type Options struct {
 }
 
 // DefaultLease is a lock's. etcd's least is 1.5 election time-outs, rounded up to
-// seconds.
+// seconds: this with its own, else minLease. It grants no less, whatever is asked for.
 const DefaultLease = 2 * time.Second
 
 const (
@@ -95,12 +95,15 @@ var Choices = []string{"reads=serializable", "fencing=no", "timeouts=default", "
 //	reads=linearizable|serializable
 //	fencing=yes|no
 //	timeouts=tuned|default
-//	lease=DURATION                 1s to 1h, in whole seconds
+//	lease=DURATION                 1s, or with timeouts=default 2s, to 1h, in whole seconds
 //	image=REFERENCE
 func ParseOptions(text string) (Options, error) {
 	var parsed Options
 	if err := parsed.list().Parse(text, Choices); err != nil {
 		return Options{}, err
+	}
+	if parsed.DefaultTimes && parsed.Lease == minLease {
+		return Options{}, fmt.Errorf("lease=%q is not possible with timeouts=default: etcd grants %v at least", minLease, DefaultLease)
 	}
 	return parsed, nil
 }

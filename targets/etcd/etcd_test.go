@@ -42,10 +42,11 @@ func TestParseOptions(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"reads=stale":  `reads="stale" is not possible: want linearizable or serializable`,
-		"lease=1500ms": `lease="1500ms" is not possible: want 1s to 1h0m0s, in whole seconds`,
-		"lease=":       `lease="" is not possible: want 1s to 1h0m0s, in whole seconds`,
-		"quorum=no":    `unknown option "quorum=no" (there are, for example, reads=serializable, fencing=no, timeouts=default, lease=1s, image=quay.io/coreos/etcd:v3.6.0)`,
+		"reads=stale":               `reads="stale" is not possible: want linearizable or serializable`,
+		"lease=1500ms":              `lease="1500ms" is not possible: want 1s to 1h0m0s, in whole seconds`,
+		"lease=1s,timeouts=default": `lease="1s" is not possible with timeouts=default: etcd grants 2s at least`,
+		"lease=":                    `lease="" is not possible: want 1s to 1h0m0s, in whole seconds`,
+		"quorum=no":                 `unknown option "quorum=no" (there are, for example, reads=serializable, fencing=no, timeouts=default, lease=1s, image=quay.io/coreos/etcd:v3.6.0)`,
 	} {
 		if _, err := ParseOptions(text); err == nil || err.Error() != want {
 			t.Errorf("%q: error %v, want %s", text, err, want)
