@@ -98,7 +98,25 @@ func (c *client) CompareAndSet(ctx context.Context, key string, old, new int64) 
 		return false, &workloads.Mismatch{Value: saw, Found: true}
 	}
 	err = c.write(ctx, func(conn *zk.Conn) error { _, err := conn.Set(path, format(new), version); return err })
-	return err == nil, outcome(err) // a bad version is definite; it does not tell the value
+	if errors.Is(err, zk.ErrBadVersion) {
+		if now, read := c.after(ctx, path); read && now != old {
+			return false, &workloads.Mismatch{Value: now, Found: true}
+		}
+	}
+	return err == nil, outcome(err)
+}
+
+// after reads a node's value, if it can, as it is after what the session has been
+// answered. A refusal is a transaction as well, and the server that tells of it has
+// carried out all before. So what is read was there when that refusal was due, or
+// since, and no sync is needed.
+func (c *client) after(ctx context.Context, path string) (value int64, read bool) {
+	var data []byte
+	if err := c.write(ctx, func(conn *zk.Conn) (err error) { data, _, err = conn.Get(path); return err }); err != nil {
+		return 0, false
+	}
+	value, err := parse(data)
+	return value, err == nil
 }
 
 func (c *client) Add(ctx context.Context, element int64) error {

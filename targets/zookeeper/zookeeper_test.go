@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,6 +18,7 @@ import (
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/cluster/docker"
 	"github.com/rashomon-io/rashomon/targets/internal/nodetest"
+	"github.com/rashomon-io/rashomon/workloads"
 )
 
 func TestMain(m *testing.M) {
@@ -95,6 +99,44 @@ func trio(t *testing.T, options Options, test func(*testing.T, *nodetest.Cluster
 func TestConforms(t *testing.T) {
 	trio(t, Options{}, func(t *testing.T, c *nodetest.Cluster, target harness.Target) {
 		c.Conforms(target)
+	})
+}
+
+// Of compare-and-sets from one value one swaps, and all others see what it wrote.
+func TestRace(t *testing.T) {
+	trio(t, Options{}, func(t *testing.T, c *nodetest.Cluster, target harness.Target) {
+		var clients []*client
+		for i := range 9 {
+			opened, err := target.Open(t.Context(), c, c.Nodes()[i%3])
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { opened.Close() })
+			clients = append(clients, opened.(*client))
+		}
+		old := int64(1)
+		if err := clients[0].Write(t.Context(), "x", old); err != nil {
+			t.Fatal(err)
+		}
+		for round := range int64(10) {
+			var all sync.WaitGroup
+			swapped, errs := make([]bool, len(clients)), make([]error, len(clients))
+			for i, client := range clients {
+				all.Go(func() { swapped[i], errs[i] = client.CompareAndSet(t.Context(), "x", old, 100*(round+1)+int64(i)) })
+			}
+			all.Wait()
+			winner := slices.Index(swapped, true)
+			old = 100*(round+1) + int64(winner)
+			for i, err := range errs {
+				var want error
+				if i != winner {
+					want = &workloads.Mismatch{Value: old, Found: true}
+				}
+				if !reflect.DeepEqual(want, err) {
+					t.Errorf("round %d: %v, want %v", round, err, want)
+				}
+			}
+		}
 	})
 }
 
