@@ -34,6 +34,7 @@
 package zookeeper
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -75,7 +76,7 @@ type Options struct {
 	// Otherwise they are 200 ms.
 	DefaultTimes bool
 	// Session is after what time without its client a session, and a lock with it,
-	// is gone; 0 for DefaultSession. Servers limit it to 2 to 20 ticks.
+	// is gone; 0 for DefaultSession.
 	Session time.Duration
 	// Image is the container image, such as that of another version; empty for
 	// the usual one, and for whatever version is in PATH.
@@ -85,9 +86,11 @@ type Options struct {
 // DefaultSession is a session's time-out.
 const DefaultSession = 2 * time.Second
 
+// The least session is half a tick: that often followers tell the leader who is alive.
 const (
-	minSession = 100 * time.Millisecond
-	maxSession = time.Minute
+	minSession        = 100 * time.Millisecond
+	minUntunedSession = time.Second // with ZooKeeper's own ticks
+	maxSession        = time.Minute
 )
 
 // Choices are examples of what ParseOptions reads, for lists.
@@ -98,12 +101,15 @@ var Choices = []string{"reads=plain", "timeouts=default", "session=1s", "image=z
 //
 //	reads=sync|plain
 //	timeouts=tuned|default
-//	session=DURATION          100ms to 1m, in whole milliseconds
+//	session=DURATION          100ms, or with timeouts=default 1s, to 1m, in whole milliseconds
 //	image=REFERENCE
 func ParseOptions(text string) (Options, error) {
 	var parsed Options
 	if err := parsed.list().Parse(text, Choices); err != nil {
 		return Options{}, err
+	}
+	if parsed.DefaultTimes && parsed.Session != 0 && parsed.Session < minUntunedSession {
+		return Options{}, fmt.Errorf("session=%q is not possible with timeouts=default: want %v to %v", parsed.Session, minUntunedSession, maxSession)
 	}
 	return parsed, nil
 }
@@ -147,7 +153,9 @@ func (o Options) configuration(place cluster.Place, data string) (text string, i
 	if o.DefaultTimes {
 		tick = 2 * time.Second
 	}
+	session := strconv.FormatInt(cmp.Or(o.Session, DefaultSession).Milliseconds(), 10)
 	lines := []string{
+		"minSessionTimeout=" + session, "maxSessionTimeout=" + session, // else 2 to 20 ticks
 		"tickTime=" + strconv.FormatInt(tick.Milliseconds(), 10),
 		"initLimit=10", "syncLimit=5", // ticks; those of the sample configuration
 		"dataDir=" + data,

@@ -7,6 +7,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/cluster/docker"
+	"github.com/rashomon-io/rashomon/harness/cluster/process"
 	"github.com/rashomon-io/rashomon/targets/internal/nodetest"
 	"github.com/rashomon-io/rashomon/workloads"
 )
@@ -44,10 +46,11 @@ func TestParseOptions(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"reads=stale": `reads="stale" is not possible: want sync or plain`,
-		"image=":      `image="" is not possible: want an image, such as one that docker pull understands`,
-		"session=1ns": `session="1ns" is not possible: want 100ms to 1m0s, in whole milliseconds`,
-		"quorum=no":   `unknown option "quorum=no" (there are, for example, reads=plain, timeouts=default, session=1s, image=zookeeper:3.9)`,
+		"reads=stale":                    `reads="stale" is not possible: want sync or plain`,
+		"image=":                         `image="" is not possible: want an image, such as one that docker pull understands`,
+		"session=1ns":                    `session="1ns" is not possible: want 100ms to 1m0s, in whole milliseconds`,
+		"session=999ms,timeouts=default": `session="999ms" is not possible with timeouts=default: want 1s to 1m0s`,
+		"quorum=no":                      `unknown option "quorum=no" (there are, for example, reads=plain, timeouts=default, session=1s, image=zookeeper:3.9)`,
 	} {
 		if _, err := ParseOptions(text); err == nil || err.Error() != want {
 			t.Errorf("%q: error %v, want %s", text, err, want)
@@ -87,10 +90,13 @@ func TestSequence(t *testing.T) {
 	}
 }
 
+// programs are those of a node that is a process.
+var programs = []string{"java", "/usr/share/java/zookeeper.jar"}
+
 // trio runs a test on three servers that are ready, in each world.
 func trio(t *testing.T, options Options, test func(*testing.T, *nodetest.Cluster, harness.Target)) {
 	t.Parallel()
-	nodetest.InWorlds(t, image, []string{"java", "/usr/share/java/zookeeper.jar"}, func(t *testing.T, world cluster.World) {
+	nodetest.InWorlds(t, image, programs, func(t *testing.T, world cluster.World) {
 		target := Target(options)
 		test(t, nodetest.StartIn(t, world, target, 3, cluster.CutFault, cluster.KillFault), target)
 	})
@@ -100,6 +106,38 @@ func TestConforms(t *testing.T) {
 	trio(t, Options{}, func(t *testing.T, c *nodetest.Cluster, target harness.Target) {
 		c.Conforms(target)
 	})
+}
+
+type loggerFunc func(format string, args ...any)
+
+func (f loggerFunc) Printf(format string, args ...any) { f(format, args...) }
+
+// A session is granted as it was asked for, whatever the ticks.
+func TestSession(t *testing.T) {
+	nodetest.Installed(t, programs)
+	for wish, options := range map[time.Duration]Options{
+		minSession:     {Session: minSession},
+		maxSession:     {Session: maxSession},
+		DefaultSession: {DefaultTimes: true},
+	} {
+		t.Run(options.String(), func(t *testing.T) {
+			t.Parallel()
+			c := nodetest.StartIn(t, process.World(), Target(options), 1)
+			granted := make(chan string, 100) // one for each connection
+			conn, _, err := zk.Connect([]string{c.Address("n1")}, wish, zk.WithLogger(loggerFunc(func(format string, args ...any) {
+				if strings.HasPrefix(format, "authenticated: ") {
+					granted <- fmt.Sprintf(format, args...)
+				}
+			})))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if got, want := <-granted, fmt.Sprintf("timeout=%d", wish.Milliseconds()); !strings.HasSuffix(got, " "+want) {
+				t.Errorf("%s, want %s", got, want)
+			}
+		})
+	}
 }
 
 // Of compare-and-sets from one value one swaps, and all others see what it wrote.
