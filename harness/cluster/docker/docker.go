@@ -254,8 +254,12 @@ func (c *containers) createTargets(ctx context.Context) error {
 		if pulled[program.Image] {
 			continue
 		}
-		if _, err := c.engine.imageOf(ctx, program, c.spec.Progress); err != nil {
+		image, err := c.engine.imageOf(ctx, program, c.spec.Progress)
+		if err != nil {
 			return err
+		}
+		if image != program.Image && c.spec.Progress != nil { // versions may differ
+			c.spec.Progress(fmt.Sprintf("the image %s is not here; %s takes its place", program.Image, image))
 		}
 		pulled[program.Image] = true
 	}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -197,9 +198,13 @@ func TestEquivalentImageTakesThePlace(t *testing.T) {
 		{here, nowhere, here},
 		{here, "", here},
 	} {
-		c := built(t, cluster.Spec{Nodes: cluster.Names(1), Program: func(cluster.Place) cluster.Program {
+		var told []string
+		c := built(t, cluster.Spec{Nodes: cluster.Names(1), Progress: func(step string) { told = append(told, step) }, Program: func(cluster.Place) cluster.Program {
 			return cluster.Program{Image: test.image, Equivalent: test.equivalent}
 		}})
+		if tells := slices.ContainsFunc(told, func(step string) bool { return strings.Contains(step, test.want+" takes its place") }); tells != (test.want != test.image) {
+			t.Errorf("of %s in the place of %s it tells %q", test.want, test.image, told)
+		}
 		inspected, err := c.engine.api.ContainerInspect(t.Context(), c.nodes["n1"].target, client.ContainerInspectOptions{})
 		must(t, err)
 		if got := inspected.Container.Config.Image; got != test.want {
