@@ -31,7 +31,9 @@ import (
 // of the budget. BankResult.Ordered tells, and so does the Decision.
 //
 // A wrong sum and a negative balance are wrong counts, as is a balance that no
-// subset of the transfers gives. A balance out of its bounds is a stale read. Lost
+// subset of the transfers gives. A balance out of its bounds is a stale read. What
+// only a search finds out is a stale read too, and counts as one, if another search
+// orders all operations once each read may be of any moment before it completed. Lost
 // commits are not counted: balances do not tell which transfers they miss.
 func Bank(accounts int, balance int64) Model {
 	return Model{
@@ -166,6 +168,9 @@ func (b *bank) judge(ctx context.Context, memory *memory, engine Engine, result 
 	case err == nil:
 		result.decided(Porcupine, "no order explains all transfers and reads", b.key)
 		s := b.disorder(ctx, memory)
+		if s.anomaly == StaleRead && len(suspects) == 0 {
+			result.StaleReads.add(Bounds{1, 1})
+		}
 		return findings{[]story{s}, s.told[0].Complete}, nil
 	case engine == Porcupine || ctx.Err() != nil:
 		return findings{}, err
@@ -272,8 +277,25 @@ func (b *bank) disorder(ctx context.Context, memory *memory) story {
 	}
 	slices.SortStableFunc(told, func(a, b *history.Operation) int { return byCompletion(b, a) })
 	told = append(told, unknown...)
-	return story{anomaly: Disorder, key: b.key, told: told, witness: values(told), when: told[0].Invoke,
+	s := story{anomaly: Disorder, key: b.key, told: told, witness: values(told), when: told[0].Invoke,
 		text: fmt.Sprintf("no order of %s explains what was answered until %s", several(len(told), "operation"), seconds(told[0].Complete))}
+	if old, err := b.explained(ctx, memory, b.aged()); err == nil && old {
+		s.anomaly, s.text = StaleRead, s.text+": whatever the order, a read was stale"
+	}
+	return s
+}
+
+// aged are the steps, but reads may be of any moment since the first was invoked.
+func (b *bank) aged() []*bankStep {
+	all := slices.Clone(b.steps)
+	for i, s := range all {
+		if s.Kind == history.ReadAll {
+			read := *s.Operation
+			read.Invoke = b.steps[0].Invoke
+			all[i] = &bankStep{&read, s.start}
+		}
+	}
+	return all
 }
 
 func (b *bank) explained(ctx context.Context, memory *memory, steps []*bankStep) (bool, error) {

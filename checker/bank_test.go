@@ -101,6 +101,41 @@ func TestCheckBank(t *testing.T) {
 			says:    "p4 read account 0 = 1 from n2 at 3.000 s, but the transfers invoked by then come to 6 at least.",
 		},
 		{
+			name: "old as a whole",
+			history: `p1 n1 transfer b 0 1 4 [0,1] ok
+			          p2 n1 transfer b 1 0 7 [2,9] ok
+			          p4 n2 read-all b -> 10 10 10 [3,4] ok
+			          p4 n2 read-all b -> 13 7 10 [5,6] ok`,
+			verdict: Invalid, engine: Porcupine, stale: 1,
+			bank:    BankResult{Transferred: 2, Reads: 2},
+			anomaly: StaleRead,
+			witness: []string{"transfer 0 1 4", "transfer 1 0 7", "read-all -> 10 10 10"},
+			says:    "no order of 3 operations explains what was answered until 9.000 s: whatever the order, a read was stale.",
+		},
+		{
+			name: "never there as a whole",
+			history: `p1 n1 transfer b 0 1 4 [0,1] ok
+			          p2 n1 transfer b 1 0 7 [2,9] ok
+			          p4 n2 read-all b -> 8 12 10 [3,4] ok`,
+			verdict: Invalid, engine: Porcupine,
+			bank:    BankResult{Transferred: 2, Reads: 1},
+			anomaly: Disorder,
+			witness: []string{"transfer 0 1 4", "transfer 1 0 7", "read-all -> 8 12 10"},
+			says:    "no order of 3 operations explains what was answered until 9.000 s.",
+		},
+		{
+			name: "not only old",
+			history: `p1 n1 transfer b 0 1 4 [0,1] ok
+			          p2 n1 transfer b 1 0 7 [2,9] ok
+			          p4 n2 read-all b -> 10 10 10 [3,4] ok
+			          p5 n2 transfer b 2 0 1 [10,11] fail`,
+			verdict: Invalid, engine: Porcupine,
+			bank:    BankResult{Transferred: 2, Refused: 1, Reads: 1},
+			anomaly: Disorder,
+			witness: []string{"transfer 0 1 4", "transfer 1 0 7", "read-all -> 10 10 10"},
+			says:    "no order of 3 operations explains what was answered until 9.000 s.",
+		},
+		{
 			name: "each account for itself",
 			history: `p1 n1 transfer b 0 1 4 [0,9] ok
 			          p2 n1 transfer b 2 0 4 [0,9] ok
