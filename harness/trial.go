@@ -412,7 +412,8 @@ func (t *Trial) newLoad(cl cluster.Cluster, recorder *history.Recorder) *load {
 func (l *load) run(ctx context.Context, generator func(Worker) Generator, tries int) {
 	var working sync.WaitGroup
 	for _, seat := range l.seats {
-		working.Go(func() { seat.run(ctx, generator(seat.worker), tries) })
+		working.Add(1)
+		go seat.run(&round{ctx: ctx, generator: generator(seat.worker), tries: tries, ended: working.Done}, nil)
 	}
 	working.Wait()
 }

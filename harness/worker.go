@@ -37,7 +37,7 @@ type seat struct {
 
 	counts *counts
 	lastOK atomic.Int64 // when the last successful operation was invoked
-	// hung counts the sessions that have not ended.
+	// hung counts the calls that have not returned, of clients and of their Close.
 	hung *sync.WaitGroup
 }
 
@@ -46,75 +46,155 @@ type counts struct{ ok, failed, unknown atomic.Int64 }
 
 func (c *counts) all() int64 { return c.ok.Load() + c.failed.Load() + c.unknown.Load() }
 
-// run issues the generator's operations until it or ctx ends, or nothing more
-// can be recorded. Each is tried until it succeeds, at most tries times.
-func (s *seat) run(ctx context.Context, generator Generator, tries int) {
+// A round is what a seat does from when the load begins until it ends: the
+// generator's operations, each tried until it succeeds, at most tries times.
+type round struct {
+	ctx       context.Context
+	generator Generator
+	tries     int
+	ended     func()
+
+	operation history.Operation // the present one
+	try       int               // of it, from 1
+}
+
+// run carries out the round until its generator or ctx ends, or nothing more can be
+// recorded. The client is called on run's own goroutine, as handing each call to
+// another one would cost as much as a fast call takes. So if a call does not return,
+// the goroutine is left behind, and run goes on in another: last is what that knows
+// of the call, nil if the round begins.
+func (s *seat) run(r *round, last *history.Operation) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	wait := func(d time.Duration) bool {
 		if d <= 0 {
-			return ctx.Err() == nil
+			return r.ctx.Err() == nil
 		}
 		timer.Reset(d)
 		select {
 		case <-timer.C:
 			return true
-		case <-ctx.Done():
+		case <-r.ctx.Done():
 			return false
 		}
 	}
-	for ctx.Err() == nil && s.recorder.Err() == nil {
-		turn := Turn{Now: s.recorder.Now(), Previous: s.previous}
-		operation, ok := generator.Next(&turn)
-		if !ok || !wait(turn.At-turn.Now) {
-			return
+	for s.next(r, last, wait) {
+		c := &call{seat: s, round: r}
+		if !c.carryOut() {
+			return // another goroutine sits here
 		}
-		for try := 1; ; try++ {
-			done := s.call(ctx, operation, timer)
-			s.previous = &done
-			if done.Outcome == history.OK {
-				break
-			}
-			refused := done.Outcome == history.Fail && done.Error != ""
-			if refused && !wait(breather<<min(try-1, 4)) {
-				return
-			}
-			if try >= tries || ctx.Err() != nil {
-				break
-			}
-		}
+		last = &c.operation
 	}
+	r.ended()
 }
 
-// call carries out one operation and records it. It never takes longer than
-// the trial's Timeout plus grace.
-func (s *seat) call(ctx context.Context, operation history.Operation, timer *time.Timer) history.Operation {
-	operation.Process, operation.Node = s.process, s.worker.Node
-	// Not ctx's child: the end of a phase lets the open calls come home.
-	callCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.trial.Timeout)
-	defer cancel()
+// next has the round's operation be the one that is due, after the last one: that
+// again, or a new one. It returns false if there is none.
+func (s *seat) next(r *round, last *history.Operation, wait func(time.Duration) bool) bool {
+	if last != nil {
+		s.previous = last
+		refused := last.Outcome == history.Fail && last.Error != ""
+		if refused && !wait(breather<<min(r.try-1, 4)) {
+			return false
+		}
+		if last.Outcome != history.OK && r.try < r.tries && r.ctx.Err() == nil {
+			r.try++
+			return true
+		}
+	}
+	if r.ctx.Err() != nil || s.recorder.Err() != nil {
+		return false
+	}
+	turn := Turn{Now: s.recorder.Now(), Previous: s.previous}
+	operation, ok := r.generator.Next(&turn)
+	r.operation, r.try = operation, 1
+	return ok && wait(turn.At-turn.Now)
+}
 
-	s.lane.Invoke(&operation)
-	if s.session == nil {
-		s.session = s.begin()
+// A call is one try of an operation. Two goroutines have to do with it, the one that
+// carries it out and the one that abandons it, of which the first takes all.
+type call struct {
+	seat      *seat
+	round     *round
+	operation history.Operation
+
+	mu    sync.Mutex
+	taken bool // it is over, and belongs to who took it
+}
+
+// take returns whether the caller is the first: the seat is its own then.
+func (c *call) take() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	first := !c.taken
+	c.taken = true
+	return first
+}
+
+// carryOut carries out the operation and records it. It returns false if it was
+// abandoned, which it is after the trial's Timeout and grace.
+func (c *call) carryOut() bool {
+	s := c.seat
+	s.hung.Add(1)
+	defer s.hung.Done()
+	// Not the round's child: the end of a phase lets the open calls come home.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.round.ctx), s.trial.Timeout)
+	defer cancel()
+	c.operation = c.round.operation
+	c.operation.Process, c.operation.Node = s.process, s.worker.Node
+	s.lane.Invoke(&c.operation)
+	session, asked := s.session, c.operation // which may soon be another goroutine's
+	watch := time.AfterFunc(s.trial.Timeout+grace, c.abandon)
+	output, err := c.invoke(ctx, session, asked)
+	watch.Stop()
+	if !c.take() {
+		return false
 	}
-	s.session.calls <- request{callCtx, operation}
-	timer.Reset(s.trial.Timeout + grace)
-	select {
-	case reply := <-s.session.replies:
-		if reply.ended {
-			s.leave()
-		}
-		operation.Output = reply.output
-		operation.Outcome = outcome(reply.err)
-		if reply.err != nil && !(operation.Outcome == history.Fail && errors.Is(reply.err, ErrPrecondition)) {
-			operation.Error = reply.err.Error()
-		}
-	case <-timer.C:
-		operation.Outcome = history.Info
-		operation.Error = fmt.Sprintf("abandoned: the client did not return within %v", s.trial.Timeout+grace)
+	c.operation.Output, c.operation.Outcome = output, outcome(err)
+	if err != nil && !(c.operation.Outcome == history.Fail && errors.Is(err, ErrPrecondition)) {
+		c.operation.Error = err.Error()
 	}
-	return s.complete(operation)
+	s.complete(&c.operation)
+	return true
+}
+
+// invoke has the session's client carry out the operation. If there is none, it opens
+// one for the seat.
+func (c *call) invoke(ctx context.Context, present *session, operation history.Operation) (history.Value, error) {
+	if present != nil {
+		return present.invoke(ctx, operation)
+	}
+	opened, err := c.seat.open(ctx)
+	if err != nil {
+		return nil, Definite(err) // nothing was sent
+	}
+	if !c.seats(opened) {
+		return nil, opened.client.Close()
+	}
+	return opened.invoke(ctx, operation)
+}
+
+// seats has the session be the seat's, or returns false if that is another
+// goroutine's by now.
+func (c *call) seats(opened *session) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.taken {
+		c.seat.session = opened
+	}
+	return !c.taken
+}
+
+// abandon ends a call that has not returned, and goes on with the round.
+func (c *call) abandon() {
+	if !c.take() {
+		return
+	}
+	s, operation := c.seat, c.operation
+	operation.Outcome = history.Info
+	operation.Error = fmt.Sprintf("abandoned: the client did not return within %v", s.trial.Timeout+grace)
+	s.complete(&operation)
+	s.run(c.round, &operation)
 }
 
 // outcome is the one rule: nil is ok, certainty is fail, silence is info.
@@ -131,8 +211,8 @@ func outcome(err error) history.Outcome {
 
 // complete records the end of an operation. An info retires the process: its
 // last operation stays open for ever, so it can never call again.
-func (s *seat) complete(operation history.Operation) history.Operation {
-	s.lane.Complete(&operation)
+func (s *seat) complete(operation *history.Operation) {
+	s.lane.Complete(operation)
 	switch operation.Outcome {
 	case history.OK:
 		s.counts.ok.Add(1)
@@ -147,7 +227,6 @@ func (s *seat) complete(operation history.Operation) history.Operation {
 		s.process += s.worker.Of
 		s.leave()
 	}
-	return operation
 }
 
 // leave ends the session in the seat, without waiting for a call that hangs.
@@ -157,72 +236,24 @@ func (s *seat) leave() {
 	}
 	session := s.session
 	s.session = nil
-	close(session.calls)
-	s.hung.Go(func() {
-		if client := <-session.client; client != nil {
-			_ = client.Close()
-		}
-	})
+	s.hung.Go(func() { _ = session.client.Close() })
 }
 
-// A session is one client and the goroutine that opens and calls it, so that a
-// call that does not return can be left behind.
+// A session is one client, and how the workload calls it.
 type session struct {
-	client  chan Client // gets one when it is open, or nil if it cannot be opened
-	calls   chan request
-	replies chan reply
+	client Client
+	invoke Invoke
 }
 
-type request struct {
-	ctx       context.Context
-	operation history.Operation
-}
-
-type reply struct {
-	output history.Value
-	err    error
-	ended  bool // the session, which has no client
-}
-
-// begin returns a session whose first call opens the client.
-func (s *seat) begin() *session {
-	// One reply fits, so that an abandoned call can end.
-	began := &session{make(chan Client, 1), make(chan request), make(chan reply, 1)}
-	s.hung.Go(func() {
-		first := <-began.calls
-		client, invoke, err := s.open(first.ctx)
-		began.client <- client
-		if err == nil && first.ctx.Err() != nil { // abandoned, perhaps
-			err = fmt.Errorf("open a client of %s: %w", s.worker.Node, first.ctx.Err())
-		}
-		if err != nil {
-			// Nothing was sent.
-			began.replies <- reply{err: Definite(err), ended: true}
-			return
-		}
-		for request := first; ; {
-			output, err := invoke(request.ctx, request.operation)
-			began.replies <- reply{output: output, err: err}
-			var more bool
-			if request, more = <-began.calls; !more {
-				return
-			}
-		}
-	})
-	return began
-}
-
-// open returns a client, which is nil if there is an error, and how the workload
-// calls it.
-func (s *seat) open(ctx context.Context) (Client, Invoke, error) {
+func (s *seat) open(ctx context.Context) (*session, error) {
 	client, err := s.trial.Target.Open(ctx, s.cluster, s.worker.Node)
 	if err != nil {
-		return nil, nil, fmt.Errorf("open a client of %s: %w", s.worker.Node, err)
+		return nil, fmt.Errorf("open a client of %s: %w", s.worker.Node, err)
 	}
 	invoke, err := s.trial.Workload.Bind(client)
 	if err != nil {
 		_ = client.Close()
-		return nil, nil, err
+		return nil, err
 	}
-	return client, invoke, nil
+	return &session{client, invoke}, nil
 }
