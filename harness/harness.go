@@ -165,7 +165,7 @@ type Worker struct {
 }
 
 // A Generator is the rest of one worker's operations. It is used by one
-// goroutine. The small ones of this package compose.
+// goroutine at a time. The small ones of this package compose.
 type Generator interface {
 	// Next returns the next operation, of which it sets Kind, Key and Input.
 	// False means that there are no more.
