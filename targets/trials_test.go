@@ -58,13 +58,13 @@ func tryEvery(t *testing.T, interval time.Duration, world cluster.World, target,
 // Who names an image gets no other, neither the usual one nor a program in PATH.
 func TestImage(t *testing.T) {
 	for _, name := range []string{"redis", "etcd", "zookeeper"} {
-		for image, options := range map[string]string{"": "", "elsewhere/it:2": ":image=elsewhere/it:2"} {
+		for image, options := range map[string]string{"": "", "elsewhere/it:2": ":image=elsewhere/it:2", "redis:7": ":image=redis:7"} {
 			target, err := targets.Parse(name + options)
 			if err != nil {
 				t.Fatal(err)
 			}
 			program := target.Program(cluster.Place{Node: "n1", Public: map[cluster.Node]map[string]string{"n1": {}}})
-			if program.ImageOnly != (image != "") || image != "" && program.Image != image {
+			if program.ImageOnly != (image != "") || image != "" && (program.Image != image || program.Equivalent != "") {
 				t.Errorf("%s runs %q, only that: %t", target, program.Image, program.ImageOnly)
 			}
 		}

@@ -68,6 +68,19 @@ func TestRegisterMixesAndRotates(t *testing.T) {
 	}
 }
 
+// However many reads there are, something is written.
+func TestRegisterOfMostlyReads(t *testing.T) {
+	generator := workloads.Register{ReadPercent: 90}.Generator(worker(0))
+	kinds := map[history.Kind]int{}
+	for range 10_000 {
+		operation, _ := generator.Next(&harness.Turn{})
+		kinds[operation.Kind]++
+	}
+	if kinds[history.Write] < 500 || kinds[history.Write] > 900 {
+		t.Errorf("kinds %v, want 7 %% writes", kinds)
+	}
+}
+
 // The final reads are of every key ever written, through several workers.
 func TestRegisterReadsEveryKeyFinally(t *testing.T) {
 	readers := map[string]int{}
