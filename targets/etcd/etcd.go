@@ -98,14 +98,11 @@ var Choices = []string{"reads=serializable", "fencing=no", "timeouts=default", "
 //	lease=DURATION                 1s, or with timeouts=default 2s, to 1h, in whole seconds
 //	image=REFERENCE
 func ParseOptions(text string) (Options, error) {
-	var parsed Options
-	if err := parsed.list().Parse(text, Choices); err != nil {
-		return Options{}, err
-	}
-	if parsed.DefaultTimes && parsed.Lease == minLease {
+	parsed, err := options.Parse(text, (*Options).list, Choices)
+	if err == nil && parsed.DefaultTimes && parsed.Lease == minLease {
 		return Options{}, fmt.Errorf("lease=%q is not possible with timeouts=default: etcd grants %v at least", minLease, DefaultLease)
 	}
-	return parsed, nil
+	return parsed, err
 }
 
 // String is what ParseOptions reads, without the defaults.

@@ -68,11 +68,7 @@ var Choices = []string{"reads=linearizable", "reads=lease", "reads=local", "read
 // ParseOptions reads "key=value,key=value", such as "reads=local"; empty means
 // the defaults.
 func ParseOptions(text string) (Options, error) {
-	var parsed Options
-	if err := parsed.list().Parse(text, Choices); err != nil {
-		return Options{}, err
-	}
-	return parsed, nil
+	return options.Parse(text, (*Options).list, Choices)
 }
 
 // String is what ParseOptions reads, without the defaults.

@@ -58,11 +58,7 @@ var Choices = []string{"reads=linearizable", "reads=local"}
 
 // ParseOptions reads one of Choices; empty means the defaults.
 func ParseOptions(text string) (Options, error) {
-	var parsed Options
-	if err := parsed.list().Parse(text, Choices); err != nil {
-		return Options{}, err
-	}
-	return parsed, nil
+	return options.Parse(text, (*Options).list, Choices)
 }
 
 // String is what ParseOptions reads, without the defaults.

@@ -108,11 +108,7 @@ var Choices = []string{
 //	lease=DURATION                     10ms to 1h, in whole milliseconds
 //	image=REFERENCE
 func ParseOptions(text string) (Options, error) {
-	var parsed Options
-	if err := parsed.list().Parse(text, Choices); err != nil {
-		return Options{}, err
-	}
-	return parsed, nil
+	return options.Parse(text, (*Options).list, Choices)
 }
 
 // String is what ParseOptions reads, without the defaults.

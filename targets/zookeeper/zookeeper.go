@@ -104,14 +104,11 @@ var Choices = []string{"reads=plain", "timeouts=default", "session=1s", "image=z
 //	session=DURATION          100ms, or with timeouts=default 1s, to 1m, in whole milliseconds
 //	image=REFERENCE
 func ParseOptions(text string) (Options, error) {
-	var parsed Options
-	if err := parsed.list().Parse(text, Choices); err != nil {
-		return Options{}, err
-	}
-	if parsed.DefaultTimes && parsed.Session != 0 && parsed.Session < minUntunedSession {
+	parsed, err := options.Parse(text, (*Options).list, Choices)
+	if err == nil && parsed.DefaultTimes && parsed.Session != 0 && parsed.Session < minUntunedSession {
 		return Options{}, fmt.Errorf("session=%q is not possible with timeouts=default: want %v to %v", parsed.Session, minUntunedSession, maxSession)
 	}
-	return parsed, nil
+	return parsed, err
 }
 
 // String is what ParseOptions reads, without the defaults.

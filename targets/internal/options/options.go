@@ -21,8 +21,17 @@ type Option struct {
 	get func() string // empty for the default
 }
 
-// Parse sets what the text says, each key once. Choices are examples for the error.
-func (l List) Parse(text string, choices []string) error {
+// Parse returns the options that the text says, each key once; the rest are their
+// zero values. Choices are examples for the error.
+func Parse[O any](text string, list func(*O) List, choices []string) (O, error) {
+	var none, parsed O
+	if err := list(&parsed).parse(text, choices); err != nil {
+		return none, err
+	}
+	return parsed, nil
+}
+
+func (l List) parse(text string, choices []string) error {
 	if text == "" {
 		return nil
 	}
