@@ -199,8 +199,8 @@ func (t *Trial) fits(ctx context.Context, cl cluster.Cluster) error {
 			bound <- nil // it may be possible later, and is tried for each operation
 			return
 		}
-		defer client.Close()
 		_, err = t.Workload.Bind(client)
+		_ = client.Close()
 		bound <- err
 	}()
 	select {

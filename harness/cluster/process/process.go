@@ -83,7 +83,7 @@ func (world) Supports(fault cluster.Fault) error {
 	case cluster.CutFault, cluster.DelayFault, cluster.RateFault, cluster.KillFault, cluster.PauseFault:
 		return nil
 	case cluster.SignalFault:
-		return errors.New("a node is one process, which kill and pause reach")
+		return errors.New("kill and pause reach the processes of a node all together; the docker world can hit them by name")
 	case cluster.LossFault:
 		return errors.New("a TCP proxy carries streams, in which no packet can be lost; cuts, delay and rate are what it can do")
 	case cluster.ClockFault:
