@@ -36,6 +36,11 @@ const (
 	TokenWentBack Anomaly = "token went back" // a later holder of a lock got a fencing token that is no greater
 	FenceBroken   Anomaly = "fence broken"    // what a lock protects accepted a fencing token after a newer one
 	DuplicateID   Anomaly = "duplicate id"    // two processes got one id
+
+	// What only a trial can show, whatever its model.
+	NoRecovery  Anomaly = "no recovery"  // the cluster served no read, or no update, after all faults were healed
+	NodeCrashed Anomaly = "node crashed" // a node ended by itself
+	LogPattern  Anomaly = "log pattern"  // a node's log has a line that the target's patterns forbid
 )
 
 // Of returns the name of the one model whose histories can show the anomaly; empty
@@ -104,6 +109,10 @@ type Result struct {
 	// AsClaimed compares the verdict with the target's claim. An anomaly that
 	// the claim does not admit breaks it, however vacuous the rest of the run.
 	AsClaimed Conformance `json:"as_claimed"`
+	// Warnings are sentences on what makes the run worth less than it seems, but
+	// changes no verdict: a fault that was too short to matter, a node that did not
+	// serve again.
+	Warnings []string `json:"warnings,omitempty"`
 	// Model is what the history was held against: "register", "set", ….
 	Model string        `json:"model"`
 	Took  time.Duration `json:"took_ns"`
@@ -271,6 +280,11 @@ type Statistics struct {
 	// by reason.
 	Faults  map[string]int `json:"faults"`
 	Skipped map[string]int `json:"skipped,omitempty"`
+	// Troubles are what went wrong with faults: those that could not be injected,
+	// or not be healed, each with its time.
+	Troubles []string `json:"troubles,omitempty"`
+	// Errors are the clients', the most frequent first, at most MaxErrors.
+	Errors []ErrorClass `json:"errors,omitempty"`
 	// Series is the whole run in slices of SeriesStep.
 	SeriesStep time.Duration `json:"series_step_ns"`
 	Series     []Slice       `json:"series"`
@@ -296,6 +310,21 @@ type LeaderChange struct {
 	// was seen.
 	Took time.Duration `json:"took_ns"`
 }
+
+// An ErrorClass are errors of clients that are alike: of one kind of operation and
+// outcome, and the same words but for numbers, addresses and names.
+type ErrorClass struct {
+	Kind    history.Kind    `json:"kind"`
+	Outcome history.Outcome `json:"outcome"`
+	Count   int             `json:"count"`
+	// Example is the first of them, in full up to 300 bytes, and Node the one whose
+	// client had it.
+	Example string `json:"example"`
+	Node    string `json:"node,omitempty"`
+}
+
+// MaxErrors bounds Statistics.Errors.
+const MaxErrors = 10
 
 // Service is what a group of operations got.
 type Service struct {

@@ -77,13 +77,13 @@ func (c *noted) Start(ctx context.Context, node cluster.Node) error {
 	return ctx.Err()
 }
 
-func (c *noted) Collect(ctx context.Context, node cluster.Node, dir string) error {
+func (c *noted) Collect(ctx context.Context, node cluster.Node, dir string, patterns ...string) error {
 	time.Sleep(time.Second)
 	c.note("copy", node, "")
 	if node == "n3" {
 		return errors.New("the copy is cut")
 	}
-	return c.memoryCluster.Collect(ctx, node, dir)
+	return c.memoryCluster.Collect(ctx, node, dir, patterns...)
 }
 
 // killer kills n2 at the beginning and starts it again once it sees that n1 is

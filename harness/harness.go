@@ -25,6 +25,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"regexp"
 	"time"
 
 	"github.com/rashomon-io/rashomon/checker"
@@ -84,6 +85,9 @@ type Target struct {
 	// Ready returns nil once the fresh cluster serves. It is called again
 	// until then, with a context of some hundred milliseconds.
 	Ready func(context.Context, cluster.Cluster) error
+	// Prepare, if not nil, is called once, after Ready and before any other client
+	// is opened: to create the bucket, the table, the accounts.
+	Prepare func(context.Context, cluster.Cluster) error
 	// Open returns a client that is pinned to one node. It is called again
 	// after each operation of unknown outcome, also while the node is down,
 	// and need not connect before the first call.
@@ -91,6 +95,13 @@ type Target struct {
 	// Leader returns the node that leads now, asking the nodes themselves; nil
 	// if the system has no leader.
 	Leader func(context.Context, cluster.Cluster) (cluster.Node, error)
+	// LogPatterns are of lines that no log may have, besides those of a Go
+	// program that panics, races or faults, which are always looked for: the
+	// system's own words for corruption. A match is a violation, "log pattern".
+	LogPatterns []*regexp.Regexp
+	// LogFiles are further logs, as patterns of path.Match within Place.Data, such as
+	// "log/*.txt"; what a node writes to stdout and stderr is always read.
+	LogFiles []string
 }
 
 // String is the target's name and options: "raft reads=local".

@@ -109,7 +109,7 @@ func (c *storeClient) Close() error { return nil }
 var errReset = errors.New("connection reset by peer")
 
 func (memoryCluster) SetClock(context.Context, cluster.Node, cluster.Clock) error { return nil }
-func (memoryCluster) Collect(_ context.Context, _ cluster.Node, dir string) error {
+func (memoryCluster) Collect(_ context.Context, _ cluster.Node, dir string, _ ...string) error {
 	return os.MkdirAll(dir, 0o777)
 }
 func (memoryCluster) Means(cluster.Fault) string { return "" }

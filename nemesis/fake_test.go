@@ -202,7 +202,7 @@ func (f *fake) SetClock(ctx context.Context, node cluster.Node, c cluster.Clock)
 	return cmp.Or(ctx.Err(), f.fails("clock "+node))
 }
 
-func (f *fake) Collect(context.Context, cluster.Node, string) error { return nil }
+func (f *fake) Collect(context.Context, cluster.Node, string, ...string) error { return nil }
 
 func (f *fake) Means(fault cluster.Fault) string { return f.means[fault] }
 

@@ -108,7 +108,9 @@ var Faults = []Fault{CutFault, DelayFault, RateFault, LossFault, KillFault, Paus
 
 // A Place is where a node lives, told to its Program.
 type Place struct {
-	Node Node
+	// World is the name of the node's world, such as "docker".
+	World string
+	Node  Node
 	// Listen is the TCP address that the node must serve, to peers and
 	// clients alike.
 	Listen string
@@ -180,6 +182,11 @@ type Spec struct {
 	// Logs is a directory that receives <node>/stdout.log and
 	// <node>/stderr.log, appended to over restarts. It must exist.
 	Logs string
+	// Exited is called at once, in a goroutine of its own, when a node ends by
+	// itself: with the node, and how it ended, such as "exit status 2" or "signal:
+	// segmentation fault". It is not called for Kill and Close, and never after
+	// Close has returned. Nil if nobody wants to know.
+	Exited func(node Node, status string)
 	// Progress is told what Build does that takes long, in a line, and again
 	// every few seconds; nil if nobody wants to know. Calls do not overlap.
 	Progress func(step string)
@@ -265,8 +272,9 @@ type Cluster interface {
 	// Collect copies the node's data, what is in Place.Data, into the directory
 	// dir, which it makes: regular files, whole, and CollectLimit bytes at most.
 	// An error says what is missing of the copy. Pause the node first, or the
-	// files may not be of one moment.
-	Collect(ctx context.Context, node Node, dir string) error
+	// files may not be of one moment. If there are patterns, only files come whose
+	// path within the data matches one of them, as path.Match does: "*.log".
+	Collect(ctx context.Context, node Node, dir string, patterns ...string) error
 	// Means says how the cluster injects a fault, for reports: "nft", "netem",
 	// "nfqueue"; empty if there is nothing to say.
 	Means(Fault) string

@@ -165,6 +165,19 @@ const (
 	Skip        EventType = "skip"   // the fault was planned but not injected: Reason
 	Trouble     EventType = "error"  // injecting or healing failed: Reason
 	Stop        EventType = "stop"   // the load was stopped early: Reason
+
+	// Crash: the one of Nodes ended by itself at Time, which no fault does but
+	// one that hits single processes. Detail is how, such as "exit status 2";
+	// Reason the last lines of its log.
+	Crash EventType = "crash"
+	// Logged: a log of the one of Nodes has a line that matches one of the
+	// target's patterns. Detail is the file, within the run directory's logs/ or the
+	// node's data; Reason the line. Time is when it was found.
+	Logged EventType = "log"
+	// Unserved: Took after the faults were healed, Nodes had still not served.
+	// Reason is empty if all nodes ran then and all links were whole, as had been
+	// verified; else it says what was not.
+	Unserved EventType = "unserved"
 )
 
 // An Event is a line of nemesis.jsonl: what was done to the cluster, and when.

@@ -78,6 +78,9 @@ import (
 // closeTimeout bounds how long Close tries to remove everything.
 const closeTimeout = time.Minute
 
+// worldName is what --world takes.
+const worldName = "docker"
+
 // World returns the world of containers.
 func World() cluster.World { return &world{lacks: map[cluster.Fault]error{}} }
 
@@ -86,7 +89,7 @@ type world struct {
 	lacks map[cluster.Fault]error // what is known of faults, by asking agents
 }
 
-func (*world) Name() string { return "docker" }
+func (*world) Name() string { return worldName }
 
 // Supports may build a cluster of one node to find out.
 func (w *world) Supports(fault cluster.Fault) error {
@@ -235,7 +238,7 @@ func (c *containers) createHolders(ctx context.Context) error {
 		}
 	}
 	for name, n := range c.nodes {
-		n.place = cluster.Place{Node: name, Listen: peers[name], Peers: maps.Clone(peers), Ports: map[string]cluster.Port{}, Public: maps.Clone(public), Data: data}
+		n.place = cluster.Place{World: worldName, Node: name, Listen: peers[name], Peers: maps.Clone(peers), Ports: map[string]cluster.Port{}, Public: maps.Clone(public), Data: data}
 		for further, address := range public[name] {
 			n.place.Ports[further] = cluster.Port{Listen: address, Public: address}
 		}

@@ -13,15 +13,15 @@ import (
 	"github.com/rashomon-io/rashomon/harness/cluster/internal/collect"
 )
 
-func (l *loopback) Collect(ctx context.Context, name cluster.Node, dir string) error {
-	return l.act(ctx, "copy the data of", name, func(n *node, ctx context.Context) error { return n.collect(ctx, dir) })
+func (l *loopback) Collect(ctx context.Context, name cluster.Node, dir string, patterns ...string) error {
+	return l.act(ctx, "copy the data of", name, func(n *node, ctx context.Context) error { return n.collect(ctx, dir, patterns) })
 }
 
 // collect copies the data directory. Killing and pausing wait until it is done.
-func (n *node) collect(ctx context.Context, dir string) (err error) {
+func (n *node) collect(ctx context.Context, dir string, patterns []string) (err error) {
 	n.acting.Lock()
 	defer n.acting.Unlock()
-	into, err := collect.Into(dir, cluster.CollectLimit)
+	into, err := collect.Into(dir, cluster.CollectLimit, patterns...)
 	if err != nil {
 		return err
 	}
@@ -36,6 +36,9 @@ func (n *node) collect(ctx context.Context, dir string) (err error) {
 		name, err := filepath.Rel(n.place.Data, path)
 		if err != nil {
 			return err
+		}
+		if !into.Wants(filepath.ToSlash(name)) {
+			return nil
 		}
 		if !entry.Type().IsRegular() {
 			into.Omit(name)

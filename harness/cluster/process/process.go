@@ -71,12 +71,15 @@ import (
 // a process stuck in the kernel takes longer than milliseconds.
 const closeTimeout = 30 * time.Second
 
+// worldName is what --world takes.
+const worldName = "process"
+
 // World returns the world of processes. Supports tells which faults it injects.
 func World() cluster.World { return world{} }
 
 type world struct{}
 
-func (world) Name() string { return "process" }
+func (world) Name() string { return worldName }
 
 func (world) Supports(fault cluster.Fault) error {
 	switch fault {
@@ -136,7 +139,7 @@ func (l *loopback) build(ctx context.Context, spec cluster.Spec) error {
 	}
 	for _, name := range l.names {
 		n := &node{program: spec.Program, logs: filepath.Join(logs, name), guardian: l.guardian, state: cluster.Down}
-		n.place = cluster.Place{Node: name, Data: filepath.Join(data, name), Peers: map[cluster.Node]string{}}
+		n.place = cluster.Place{World: worldName, Node: name, Data: filepath.Join(data, name), Peers: map[cluster.Node]string{}}
 		if n.place.Listen, err = n.reserve(); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}

@@ -6,23 +6,27 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 )
 
 // A Copy is a directory that receives a node's files, whole and up to a limit.
 // What cannot be had is left out, and told by Close.
 type Copy struct {
-	root    *os.Root
-	limit   int64
-	left    int64 // bytes
-	tooMuch int
-	strange int
-	example string // of those left out
+	root     *os.Root
+	patterns []string // of path.Match; none means every file
+	limit    int64
+	left     int64 // bytes
+	tooMuch  int
+	strange  int
+	example  string // of those left out
 }
 
 // Into makes the directory, which may exist, and returns the copy of at most
-// limit bytes. It must be closed.
-func Into(dir string, limit int64) (*Copy, error) {
+// limit bytes, of files whose names match one of the patterns, if there are any. It
+// must be closed.
+func Into(dir string, limit int64, patterns ...string) (*Copy, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
 	}
@@ -30,7 +34,15 @@ func Into(dir string, limit int64) (*Copy, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Copy{root: root, limit: limit, left: limit}, nil
+	return &Copy{root: root, patterns: patterns, limit: limit, left: limit}, nil
+}
+
+// Wants returns whether the copy is to have a file of that slash-separated name.
+func (c *Copy) Wants(name string) bool {
+	return len(c.patterns) == 0 || slices.ContainsFunc(c.patterns, func(pattern string) bool {
+		matched, err := path.Match(pattern, name)
+		return err == nil && matched
+	})
 }
 
 // Add writes a file of that size, unless that would exceed the limit. Names are
