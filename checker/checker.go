@@ -59,6 +59,8 @@ func Check(ctx context.Context, run *history.Run, model Model, options Options) 
 	if run.IsTrial() {
 		judgeTrial(run, &result)
 		result.Warnings = shortFaults(run, result.Statistics.LeaderChanges)
+	} else if run.History.Torn != "" {
+		result.leave("The history was cut off, so what is missing may be what it would show.")
 	}
 	result.Violations = foremost(result.Violations)
 	result.Lost = foremostLosses(result.Lost)

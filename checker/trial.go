@@ -23,18 +23,23 @@ func judgeTrial(run *history.Run, result *Result) {
 	}
 	var gaps []string
 	if phaseBegins(run, history.Done) == never {
-		gaps = append(gaps, "The trial was cut off before its final phase ended, so what it lost would not show.")
+		gaps = []string{"The trial was cut off before its final phase ended, so what it lost would not show."}
 	} else if len(recovery) == 0 { // which says that nothing could be read
 		gaps = append(uncovered(run, result), unserved(run)...)
 	}
-	result.Gaps = gaps
+	result.leave(gaps...)
+}
+
+// leave notes gaps, with which nothing is valid.
+func (r *Result) leave(gaps ...string) {
 	if len(gaps) == 0 {
 		return
 	}
-	if result.Verdict == Valid {
-		result.Verdict = Unknown
+	r.Gaps = append(r.Gaps, gaps...)
+	if r.Verdict == Valid {
+		r.Verdict = Unknown
 	}
-	result.Reason = strings.TrimSpace(result.Reason + " " + strings.Join(gaps, " "))
+	r.Reason = strings.TrimSpace(r.Reason + " " + strings.Join(gaps, " "))
 }
 
 // crashes are the nodes that ended by themselves, one violation a node.
