@@ -87,6 +87,7 @@ const (
 	laneEarly    = laneLimit / 4 // bytes; a lane that holds more is collected early
 	writeSize    = 256 << 10     // bytes of one write
 	errorLimit   = 300           // bytes of an error's text that are recorded
+	reasonLimit  = 2 << 10       // bytes of an event's reason, which may quote a log
 )
 
 // An Observer follows a history while it is being recorded. It is called by one
@@ -201,7 +202,7 @@ func (r *Recorder) Event(e Event) {
 	if e.Time == 0 {
 		e.Time = r.Now()
 	}
-	e.Reason = clip(e.Reason)
+	e.Reason = clip(e.Reason, reasonLimit)
 	encoder := json.NewEncoder(r.nemesis)
 	encoder.SetEscapeHTML(false) // links read n1>n2
 	if err := encoder.Encode(e); err != nil {
@@ -258,7 +259,7 @@ func (l *Lane) Complete(op *Operation) {
 	defer l.mu.Unlock()
 	l.awaitRoom()
 	op.Complete = l.recorder.next()
-	l.text = appendComplete(l.text, op, clip(op.Error))
+	l.text = appendComplete(l.text, op, clip(op.Error, errorLimit))
 	l.mark(op.Complete)
 	if l.observed {
 		told := *op
