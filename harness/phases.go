@@ -62,7 +62,9 @@ func (t *Trial) phases(ctx, clean context.Context, cl cluster.Cluster, recorder 
 		<-workersDone
 		stopLoad, workersDone = start()
 	}
-	if err := heal(); err != nil {
+	if err := heal(); errors.As(err, new(*panicked)) {
+		return failure()
+	} else if err != nil {
 		return errors.Join(failure(), fmt.Errorf("the nemesis %q: %w", t.Nemesis.Name(), err))
 	}
 
@@ -86,7 +88,7 @@ func (t *Trial) failure(ctx context.Context, recorder *history.Recorder) error {
 		return recorder.Err()
 	}
 	how := "interrupted"
-	if p := (*panicked)(nil); errors.As(context.Cause(ctx), &p) {
+	if errors.As(context.Cause(ctx), new(*panicked)) {
 		how = "ended"
 	}
 	return fmt.Errorf("%s at %.1f s: %w; what was recorded is in %s", how, recorder.Now().Seconds(), context.Cause(ctx), t.Dir)

@@ -104,11 +104,10 @@ func (t *Trial) fits(ctx context.Context, cl cluster.Cluster) error {
 		_, bound = t.Workload.Bind(client)
 		return bound, t.shut(client)
 	})
-	var p *panicked
 	switch {
 	case bound != nil:
 		return fmt.Errorf("%s cannot serve this workload: %w", t.Target, bound)
-	case errors.Is(err, errNoClient), errors.As(err, &p):
+	case errors.Is(err, errNoClient), errors.As(err, new(*panicked)):
 		return fmt.Errorf("open a client of %s: %w", t.Target, err)
 	}
 	return nil // else it may be possible later, and is tried for each operation
