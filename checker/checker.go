@@ -140,8 +140,12 @@ const (
 	enoughShare = 0.01
 )
 
-// vacuous says why the run tested nothing; empty if it did.
+// vacuous says why the run tested nothing; empty if it did, or if it was no trial:
+// a history from elsewhere is as long as it is.
 func vacuous(run *history.Run, s Statistics) string {
+	if run.Manifest.Version == 0 && s.OK > 0 {
+		return ""
+	}
 	wanted := run.Manifest.Nemesis
 	landed := slices.ContainsFunc(run.Events, func(e history.Event) bool {
 		return e.Type == history.Inject || e.Type == history.Stop // a violation came before any fault

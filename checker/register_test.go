@@ -668,7 +668,7 @@ func TestConformance(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			run := parse(t, test.history)
 			run.Manifest.Claim.Expect = test.expect
-			run.Manifest.Nemesis = test.nemesis
+			run.Manifest.Version, run.Manifest.Nemesis = 1, test.nemesis
 			result := Check(t.Context(), run, Register, Options{Engine: test.engine})
 			if result.AsClaimed != test.want || !strings.Contains(result.Vacuous, test.vacuous) || (test.vacuous == "") != (result.Vacuous == "") {
 				t.Errorf("%s, vacuous %q", result.AsClaimed, result.Vacuous)

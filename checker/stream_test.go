@@ -401,6 +401,7 @@ func TestAStoppedRunIsNotVacuous(t *testing.T) {
 		text += fmt.Sprintf("p1 n1 read x -> 2 [%d,%d] ok\n", 6+2*i, 7+2*i)
 	}
 	run := parse(t, text)
+	run.Manifest.Version = 1
 	run.Manifest.Nemesis, run.Manifest.Claim.Expect = "partition", []string{string(StaleRead)}
 	if result := Check(t.Context(), run, Register, Options{}); result.Vacuous == "" {
 		t.Error("no fault landed, and that is no matter")
