@@ -381,10 +381,13 @@ func (s *lockStep) apply(l lockState) (lockState, bool) {
 }
 
 // lockText tells which hold or use should not have been granted.
-func (s story) lockText() string {
+func (s story) lockText(n narrator) string {
 	later, earlier := s.told[0], s.told[1]
 	switch s.anomaly {
 	case HeldTwice:
+		if n.run.History.Untimed {
+			return fmt.Sprintf("%s, while p%d held it%s", s.did(later), earlier.Process, withToken(earlier.Output))
+		}
 		until := earlier.Complete
 		if end := s.told[2]; end != nil && end.Kind == history.Use && end.Outcome != history.Info {
 			until = end.Complete
@@ -392,13 +395,13 @@ func (s story) lockText() string {
 			until = max(until, end.Invoke)
 		}
 		if later.Complete < earlier.Complete {
-			return fmt.Sprintf("%s, although p%d, whose token %d is older, held it until %s at least", s.dated(later), earlier.Process, earlier.Output[0], seconds(until))
+			return fmt.Sprintf("%s, although p%d, whose token %d is older, held it until %s at least", s.dated(n, later), earlier.Process, earlier.Output[0], seconds(until))
 		}
-		return fmt.Sprintf("%s, while p%d held it%s, from %s to %s at least", s.dated(later), earlier.Process, withToken(earlier.Output), seconds(earlier.Complete), seconds(until))
+		return fmt.Sprintf("%s, while p%d held it%s, from %s to %s at least", s.dated(n, later), earlier.Process, withToken(earlier.Output), seconds(earlier.Complete), seconds(until))
 	case TokenWentBack:
-		return fmt.Sprintf("%s, after %s: the token did not grow", s.dated(later), s.dated(earlier))
+		return fmt.Sprintf("%s, after %s: the token did not grow", s.dated(n, later), s.dated(n, earlier))
 	default:
-		return fmt.Sprintf("%s, after %s: an older token was accepted after a newer one", s.dated(later), s.dated(earlier))
+		return fmt.Sprintf("%s, after %s: an older token was accepted after a newer one", s.dated(n, later), s.dated(n, earlier))
 	}
 }
 

@@ -455,27 +455,32 @@ func (s *queueStep) apply(q queueState) (queueState, bool) {
 }
 
 // queueText tells what an element of a queue met with.
-func (s story) queueText() string {
+func (s story) queueText(n narrator) string {
 	o := s.told[0]
 	switch {
 	case s.anomaly == DequeuedTwice:
-		return fmt.Sprintf("%s and %s: one element was given to two", s.dated(o), s.dated(s.told[1]))
+		return fmt.Sprintf("%s and %s: one element was given to two", s.dated(n, o), s.dated(n, s.told[1]))
 	case len(o.Output) > 0:
-		text := fmt.Sprintf("%s, although %s at %s, before that was enqueued at %s", s.dated(o), s.had(s.told[1]), seconds(s.told[1].Complete), seconds(s.told[2].Invoke))
-		if late := s.told[3]; late != nil {
-			return text + fmt.Sprintf(", and p%d dequeued it only at %s%s", late.Process, seconds(late.Invoke), place(" on ", late))
+		earlier, later, late := s.told[1], s.told[2], s.told[3]
+		text := fmt.Sprintf("%s, although %s%s, before the enqueue of %d was invoked%s",
+			s.dated(n, o), s.had(earlier), n.at(earlier.Complete), later.Input[0], n.at(later.Invoke))
+		if late != nil {
+			return text + fmt.Sprintf(", and p%d dequeued %d%s only later%s", late.Process, earlier.Input[0], through(late), n.when(late, late.Invoke))
 		}
-		return text + ", and nobody dequeued it" + s.outnumbered()
+		return text + fmt.Sprintf(", and nobody dequeued %d", earlier.Input[0]) + s.outnumbered()
 	}
 	var inside []string
 	for i := 1; i < len(s.told); i += 2 {
-		text := fmt.Sprintf("%d from %s", s.told[i].Input[0], seconds(s.told[i].Complete))
-		if exit := s.told[i+1]; exit != nil {
-			text += " to " + seconds(exit.Invoke)
+		text := fmt.Sprint(s.told[i].Input[0])
+		if !n.run.History.Untimed {
+			text += " from " + seconds(s.told[i].Complete)
+			if exit := s.told[i+1]; exit != nil {
+				text += " to " + seconds(exit.Invoke)
+			}
 		}
 		inside = append(inside, text)
 	}
-	return fmt.Sprintf("%s, although it never was: it held %s%s", s.dated(o), strings.Join(inside, ", "), s.outnumbered())
+	return fmt.Sprintf("%s, although it was never empty meanwhile: it held %s%s", s.dated(n, o), strings.Join(inside, ", "), s.outnumbered())
 }
 
 // outnumbered tells of dequeues of unknown outcome that cannot have taken every

@@ -78,7 +78,7 @@ func TestCheckQueue(t *testing.T) {
 			queue:   QueueResult{Dequeued: 2, Unexpected: 2},
 			anomaly: PhantomRead,
 			witness: []string{"dequeue -> 1"},
-			says:    "p2 dequeued 1 from q on n2 at 3.000 s, but p1's enqueue of 1 to q on n1 had failed at 1.000 s.",
+			says:    "p2 dequeued 1 from queue q through n2 at 3.000 s, but p1's enqueue of 1 to queue q through n1 had failed at 1.000 s.",
 		},
 		{
 			name: "dequeued before it was enqueued",
@@ -88,7 +88,7 @@ func TestCheckQueue(t *testing.T) {
 			queue:   QueueResult{Attempted: 1, Acknowledged: 1, Dequeued: 1, Unexpected: 1},
 			anomaly: PhantomRead,
 			witness: []string{"dequeue -> 1", "enqueue 1"},
-			says:    "p2 dequeued 1 from q on n2 at 3.000 s, 1.000 s before p1's enqueue of 1 to q on n1 was invoked.",
+			says:    "p2 dequeued 1 from queue q through n2 at 3.000 s, 1.000 s before p1's enqueue of 1 to queue q through n1 was invoked.",
 		},
 		{
 			name: "dequeued twice",
@@ -100,7 +100,7 @@ func TestCheckQueue(t *testing.T) {
 			queue:   QueueResult{Attempted: 1, Dequeued: 1, Recovered: 1, Duplicated: 1},
 			anomaly: DequeuedTwice,
 			witness: []string{"enqueue 1", "dequeue -> 1", "dequeue -> 1"},
-			says:    "p2 dequeued 1 from q on n2 at 3.000 s and p3 dequeued 1 from q on n3 at 4.000 s: one element was given to two; n2 had been cut off from n1 since 0.000 s.",
+			says:    "p2 dequeued 1 from queue q through n2 at 3.000 s and p3 dequeued 1 from queue q through n3 (invoked at 2.000 s, answered at 4.000 s): one element was given to two; n2 had been cut off from n1 since 0.000 s.",
 		},
 		{
 			name: "out of order",
@@ -112,7 +112,7 @@ func TestCheckQueue(t *testing.T) {
 			queue:   QueueResult{Attempted: 2, Acknowledged: 2, Dequeued: 2, OutOfOrder: 1},
 			anomaly: OutOfOrder,
 			witness: []string{"enqueue 1", "enqueue 2", "dequeue -> 2", "dequeue -> 1"},
-			says:    "p2 dequeued 2 from q on n2 at 5.000 s, although n1 had acknowledged 1 to p1 at 1.000 s, before that was enqueued at 2.000 s, and p3 dequeued it only at 6.000 s on n3.",
+			says:    "p2 dequeued 2 from queue q through n2 at 5.000 s, although the enqueue of 1 had been acknowledged to p1 through n1 at 1.000 s, before the enqueue of 2 was invoked at 2.000 s, and p3 dequeued 1 through n3 only later at 6.000 s.",
 		},
 		{
 			name: "out of order, and never dequeued",
@@ -125,7 +125,7 @@ func TestCheckQueue(t *testing.T) {
 			queue:   QueueResult{Attempted: 3, Acknowledged: 3, Dequeued: 1, OutOfOrder: 1},
 			anomaly: OutOfOrder,
 			witness: []string{"enqueue 1", "enqueue 2", "enqueue 3", "dequeue", "dequeue -> 3"},
-			says:    "p2 dequeued 3 from q on n2 at 9.000 s, although n1 had acknowledged 1 to p1 at 1.000 s, before that was enqueued at 4.000 s, and nobody dequeued it; of 2 elements that nobody dequeued, dequeues of unknown outcome can have taken 1.",
+			says:    "p2 dequeued 3 from queue q through n2 at 9.000 s, although the enqueue of 1 had been acknowledged to p1 through n1 at 1.000 s, before the enqueue of 3 was invoked at 4.000 s, and nobody dequeued 1; of 2 elements that nobody dequeued, dequeues of unknown outcome can have taken 1.",
 		},
 		{
 			name: "lost",
@@ -137,7 +137,7 @@ func TestCheckQueue(t *testing.T) {
 			queue:   QueueResult{Attempted: 2, Acknowledged: 2, Dequeued: 1, Lost: Bounds{1, 1}, OutOfOrder: 1, NotEmpty: 1},
 			anomaly: LostCommit,
 			witness: []string{"enqueue 1", "dequeue"},
-			says:    "n1 had acknowledged 1 to p1 at 1.000 s, yet p3 found q empty on n3 at 6.000 s: a commit is lost.",
+			says:    "the enqueue of 1 had been acknowledged to p1 through n1 at 1.000 s, yet p3 found queue q empty through n3 at 6.000 s: a commit is lost.",
 		},
 		{
 			name: "lost, one of two",
@@ -150,7 +150,7 @@ func TestCheckQueue(t *testing.T) {
 			queue:   QueueResult{Attempted: 2, Acknowledged: 2, Lost: Bounds{1, 2}, NotEmpty: 1},
 			anomaly: LostCommit,
 			witness: []string{"enqueue 1", "enqueue 2", "dequeue", "dequeue"},
-			says:    "n1 had acknowledged 1 to p1 at 1.000 s, yet p3 found q empty on n3 at 6.000 s: a commit is lost; of 2 elements that nobody dequeued, dequeues of unknown outcome can have taken 1.",
+			says:    "the enqueue of 1 had been acknowledged to p1 through n1 at 1.000 s, yet p3 found queue q empty through n3 at 6.000 s: a commit is lost; of 2 elements that nobody dequeued, dequeues of unknown outcome can have taken 1.",
 		},
 		{
 			name: "not empty",
@@ -163,7 +163,7 @@ func TestCheckQueue(t *testing.T) {
 			queue:   QueueResult{Attempted: 2, Acknowledged: 2, Dequeued: 2, NotEmpty: 1},
 			anomaly: OutOfOrder,
 			witness: []string{"enqueue 1", "enqueue 2", "dequeue", "dequeue -> 1", "dequeue -> 2"},
-			says:    "p3 found q empty on n3 at 7.000 s, although it never was: it held 1 from 1.000 s to 5.000 s, 2 from 4.000 s to 8.000 s.",
+			says:    "p3 found queue q empty through n3 (invoked at 3.000 s, answered at 7.000 s), although it was never empty meanwhile: it held 1 from 1.000 s to 5.000 s, 2 from 4.000 s to 8.000 s.",
 		},
 		{
 			name: "out of order with the later of two, of which either could come first",
@@ -177,7 +177,7 @@ func TestCheckQueue(t *testing.T) {
 			queue:   QueueResult{Attempted: 3, Acknowledged: 3, Dequeued: 3, OutOfOrder: 1},
 			anomaly: OutOfOrder,
 			witness: []string{"enqueue 1", "enqueue 3", "dequeue -> 3", "dequeue -> 1"},
-			says:    "p3 dequeued 3 from q on n3 at 9.000 s, although n1 had acknowledged 1 to p1 at 2.000 s, before that was enqueued at 4.000 s, and p3 dequeued it only at 10.000 s on n3.",
+			says:    "p3 dequeued 3 from queue q through n3 at 9.000 s, although the enqueue of 1 had been acknowledged to p1 through n1 at 2.000 s, before the enqueue of 3 was invoked at 4.000 s, and p3 dequeued 1 through n3 only later at 10.000 s.",
 		},
 		{
 			name: "not empty, and one may have been inside for no time at all",
@@ -190,7 +190,7 @@ func TestCheckQueue(t *testing.T) {
 			queue:   QueueResult{Attempted: 2, Acknowledged: 2, Dequeued: 2, NotEmpty: 1},
 			anomaly: OutOfOrder,
 			witness: []string{"enqueue 1", "dequeue", "dequeue -> 1"},
-			says:    "p3 found q empty on n3 at 6.000 s, although it never was: it held 1 from 1.000 s to 7.000 s.",
+			says:    "p3 found queue q empty through n3 at 6.000 s, although it was never empty meanwhile: it held 1 from 1.000 s to 7.000 s.",
 		},
 		{
 			name: "not empty, thanks to one that may be lost",
@@ -203,7 +203,7 @@ func TestCheckQueue(t *testing.T) {
 			queue:   QueueResult{Attempted: 2, Acknowledged: 2, Dequeued: 1, NotEmpty: 1},
 			anomaly: OutOfOrder,
 			witness: []string{"enqueue 1", "enqueue 2", "dequeue", "dequeue -> 1"},
-			says:    "p3 found q empty on n3 at 9.000 s, although it never was: it held 1 from 1.000 s to 5.000 s, 2 from 4.000 s.",
+			says:    "p3 found queue q empty through n3 (invoked at 3.000 s, answered at 9.000 s), although it was never empty meanwhile: it held 1 from 1.000 s to 5.000 s, 2 from 4.000 s.",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

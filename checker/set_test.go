@@ -58,7 +58,7 @@ func TestCheckSet(t *testing.T) {
 			set:     SetResult{Attempted: 1, Acknowledged: 1, Lost: 1, LostElements: []int64{17}},
 			anomaly: LostCommit,
 			witness: []string{"add 17", "read-all"},
-			says:    "n1 had acknowledged 17 to p1 at 1.000 s, yet p3 read a set without 17 from n3 at 6.000 s: a commit is lost; n1 had been cut off from n2 n3 since 0.000 s.",
+			says:    "element 17 had been acknowledged to p1 through n1 at 1.000 s, yet p3 read set s without 17 through n3 at 6.000 s: the element is lost; n1 had been cut off from n2 n3 from 0.000 s to 3.000 s.",
 		},
 		{
 			name: "stale, as another final read shows it",
@@ -70,7 +70,7 @@ func TestCheckSet(t *testing.T) {
 			set:     SetResult{Attempted: 1, Acknowledged: 1, Stale: 1, StaleElements: []int64{17}, StaleMedian: 23 * time.Second, StaleMax: 23 * time.Second},
 			anomaly: StaleRead,
 			witness: []string{"add 17", "read-all"},
-			says:    "p3 read a set without 17 from n3 at 24.000 s, 23.000 s after n1 had acknowledged 17 to p1; no fault was in force.",
+			says:    "p3 read set s without 17 through n3 at 24.000 s, 23.000 s after element 17 had been acknowledged to p1 through n1; no fault was in force.",
 		},
 		{
 			name: "stale, as nobody knows how it ended",
@@ -81,7 +81,7 @@ func TestCheckSet(t *testing.T) {
 			set:     SetResult{Attempted: 1, Acknowledged: 1, Stale: 1, StaleElements: []int64{17}, StaleMedian: 3 * time.Second, StaleMax: 3 * time.Second},
 			anomaly: StaleRead,
 			witness: []string{"add 17", "read-all"},
-			says:    "p3 read a set without 17 from n3 at 4.000 s, 3.000 s after n1 had acknowledged 17 to p1.",
+			says:    "p3 read set s without 17 through n3 at 4.000 s, 3.000 s after element 17 had been acknowledged to p1 through n1.",
 		},
 		{
 			name: "stale, known by a read",
@@ -93,7 +93,7 @@ func TestCheckSet(t *testing.T) {
 			set:     SetResult{Attempted: 1, Recovered: 1, Stale: 1, StaleElements: []int64{17}, StaleMedian: 2 * time.Second, StaleMax: 2 * time.Second},
 			anomaly: StaleRead,
 			witness: []string{"add 17", "read-all -> 17", "read-all"},
-			says:    "p3 read a set without 17 from n3 at 5.000 s, 2.000 s after p2 had read a set with 17 from n2.",
+			says:    "p3 read set s without 17 through n3 at 5.000 s, 2.000 s after p2 had read set s with 17 through n2.",
 		},
 		{
 			name: "unexpected",
@@ -103,7 +103,7 @@ func TestCheckSet(t *testing.T) {
 			set:     SetResult{Unexpected: 2, UnexpectedElements: []int64{3, 9}},
 			anomaly: PhantomRead,
 			witness: []string{"read-all -> 3"},
-			says:    "p2 read a set with 3 from n2 at 3.000 s, but p1's add of 3 on n1 had failed at 1.000 s.",
+			says:    "p2 read set s with 3 through n2 at 3.000 s, but p1's add of 3 through n1 had failed at 1.000 s.",
 		},
 		{
 			name: "too early",
@@ -113,7 +113,7 @@ func TestCheckSet(t *testing.T) {
 			set:     SetResult{Attempted: 1, Acknowledged: 1, Unexpected: 1, UnexpectedElements: []int64{3}},
 			anomaly: PhantomRead,
 			witness: []string{"read-all -> 3", "add 3"},
-			says:    "p2 read a set with 3 from n2 at 3.000 s, 1.000 s before p1's add of 3 on n1 was invoked.",
+			says:    "p2 read set s with 3 through n2 at 3.000 s, 1.000 s before p1's add of 3 through n1 was invoked.",
 		},
 		{
 			name: "each element is fine, but the reads disagree",
@@ -125,7 +125,7 @@ func TestCheckSet(t *testing.T) {
 			set:     SetResult{Attempted: 2, Acknowledged: 2, OK: 2},
 			anomaly: StaleRead,
 			witness: []string{"add 1", "add 2", "read-all -> 1", "read-all -> 2"},
-			says:    "no order explains that p1 added 1 on n1 at 9.000 s, that p2 added 2 on n2 at 9.000 s, that p3 read a set with 1 without 2 from n3 at 8.000 s, that p4 read a set with 2 without 1 from n3 at 8.000 s: whatever the order, a read was stale.",
+			says:    "no order explains that p1 added 1 to set s through n1 (invoked at 0.000 s, answered at 9.000 s), that p2 added 2 to set s through n2 (invoked at 0.000 s, answered at 9.000 s), that p3 read set s with 1 without 2 through n3 (invoked at 1.000 s, answered at 8.000 s), that p4 read set s with 2 without 1 through n3 (invoked at 1.000 s, answered at 8.000 s): whatever the order, a read was stale.",
 		},
 		{
 			name: "each element is fine, but the adds disagree",

@@ -141,6 +141,9 @@ type History struct {
 	// A torn history is still consistent: whatever caused a recorded event is
 	// recorded too (see Recorder).
 	Torn string
+	// Untimed means that the operations have no times but an order: Invoke and
+	// Complete say which of two events came first, and nothing else.
+	Untimed bool
 }
 
 // A Phase is a stretch of a run.

@@ -138,7 +138,7 @@ func Read(r io.Reader, o Options) (Import, error) {
 	}
 	pairs.finish()
 	made, err := convert(pairs.calls, o)
-	made.History.Torn, made.Events = torn, pairs.nemesis.events
+	made.History.Torn, made.History.Untimed, made.Events = torn, pairs.clock.untimed, pairs.nemesis.events
 	return made, err
 }
 
