@@ -220,7 +220,9 @@
 // # Counts of other models
 //
 // The definitions above are of registers. Of a set, StaleReads counts the reads
-// that miss an element which they had to show and which is not lost, LostCommits
-// the lost elements; elements are added once, so both bounds are the same. Of a
+// that miss an element which they had to show, and which is not lost or was shown
+// again before it was; if there is none, and its reads are at odds all the same, that
+// is one. LostCommits counts the lost elements. Elements are added once, so
+// both bounds are the same. Of a
 // counter and a queue, see there.
 package checker

@@ -19,8 +19,9 @@ type story struct {
 	// gives them; nil where there is none.
 	told    []*history.Operation
 	witness []history.Operation
-	// elements are those that matter of a set.
-	elements []int64
+	// elements are those that matter of a set; alike are all that its read has
+	// wrong in the same way, the first of elements among them.
+	elements, alike []int64
 	// reads is a contradiction's: only reads are at odds, so one was stale.
 	reads bool
 	// text tells the story, and during is the time whose faults matter, where the
@@ -67,6 +68,9 @@ func (s story) sentence(run *history.Run) string {
 
 func (s story) words(n narrator) string {
 	o := s.told[0]
+	if len(s.alike) > 1 {
+		return s.setText(n)
+	}
 	switch s.anomaly {
 	case StaleRead:
 		newer := s.told[1]
