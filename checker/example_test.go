@@ -92,7 +92,7 @@ func ExampleCheck_queue() {
 	)
 	// Output:
 	// invalid
-	// the enqueue of 17 had been acknowledged to p1 at 0.010 s, yet p2 found queue jobs empty at 0.020 s: a commit is lost.
+	// the enqueue of 17 had been acknowledged to p1 at 0.010 s, yet p2 found queue jobs empty at 0.020 s, and nobody ever dequeued 17: the element is lost.
 }
 
 func ExampleCheck_lock() {

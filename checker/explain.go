@@ -80,7 +80,7 @@ func (s story) words(n narrator) string {
 		if o.Kind == history.ReadAll {
 			what = "the element"
 		}
-		return fmt.Sprintf("%s%s, yet %s%s: %s is lost%s", s.had(newer), n.at(newer.Complete), s.did(o), n.when(o, o.Invoke), what, s.outnumbered())
+		return fmt.Sprintf("%s%s, yet %s%s: %s is lost", s.had(newer), n.at(newer.Complete), s.did(o), n.when(o, o.Invoke), what)
 	case PhantomRead:
 		return s.did(o) + n.when(o, o.Complete) + ", " + s.nowhere(n, o, s.told[1])
 	case DoubleSwap:

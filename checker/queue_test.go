@@ -3,6 +3,7 @@ package checker
 import (
 	"context"
 	"math"
+	"math/bits"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -17,13 +18,14 @@ import (
 
 func TestCheckQueue(t *testing.T) {
 	for _, test := range []struct {
-		name    string
-		history string
-		verdict Verdict
-		queue   QueueResult
-		anomaly Anomaly
-		witness []string
-		says    string
+		name       string
+		history    string
+		verdict    Verdict
+		queue      QueueResult
+		anomaly    Anomaly
+		witness    []string
+		says       string
+		violations int // 0: any number
 	}{
 		{
 			name: "first in, first out",
@@ -137,20 +139,58 @@ func TestCheckQueue(t *testing.T) {
 			queue:   QueueResult{Attempted: 2, Acknowledged: 2, Dequeued: 1, Lost: Bounds{1, 1}, OutOfOrder: 1, NotEmpty: 1},
 			anomaly: LostCommit,
 			witness: []string{"enqueue 1", "dequeue"},
-			says:    "the enqueue of 1 had been acknowledged to p1 through n1 at 1.000 s, yet p3 found queue q empty through n3 at 6.000 s: a commit is lost.",
+			says:    "the enqueue of 1 had been acknowledged to p1 through n1 at 1.000 s, yet p3 found queue q empty through n3 at 6.000 s, and nobody ever dequeued 1: the element is lost.",
 		},
 		{
 			name: "lost, one of two",
 			history: `p1 n1 enqueue q 1 [0,1] ok
 			          p1 n1 enqueue q 2 [2,3] ok
 			          p2 n2 dequeue q [4,5] info
-			          p3 n3 dequeue q [6,7] ok
-			          p4 n3 dequeue q [8,9] info`,
+			          p3 n3 dequeue q [6,7] ok`,
 			verdict: Invalid,
 			queue:   QueueResult{Attempted: 2, Acknowledged: 2, Lost: Bounds{1, 2}, NotEmpty: 1},
 			anomaly: LostCommit,
 			witness: []string{"enqueue 1", "enqueue 2", "dequeue", "dequeue"},
-			says:    "the enqueue of 1 had been acknowledged to p1 through n1 at 1.000 s, yet p3 found queue q empty through n3 at 6.000 s: a commit is lost; of 2 elements that nobody dequeued, dequeues of unknown outcome can have taken 1.",
+			says:    "p3 found queue q empty through n3 at 6.000 s, although the enqueues of 2 elements had been acknowledged that nobody is known to have dequeued, 1 and 2, and only 1 dequeue of unknown outcome may have taken one each: at least 1 of 2 is lost.",
+		},
+		{
+			name: "two of which dequeues before and after may have taken one each",
+			history: `p1 n1 enqueue q 1 [0,1] ok
+			          p1 n1 enqueue q 2 [2,3] ok
+			          p2 n2 dequeue q [4,5] info
+			          p3 n3 dequeue q [6,7] ok
+			          p4 n3 dequeue q [8,9] info`,
+			verdict: Invalid,
+			queue:   QueueResult{Attempted: 2, Acknowledged: 2, Lost: Bounds{0, 2}, NotEmpty: 1},
+			anomaly: OutOfOrder,
+			witness: []string{"enqueue 1", "enqueue 2", "dequeue", "dequeue"},
+			says:    "p3 found queue q empty through n3 at 6.000 s, although the enqueues of 2 elements had been acknowledged that nobody is known to have dequeued, 1 and 2, and only 1 can have been taken by then; whether any is lost is not known, for there are 2 dequeues of unknown outcome.",
+		},
+		{
+			name: "one that two later dequeues may have taken",
+			history: `p1 n1 enqueue q 1 [0,1] ok
+			          p3 n3 dequeue q [2,3] ok
+			          p2 n2 dequeue q [4,5] info
+			          p4 n3 dequeue q [8,9] info`,
+			verdict: Invalid,
+			queue:   QueueResult{Attempted: 1, Acknowledged: 1, Lost: Bounds{0, 1}, NotEmpty: 1},
+			anomaly: OutOfOrder,
+			witness: []string{"enqueue 1", "dequeue"},
+			says:    "the enqueue of 1 had been acknowledged to p1 through n1 at 1.000 s, yet p3 found queue q empty through n3 at 2.000 s, when nobody can have dequeued 1; whether it is lost is not known, for 2 dequeues of unknown outcome came later.",
+		},
+		{
+			name: "many lost, told once",
+			history: `p1 n1 enqueue q 1 [0,1] ok
+			          p1 n1 enqueue q 2 [1,2] ok
+			          p1 n1 enqueue q 3 [2,3] ok
+			          p1 n1 enqueue q 4 [3,4] ok
+			          p3 n3 dequeue q [6,7] ok
+			          p3 n3 dequeue q [8,9] ok`,
+			verdict: Invalid,
+			queue:   QueueResult{Attempted: 4, Acknowledged: 4, Lost: Bounds{4, 4}, NotEmpty: 2},
+			anomaly: LostCommit, violations: 1,
+			witness: []string{"enqueue 1", "dequeue"},
+			says:    "p3 found queue q empty through n3 at 6.000 s, although the enqueues of 4 elements had been acknowledged that nobody is known to have dequeued, such as 1, 2 and 3: they are lost.",
 		},
 		{
 			name: "not empty",
@@ -215,8 +255,50 @@ func TestCheckQueue(t *testing.T) {
 				t.Error(diff)
 			}
 			compareFirst(t, result, test.anomaly, test.witness, test.says)
+			if test.violations > 0 && len(result.Violations) != test.violations {
+				t.Errorf("%d violations, want %d", len(result.Violations), test.violations)
+			}
 		})
 	}
+}
+
+// lostOf returns how many elements are lost at least and at most, by trying every
+// choice of what the dequeues of unknown outcome took.
+func lostOf(operations []history.Operation) Bounds {
+	dequeued := map[int64]bool{}
+	unsure := 0
+	emptied := -never // invocation of the last dequeue that found nothing
+	for _, o := range operations {
+		switch {
+		case o.Kind != history.Dequeue || o.Outcome == history.Fail:
+		case o.Outcome == history.Info:
+			unsure++
+		case len(o.Output) == 0:
+			emptied = max(emptied, o.Invoke)
+		default:
+			dequeued[o.Output[0]] = true
+		}
+	}
+	var gone []bool // of each element that nobody is known to have taken: whether the queue was empty later
+	for _, o := range operations {
+		if o.Kind == history.Enqueue && o.Outcome == history.OK && !dequeued[o.Input[0]] {
+			gone = append(gone, o.Complete < emptied)
+		}
+	}
+	lost := Bounds{len(operations), 0}
+	for taken := range 1 << len(gone) {
+		if bits.OnesCount(uint(taken)) > unsure {
+			continue
+		}
+		count := 0
+		for i, empty := range gone {
+			if empty && taken>>i&1 == 0 {
+				count++
+			}
+		}
+		lost = Bounds{min(lost.Certain, count), max(lost.Possible, count)}
+	}
+	return lost
 }
 
 // compareFirst compares a result's first violation with what is wanted: none if
@@ -387,7 +469,13 @@ func TestQueueAgreesWithPorcupine(t *testing.T) {
 				outnumbered++
 			}
 		}
+		if lost := lostOf(operations); got.LostCommits != lost {
+			t.Fatalf("seed %d: %d lost, want %d, of\n%s", seed, got.LostCommits, lost, list(operations))
+		}
 		for _, v := range got.Violations {
+			if v.Anomaly == LostCommit && got.LostCommits.Certain == 0 {
+				t.Fatalf("seed %d: %s, and none is counted for certain", seed, v.Sentence)
+			}
 			anomalies[v.Anomaly]++
 		}
 	}
