@@ -209,7 +209,8 @@
 //     w.Complete saw older than w.
 //
 // A history without a final phase knows only the second. A value that was duly
-// overwritten is not lost.
+// overwritten is not lost. A read that misses a lost commit is told as that of it if
+// nobody who completed later had seen it again, and as a stale read if somebody had.
 //
 // # Resurrected values
 //

@@ -25,6 +25,7 @@ func TestCheckRegister(t *testing.T) {
 		lost    int
 		// So many more may be.
 		staleMore, lostMore int
+		further             int // violations after the first
 	}{
 		{name: "nothing happened", verdict: Valid},
 		{
@@ -121,6 +122,29 @@ func TestCheckRegister(t *testing.T) {
 			verdict: Invalid, anomaly: LostCommit, stale: 2, lost: 1,
 			witness: []string{"write 1", "write 2", "read -> 1"},
 			says:    "x = 2 had been acknowledged to p1 through n1 at 3.000 s, yet p1 read x = 1 through n1 at 21.000 s: a commit is lost; n1 had been cut off from n2 n3 from 1.000 s to 9.000 s.",
+		},
+		{
+			name: "a read that misses what is read again is stale, though that is lost in the end",
+			history: `p1 n1 write x 1 [0,1] ok
+			          p1 n1 write x 2 [2,3] ok
+			          p2 n2 read x -> 1 [4,5] ok
+			          p1 n1 read x -> 2 [6,7] ok
+			          p1 n1 read x -> 1 [21,22] ok
+			          final at 20`,
+			verdict: Invalid, anomaly: StaleRead, stale: 2, lost: 1, further: 1,
+			witness: []string{"write 1", "write 2", "read -> 1"},
+			says:    "p2 read x = 1 through n2 at 4.000 s, 1.000 s after x = 2 had been acknowledged to p1 through n1; no fault was in force.",
+		},
+		{
+			name: "final reads show an older value, whose write is of unknown outcome",
+			history: `p1 n1 write x 1 [0,1] info
+			          p2 n2 read x -> 1 [1,2] ok
+			          p3 n3 write x 2 [3,4] ok
+			          p2 n2 read x -> 1 [21,22] ok
+			          final at 20`,
+			verdict: Invalid, anomaly: LostCommit, stale: 1, lost: 1,
+			witness: []string{"write 1", "read -> 1", "write 2", "read -> 1"},
+			says:    "x = 2 had been acknowledged to p3 through n3 at 4.000 s, yet p2 read x = 1 through n2 at 21.000 s: a commit is lost; no fault was in force.",
 		},
 		{
 			name: "one of the final reads shows the newer value",
@@ -436,8 +460,8 @@ func TestCheckRegister(t *testing.T) {
 			if result.FirstViolation <= 0 || result.FirstViolation > v.At() {
 				t.Errorf("first violation at %s, this one at %s", result.FirstViolation, v.At())
 			}
-			if len(result.Violations) > 1 {
-				t.Errorf("%d violations, want one", len(result.Violations))
+			if len(result.Violations) != 1+test.further {
+				t.Errorf("%d violations, want %d", len(result.Violations), 1+test.further)
 			}
 		})
 	}
