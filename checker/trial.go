@@ -69,7 +69,8 @@ func crashes(run *history.Run) []Violation {
 		if e.Detail != "" {
 			text += " with " + e.Detail
 		}
-		text += faults(run, e.Time, node)
+		before := e.Time - 1
+		text += faults(run, span{before, before}, node)
 		if e.Reason != "" {
 			text += "; the last lines of its log: " + oneLine(e.Reason)
 		}
