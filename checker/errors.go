@@ -147,3 +147,25 @@ func clip(text string, limit int) string {
 	}
 	return strings.ToValidUTF8(text, "?")
 }
+
+// Became is the outcome in the words of Statistics: "failed" or "unknown".
+func (e ErrorClass) Became() string {
+	if e.Outcome == history.Fail {
+		return "failed"
+	}
+	return "unknown"
+}
+
+// String is the class in one line of its own words: "3 × write, unknown: i/o timeout
+// (through n2)".
+func (e ErrorClass) String() string {
+	what := string(e.Kind) + ", " + e.Became()
+	if e.Kind == "" {
+		what = "others, such as"
+	}
+	text := fmt.Sprintf("%d × %s: %s", e.Count, what, strings.Join(strings.Fields(e.Example), " "))
+	if e.Node != "" {
+		text += " (through " + e.Node + ")"
+	}
+	return text
+}

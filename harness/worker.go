@@ -42,9 +42,9 @@ type seat struct {
 }
 
 // counts are what progress tells.
-type counts struct{ ok, failed, unknown atomic.Int64 }
+type counts struct{ answered, failed, unknown atomic.Int64 }
 
-func (c *counts) all() int64 { return c.ok.Load() + c.failed.Load() + c.unknown.Load() }
+func (c *counts) all() int64 { return c.answered.Load() + c.failed.Load() + c.unknown.Load() }
 
 // A round is what a seat does from when the load begins until it ends: the
 // generator's operations, each tried until it succeeds, at most tries times.
@@ -213,16 +213,14 @@ func outcome(err error) history.Outcome {
 // last operation stays open for ever, so it can never call again.
 func (s *seat) complete(operation *history.Operation) {
 	s.lane.Complete(operation)
-	switch operation.Outcome {
-	case history.OK:
-		s.counts.ok.Add(1)
-		s.lastOK.Store(int64(operation.Invoke))
-	case history.Fail:
+	refused := operation.Outcome == history.Fail && operation.Error != ""
+	switch {
+	case refused:
 		s.counts.failed.Add(1)
-		if operation.Error == "" {
-			s.lastOK.Store(int64(operation.Invoke))
-		}
-	case history.Info:
+	case operation.Outcome != history.Info: // a precondition that did not hold is an answer
+		s.counts.answered.Add(1)
+		s.lastOK.Store(int64(operation.Invoke))
+	default:
 		s.counts.unknown.Add(1)
 		s.process += s.worker.Of
 		s.leave()
