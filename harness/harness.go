@@ -67,8 +67,11 @@ type Trial struct {
 	Report func(dir string) error
 }
 
-// MaxNodes bounds a trial's cluster.
-const MaxNodes = cluster.MaxNodes
+// The bounds of a trial.
+const (
+	MaxNodes       = cluster.MaxNodes
+	MaxConcurrency = 10_000
+)
 
 // A Target is a system under test.
 type Target struct {

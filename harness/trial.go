@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -92,10 +93,13 @@ func (t *Trial) complete() error {
 		return fmt.Errorf("trial: %d nodes (want 1 to %d)", t.Nodes, MaxNodes)
 	}
 	t.Concurrency = cmp.Or(t.Concurrency, 4*t.Nodes)
-	if t.Concurrency < 1 || t.Concurrency > 10_000 {
-		return fmt.Errorf("trial: %d clients (want 1 to 10,000)", t.Concurrency)
+	if t.Concurrency < 1 || t.Concurrency > MaxConcurrency {
+		return fmt.Errorf("trial: %d clients (want 1 to %d)", t.Concurrency, MaxConcurrency)
 	}
 	t.Rate = cmp.Or(t.Rate, 600)
+	if math.IsNaN(t.Rate) || math.IsInf(t.Rate, 0) {
+		return fmt.Errorf("trial: %v operations per second (want a number; a negative one means as fast as clients can)", t.Rate)
+	}
 	t.Quiet = cmp.Or(t.Quiet, 2*time.Second)
 	t.Duration = cmp.Or(t.Duration, 20*time.Second)
 	t.Recovery = cmp.Or(t.Recovery, 3*time.Second)

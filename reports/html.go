@@ -350,7 +350,8 @@ func newEvent(event history.Event) eventRow {
 	case history.Unserved:
 		row.What += " did not serve"
 	}
-	if reason := strings.ReplaceAll(event.Reason, "\n", " / "); reason != "" { // lines of a log
+	lines := strings.FieldsFunc(event.Reason, func(r rune) bool { return r == '\n' }) // of a log, it may be
+	if reason := strings.Join(lines, " / "); reason != "" {
 		row.What = strings.TrimPrefix(row.What+": ", ": ") + Clean(reason, 400)
 	}
 	if event.Fault > 0 {

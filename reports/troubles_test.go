@@ -74,7 +74,7 @@ func TestWhatWentWrongIsTold(t *testing.T) {
 		t.Errorf("%q is missing in the text, or on the page:\n%s", want, &text)
 	}
 	for _, want := range []string{
-		`<tr class="crash"><td>4.000 s</td><td>crash</td><td></td><td>crash of n2 (exit status 2): panic: no such row /  / goroutine 7 [running]:</td>`,
+		`<tr class="crash"><td>4.000 s</td><td>crash</td><td></td><td>crash of n2 (exit status 2): panic: no such row / goroutine 7 [running]:</td>`,
 		`<td>log</td><td></td><td>n2 (stderr.log): panic: no such row</td>`,
 		`<td>unserved</td><td></td><td>n1 n2 did not serve</td><td>15.0 s</td>`,
 	} {
