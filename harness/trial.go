@@ -182,7 +182,7 @@ func (t *Trial) record(ctx context.Context) (left, err error) {
 	if hung := load.close(); hung != nil {
 		t.tell("%v", hung)
 	}
-	if closeErr := recorder.Close(); closeErr != nil {
+	if closeErr := recorder.Close(); closeErr != nil && !errors.Is(err, closeErr) {
 		return nil, errors.Join(err, fmt.Errorf("record the history in %s: %w", t.Dir, closeErr))
 	}
 	if t.FailFast && stream.Off() != "" {
