@@ -73,6 +73,9 @@ func (f *trialFlags) trial(command *cobra.Command, name string) (harness.Trial, 
 	if err != nil {
 		return none, err
 	}
+	if err := targets.Serves(command.Context(), target, workload); err != nil {
+		return none, err
+	}
 	if _, streams := workload.(harness.Streamer); f.failFast && !streams {
 		return none, fmt.Errorf("--fail-fast is not available for the workload %s, whose violations only show afterwards", workload.Name())
 	}
