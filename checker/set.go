@@ -95,7 +95,6 @@ type growingSet struct {
 	final    time.Duration
 	elements []*element // by add's invocation, then those never added
 	reads    []*read    // acknowledged, by invocation
-	stale    int        // reads that miss what is stale
 }
 
 type element struct {
