@@ -133,6 +133,10 @@ var ErrPrecondition = Definite(errors.New("the precondition did not hold"))
 // Certain are a connection refused before a byte was sent, a precondition that
 // did not hold, and a rejection that the protocol defines as not applied. Not
 // certain are time-outs, resets, unexpected ends and "leadership lost".
+//
+// A precondition that did not hold is an observation, too: a client that answers a
+// compare-and-set with false says that another value was there, and the checker holds
+// it to that. A client that does not know returns an error instead.
 func Definite(err error) error {
 	if err == nil {
 		return nil

@@ -321,6 +321,7 @@ func (f *fakeTB) Errorf(format string, arguments ...any) {
 func (f *fakeTB) Fatalf(format string, arguments ...any) { f.Errorf(format, arguments...) }
 
 func TestCheckFailsTheTestUnlessItIsAsClaimed(t *testing.T) {
+	t.Chdir(t.TempDir()) // where run directories of failed trials stay
 	forget := func(_ context.Context, node, kind string, do func()) error {
 		if node == "n2" && kind == "write" {
 			return nil
