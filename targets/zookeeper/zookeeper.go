@@ -145,8 +145,9 @@ func Target(options Options) harness.Target {
 }
 
 // corruption is what a server logs whose data are not those of its leader, or that
-// loses a thread that it cannot do without.
-var corruption = regexp.MustCompile(`First digest mismatch on txn|Digests are not matching|Severe unrecoverable error`)
+// cannot write them. A severe unrecoverable error "from thread : FollowerRequestProcessor"
+// is only a leader that was lost.
+var corruption = regexp.MustCompile(`First digest mismatch on txn|Digests are not matching|Severe unrecoverable error, exiting`)
 
 // configuration is a server's zoo.cfg. In its own entry a server must find where
 // to listen, in the others' where to reach them.
