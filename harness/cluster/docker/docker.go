@@ -250,7 +250,10 @@ func (c *containers) createHolders(ctx context.Context) error {
 func (c *containers) createTargets(ctx context.Context) error {
 	programs := map[cluster.Node]cluster.Program{}
 	for name, n := range c.nodes {
-		programs[name] = c.spec.Program(n.place)
+		var err error
+		if programs[name], err = c.spec.ProgramAt(n.place); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
 	}
 	// A pull takes its time, and leaves nothing of ours when interrupted.
 	pulled := map[string]bool{"": true}

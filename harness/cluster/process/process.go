@@ -139,7 +139,7 @@ func (l *loopback) build(ctx context.Context, spec cluster.Spec) error {
 		return err
 	}
 	for _, name := range l.names {
-		n := &node{program: spec.Program, exited: spec.Exited, telling: &l.telling, logs: filepath.Join(logs, name), guardian: l.guardian, state: cluster.Down}
+		n := &node{spec: spec, telling: &l.telling, logs: filepath.Join(logs, name), guardian: l.guardian, state: cluster.Down}
 		n.place = cluster.Place{World: worldName, Node: name, Data: filepath.Join(data, name), Peers: map[cluster.Node]string{}}
 		if n.place.Listen, err = n.reserve(); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
@@ -165,7 +165,15 @@ func (l *loopback) build(ctx context.Context, spec cluster.Spec) error {
 		l.proxies = append(l.proxies, p)
 		l.nodes[from].place.Peers[to] = p.address()
 	}
-	return l.openPorts(spec.Ports)
+	if err := l.openPorts(spec.Ports); err != nil {
+		return err
+	}
+	for _, name := range l.names {
+		if _, err := l.nodes[name].program(); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // pairs yields every ordered pair of different nodes.
