@@ -165,6 +165,9 @@ type containers struct {
 
 // build makes everything that Start then only has to start.
 func (c *containers) build(ctx context.Context) error {
+	if !serves {
+		return errNoMain
+	}
 	var err error
 	if c.engine, err = connect(ctx); err != nil {
 		return err
