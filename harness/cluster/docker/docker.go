@@ -57,6 +57,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -105,12 +106,15 @@ func (w *world) Supports(fault cluster.Fault) error {
 	if known {
 		return lack
 	}
-	if err := w.explore(); err != nil {
-		return err
-	}
+	err := w.explore()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.lacks[fault]
+	if errors.Is(err, errSilent) { // who asks about all faults is not to wait each time
+		for _, fault := range cluster.Faults {
+			w.lacks[fault] = err
+		}
+	}
+	return cmp.Or(err, w.lacks[fault])
 }
 
 // explore learns of all faults.

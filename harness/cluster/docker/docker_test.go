@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -366,23 +365,6 @@ func TestFiveNodesAreQuick(t *testing.T) {
 		begin = time.Now()
 		must(t, c.Close())
 		t.Logf("faults %v: built after %v, started after %v, ready after %v, removed in %v", faults, build, start, ready, time.Since(begin))
-	}
-}
-
-// An engine that is not there is named, in one line.
-func TestEngineThatIsDown(t *testing.T) {
-	executable, err := os.Executable()
-	must(t, err)
-	for host, want := range map[string]string{
-		"unix:///no/such.sock": "the Docker engine does not answer at unix:///no/such.sock (start it, or change DOCKER_HOST)",
-		"tcp://127.0.0.1:1":    "the Docker engine does not answer at tcp://127.0.0.1:1 (start it, or change DOCKER_HOST)",
-	} {
-		probe := exec.Command(executable, "test-supports")
-		probe.Env = append(os.Environ(), "DOCKER_HOST="+host)
-		output, err := probe.CombinedOutput()
-		if err != nil || !strings.Contains(string(output), want) || strings.Count(string(output), "\n") != 1 {
-			t.Errorf("at %s: %q, %v; want %q", host, output, err, want)
-		}
 	}
 }
 
