@@ -157,7 +157,7 @@ func (t *Trial) record(ctx context.Context) (left, err error) {
 		return nil, err
 	}
 	if t.Nemesis != nil {
-		if err := t.Nemesis.Possible(t.World, nodes); err != nil {
+		if err := t.Nemesis.Possible(ctx, t.World, nodes); err != nil {
 			return nil, fmt.Errorf("the nemesis %q would inject nothing: %w", t.Nemesis.Name(), err)
 		}
 	}

@@ -258,8 +258,9 @@ type World interface {
 	// Name is the one that --world takes: "process".
 	Name() string
 	// Supports returns nil, or why this world cannot inject the fault here, in
-	// a line that says what would help.
-	Supports(Fault) error
+	// a line that says what would help. It may have to build a cluster to find out,
+	// and gives up when ctx ends.
+	Supports(context.Context, Fault) error
 	// Build lays out a cluster without starting a node. Its Close must be
 	// called even after ctx has ended.
 	Build(ctx context.Context, spec Spec) (Cluster, error)

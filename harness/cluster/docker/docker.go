@@ -93,7 +93,7 @@ type world struct {
 func (*world) Name() string { return worldName }
 
 // Supports may build a cluster of one node to find out.
-func (w *world) Supports(fault cluster.Fault) error {
+func (w *world) Supports(ctx context.Context, fault cluster.Fault) error {
 	if fault == cluster.DiskFault {
 		return errors.New("containers write to the engine's own disk; that takes a file system of the node's own")
 	}
@@ -106,7 +106,7 @@ func (w *world) Supports(fault cluster.Fault) error {
 	if known {
 		return lack
 	}
-	err := w.explore()
+	err := w.explore(ctx)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if errors.Is(err, errSilent) { // who asks about all faults is not to wait each time
@@ -118,14 +118,14 @@ func (w *world) Supports(fault cluster.Fault) error {
 }
 
 // explore learns of all faults.
-func (w *world) explore() error {
+func (w *world) explore(ctx context.Context) error {
 	logs, err := os.MkdirTemp("", "rashomon-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(logs)
 	builtIn := func(cluster.Place) cluster.Program { return cluster.Program{} }
-	c, err := w.Build(context.Background(), cluster.Spec{Nodes: cluster.Names(1), Program: builtIn, Faults: cluster.Faults, Logs: logs})
+	c, err := w.Build(ctx, cluster.Spec{Nodes: cluster.Names(1), Program: builtIn, Faults: cluster.Faults, Logs: logs})
 	if err != nil {
 		return err
 	}

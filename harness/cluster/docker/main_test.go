@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	}
 	if len(os.Args) > 1 && os.Args[1] == "test-supports" {
 		for w := World(); len(os.Args) > 1; os.Args = os.Args[1:] { // as often as asked
-			fmt.Println(w.Supports(cluster.KillFault))
+			fmt.Println(w.Supports(context.Background(), cluster.KillFault))
 		}
 		return
 	}

@@ -79,16 +79,18 @@ func World() cluster.World { return world{} }
 
 type world struct{}
 
+var errNoLoss = errors.New("a TCP proxy carries streams, in which no packet can be lost; cuts, delay and rate are what it can do")
+
 func (world) Name() string { return worldName }
 
-func (world) Supports(fault cluster.Fault) error {
+func (world) Supports(_ context.Context, fault cluster.Fault) error {
 	switch fault {
 	case cluster.CutFault, cluster.DelayFault, cluster.RateFault, cluster.KillFault, cluster.PauseFault:
 		return nil
 	case cluster.SignalFault:
 		return errors.New("kill and pause reach the processes of a node all together; the docker world can hit them by name")
 	case cluster.LossFault:
-		return errors.New("a TCP proxy carries streams, in which no packet can be lost; cuts, delay and rate are what it can do")
+		return errNoLoss
 	case cluster.ClockFault:
 		return errors.New("processes share the machine's clock, which is never touched")
 	case cluster.DiskFault:
@@ -290,12 +292,12 @@ func (l *loopback) close() error {
 	return errors.Join(errs...)
 }
 
-func (l *loopback) SetClock(context.Context, cluster.Node, cluster.Clock) error {
-	return World().Supports(cluster.ClockFault)
+func (l *loopback) SetClock(ctx context.Context, _ cluster.Node, _ cluster.Clock) error {
+	return World().Supports(ctx, cluster.ClockFault)
 }
 
-func (l *loopback) Signal(_ context.Context, node cluster.Node, process string, _ syscall.Signal) error {
-	return fmt.Errorf("%s: cannot signal %s alone: %w: %w", node, process, World().Supports(cluster.SignalFault), errors.ErrUnsupported)
+func (l *loopback) Signal(ctx context.Context, node cluster.Node, process string, _ syscall.Signal) error {
+	return fmt.Errorf("%s: cannot signal %s alone: %w: %w", node, process, World().Supports(ctx, cluster.SignalFault), errors.ErrUnsupported)
 }
 
 func (l *loopback) Means(cluster.Fault) string { return "" }

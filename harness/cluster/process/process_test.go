@@ -23,7 +23,7 @@ import (
 func TestSupports(t *testing.T) {
 	can := []cluster.Fault{cluster.CutFault, cluster.DelayFault, cluster.RateFault, cluster.KillFault, cluster.PauseFault}
 	for _, fault := range append(cluster.Faults, "earthquake") {
-		if err := World().Supports(fault); (err == nil) != slices.Contains(can, fault) {
+		if err := World().Supports(t.Context(), fault); (err == nil) != slices.Contains(can, fault) {
 			t.Errorf("%s: %v", fault, err)
 		}
 	}
