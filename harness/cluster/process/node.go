@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -196,7 +197,7 @@ func (n *node) command(program cluster.Program) (*exec.Cmd, error) {
 	}
 	cmd := exec.Command(executable, program.Args...)
 	cmd.Dir = n.place.Data
-	cmd.Env = append(os.Environ(), program.Env...)
+	cmd.Env = slices.Concat(os.Environ(), program.Env, []string{clusterVariable + "=" + filepath.Dir(n.place.Data)})
 	return cmd, nil
 }
 

@@ -49,7 +49,7 @@
 // # Leaving nothing behind
 //
 // Close ends the nodes and removes their data. If the harness is killed, the
-// guardian does it.
+// guardian does it; and if that was killed too, the next Build on this machine.
 package process
 
 import (
@@ -60,6 +60,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -70,6 +71,10 @@ import (
 // closeTimeout bounds how long Close waits for a killed node to be gone. Only
 // a process stuck in the kernel takes longer than milliseconds.
 const closeTimeout = 30 * time.Second
+
+// errNode: a binary that runs all its tests as a node, with clusters of their own,
+// would never come to an end.
+var errNode = errors.New("this process was started as a node of a cluster: its program is to hand its arguments to targets.Main first thing in main, or in a test's func TestMain(m *testing.M) { targets.Main(); os.Exit(m.Run()) }")
 
 // worldName is what --world takes.
 const worldName = "process"
@@ -116,7 +121,8 @@ type loopback struct {
 	nodes    map[cluster.Node]*node
 	links    map[cluster.Link]*link
 	proxies  []*proxy
-	data     string // parent of the nodes' data directories
+	data     string   // parent of the nodes' data directories
+	lock     *os.File // on data
 	guardian *guardian
 	telling  sync.WaitGroup // calls of Spec.Exited
 
@@ -125,14 +131,20 @@ type loopback struct {
 }
 
 func (l *loopback) build(ctx context.Context, spec cluster.Spec) error {
+	if os.Getenv(clusterVariable) != "" {
+		return errNode
+	}
+	err := sweep()
+	if err != nil {
+		return err
+	}
 	// The guardian is told of the directory before it exists, so that there is
 	// no moment at which a killed harness would leave it.
-	data := filepath.Join(os.TempDir(), "rashomon-"+rand.Text())
-	var err error
+	data := filepath.Join(os.TempDir(), strings.Replace(dataPattern, "*", rand.Text(), 1))
 	if l.guardian, err = newGuardian(data); err != nil {
 		return err
 	}
-	if err := os.Mkdir(data, 0o700); err != nil {
+	if l.lock, err = claim(data); err != nil {
 		return err
 	}
 	l.data = data
@@ -284,7 +296,7 @@ func (l *loopback) close() error {
 		p.wait()
 	}
 	if l.data != "" {
-		errs = append(errs, os.RemoveAll(l.data))
+		errs = append(errs, os.RemoveAll(l.data), l.lock.Close())
 	}
 	if l.guardian != nil {
 		errs = append(errs, l.guardian.dismiss())
