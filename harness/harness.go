@@ -221,7 +221,7 @@ type Nemesis interface {
 	Needs() []cluster.Fault
 	// Possible returns nil if one of its faults can be injected in this world,
 	// into these nodes, or if it has none; else why not the first one.
-	Possible(cluster.World, []cluster.Node) error
+	Possible(context.Context, cluster.World, []cluster.Node) error
 	// Play injects faults until ctx ends or its schedule does. It returns with
 	// everything healed, also if ctx has ended or a fault failed; what could
 	// not be healed is its error.
