@@ -75,7 +75,7 @@ func TestFaultsInWords(t *testing.T) {
 // Between what a sentence tells first and last, all faults count, however long ago
 // they were over.
 func TestFaultsInBetween(t *testing.T) {
-	all := []string{"n1", "n2", "n3"}
+	all := []string{"n3", "n1", "n2"}
 	run := parse(t, `
 		p1 n1 write x 1 [0,0.5] ok
 		p1 n1 write x 2 [1,1.5] ok
@@ -94,7 +94,7 @@ func TestFaultsInBetween(t *testing.T) {
 		history.Event{Type: history.Heal, Fault: 3, Family: "pause", Time: 60*time.Second + time.Second/2})
 	expectSentences(t, run, Register,
 		"x = 2 had been acknowledged to p1 through n1 at 1.500 s, yet p3 read x = 1 through n3 (invoked at 60.200 s, answered at 60.700 s): a commit is lost; "+
-			"n3 had been paused from 58.000 s to 60.500 s, n1 n2 n3 had been killed twice, last at 3.000 s and restarted at 3.500 s.",
+			"n1 n2 n3 had been killed twice, last at 3.000 s and restarted at 3.500 s, n3 had been paused from 58.000 s to 60.500 s.",
 		"y = 2 had been acknowledged to p2 through n2 at 42.500 s, yet p3 read y = 1 through n3 at 61.000 s: a commit is lost; n3 had been paused from 58.000 s to 60.500 s.")
 
 	run = parse(t, `
