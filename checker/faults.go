@@ -132,9 +132,12 @@ func heal(all []spell, e history.Event) {
 		return
 	}
 	all[i].until = e.Time
+	if all[i].Family != "kill" {
+		return
+	}
+	started := func(node string) bool { return slices.Contains(all[i].Nodes, node) }
 	for j := range all {
-		s := &all[j]
-		if all[i].Family == "kill" && s.Type == history.Crash && !s.over() && slices.Contains(all[i].Nodes, s.Nodes[0]) {
+		if s := &all[j]; s.Type == history.Crash && !s.over() && slices.ContainsFunc(s.Nodes, started) {
 			s.until = e.Time
 		}
 	}
@@ -214,7 +217,7 @@ func (n note) words(timed bool) string {
 // text says what happened, as seen by one of the nodes; empty if it hit none of them.
 func (s spell) text(nodes []string) string {
 	if len(s.Links) == 0 && len(s.Nodes) == 0 {
-		return fmt.Sprintf("nodes that are not known had suffered %s%s", s.Family, s.detail())
+		return fmt.Sprintf("nodes that are not known had suffered %s%s", cmp.Or(s.Family, "a "+string(s.Type)), s.detail())
 	}
 	node, text := "", ""
 	for _, n := range nodes {

@@ -58,6 +58,8 @@ func TestFaultsInWords(t *testing.T) {
 		{"an event that is not understood", []string{"n1"}, []history.Event{{Type: "sabotage", Time: time.Second}}, ""},
 		{"a fault that could not be healed", []string{"n1"}, []history.Event{{Type: history.Trouble, Time: time.Second, Reason: "no answer"}}, ""},
 		{"a fault that could not be injected later", []string{"n1"}, []history.Event{{Type: history.Trouble, Time: time.Minute, Reason: "no answer"}}, "; no fault was in force"},
+		{"nobody knows who crashed", []string{"n1"}, []history.Event{{Type: history.Crash, Time: time.Second}, inject(1, 2, history.Event{Family: "kill", Nodes: []string{"n2"}}), heal(1, 4)},
+			"; nodes that are not known had suffered a crash at 1.000 s"},
 		{"crashed", []string{"n1", "n2"}, []history.Event{crash("n2", 1)}, "; n2 had crashed (exit status 2) at 1.000 s"},
 		{"crashed elsewhere", []string{"n1"}, []history.Event{crash("n2", 1)}, "; elsewhere n2 had crashed (exit status 2) at 1.000 s"},
 		{"crashed later", []string{"n2"}, []history.Event{crash("n2", 11)}, "; no fault was in force"},
