@@ -71,6 +71,9 @@ const (
 	Generate  Kind = "generate"  // Output an id that nobody else gets
 )
 
+// NoVersion stands for the version that a Read of a versioned register did not tell.
+const NoVersion = -1
+
 // NoBalance stands where a ReadAll of a bank showed no balance of an account.
 const NoBalance = math.MinInt64
 
