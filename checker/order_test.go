@@ -31,8 +31,10 @@ func TestOrderOfOperationsIsNoMatter(t *testing.T) {
 		{Register, registers},
 		{Set, drawSet},
 		{Counter, func(r *rand.Rand) []history.Operation { return drawCounter(r, []int64{1}) }},
-		{Queue, drawQueue},
+		{Queue, drawOrderedQueue},
+		{TotalQueue, func(r *rand.Rand) []history.Operation { return drawQueue(r, false) }},
 		{Lock, drawLock},
+		{ReentrantLock, drawLock},
 		{Bank(3, 10), drawBank},
 	} {
 		t.Run(test.model.String(), func(t *testing.T) {

@@ -70,14 +70,16 @@ var Queue = Model{
 		history.Dequeue: {input: 0, output: 1},
 	},
 	engines: []Engine{Polynomial},
-	judge:   judgeQueues,
+	judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
+		judgeQueues(ctx, run, options, result, "elements are enqueued once", newFIFO)
+	},
 }
 
-func judgeQueues(ctx context.Context, run *history.Run, options Options, result *Result) {
+func judgeQueues(ctx context.Context, run *history.Run, options Options, result *Result, why string, index func(string, []*history.Operation) (*fifo, error)) {
 	result.Queue = &QueueResult{}
 	judgeKeys(ctx, run, options, result, "queue", func(ctx context.Context, memory *memory, key string, operations []*history.Operation) (findings, error) {
-		result.decided(Polynomial, "elements are enqueued once", key)
-		q, err := newFIFO(key, operations)
+		result.decided(Polynomial, why, key)
+		q, err := index(key, operations)
 		if err != nil {
 			return findings{}, err
 		}
@@ -89,6 +91,8 @@ func judgeQueues(ctx context.Context, run *history.Run, options Options, result 
 // A fifo is the history of one queue.
 type fifo struct {
 	key     string
+	total   bool                 // a TotalQueue, which keeps no order
+	end     *history.Operation   // of a TotalQueue: what stands for its being empty in the end
 	items   []*item              // by invocation of the enqueue, then those never enqueued
 	empties []*history.Operation // dequeues that found nothing, by completion
 	unsure  []*history.Operation // dequeues of unknown outcome, by invocation
@@ -189,7 +193,11 @@ func (q *fifo) unsureUpTo(t time.Duration) int    { return countUpTo(q.called, t
 // sort the first few.
 func (q *fifo) judge(counts *QueueResult) []charge {
 	phantoms, twice := q.single(counts)
-	overtaken, skipped := q.overtakes()
+	var overtaken []overtaking
+	var skipped []*item
+	if !q.total {
+		overtaken, skipped = q.overtakes()
+	}
 	empty, lost := q.notEmpty()
 	counts.OutOfOrder += len(overtaken) + len(skipped)
 	counts.NotEmpty += len(empty) + len(lost)
@@ -204,7 +212,11 @@ func (q *fifo) judge(counts *QueueResult) []charge {
 	var suspects []charge
 	add := func(s story) {
 		s.key = q.key
-		suspects = append(suspects, accuse(s, newQueueSteps))
+		if q.total {
+			suspects = append(suspects, q.accuseTotal(s))
+		} else {
+			suspects = append(suspects, accuse(s, newQueueSteps))
+		}
 	}
 	for _, i := range few(phantoms) {
 		add(story{anomaly: PhantomRead, told: []*history.Operation{i.early(), i.enqueue}, witness: copies(i.early(), i.enqueue)})
