@@ -35,7 +35,7 @@ func TestOrderOfOperationsIsNoMatter(t *testing.T) {
 		{TotalQueue, func(r *rand.Rand) []history.Operation { return drawQueue(r, false) }},
 		{Lock, drawLock},
 		{ReentrantLock, drawLock},
-		{Bank(3, 10), drawBank},
+		{Bank(3, 5), func(r *rand.Rand) []history.Operation { return drawBank(r, banks[0].rules) }},
 	} {
 		t.Run(test.model.String(), func(t *testing.T) {
 			verdicts := map[Verdict]bool{}
