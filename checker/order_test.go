@@ -33,6 +33,7 @@ func TestOrderOfOperationsIsNoMatter(t *testing.T) {
 		{Counter, func(r *rand.Rand) []history.Operation { return drawCounter(r, []int64{1}) }},
 		{Queue, drawOrderedQueue},
 		{TotalQueue, func(r *rand.Rand) []history.Operation { return drawQueue(r, false) }},
+		{VersionedRegister, drawVersions},
 		{Lock, drawLock},
 		{ReentrantLock, drawLock},
 		{Bank(3, 5), func(r *rand.Rand) []history.Operation { return drawBank(r, banks[0].rules) }},
