@@ -52,16 +52,23 @@ import (
 
 // Options say what a history does not.
 type Options struct {
-	// Model is one of register, lock, set, counter, queue, unique-ids and
-	// bank; empty means the one that the operations look like.
+	// Model is one of Models; empty means the one that the operations look like,
+	// which is none that must be asked for: a reentrant-lock, that its holder may
+	// acquire again, and a total-queue, which keeps no order.
 	Model string
 	// Independent: whether values are [key value] tuples, as those of
 	// jepsen.independent; empty means if all of them look like that.
 	Independent Independent
 	// Initial is what every register, or every account of a bank, holds at
-	// first, as EDN. Empty means nothing of registers; of banks, that it is not
-	// known.
+	// first, as EDN; or a map from the accounts of a bank to that, which lacks
+	// those that do not exist. Empty means nothing of registers; of banks, that it
+	// is not known.
 	Initial string
+	// Total is what all accounts of a bank hold together, an integer, where nobody
+	// knows what each holds. Empty means that it is not known.
+	Total string
+	// NegativeBalances: the balances of a bank may be.
+	NegativeBalances bool
 }
 
 // Independent is an answer to whether values are [key value] tuples.
@@ -87,10 +94,19 @@ type Import struct {
 	// Names are the values that the numbers of the history stand for, where
 	// those were no integers, as EDN.
 	Names map[int64]string
-	// Accounts of a bank, as EDN, by their numbers in the history; each holds
-	// Balance at first, which is 0 unless Options.Initial tells.
+	// Accounts of a bank, as EDN, by their numbers in the history.
 	Accounts []string
-	Balance  int64
+	// Bank is what Options tell of it; nil if they tell neither Initial nor Total.
+	Bank *Bank
+}
+
+// A Bank is what is known of a bank beforehand.
+type Bank struct {
+	// Balances are what each account holds at first, history.NoBalance if it does
+	// not exist; nil if only the Total is known.
+	Balances         []int64
+	Total            int64
+	NegativeBalances bool
 }
 
 // IsHistory reports whether a file that begins with these bytes may be one that
@@ -205,13 +221,13 @@ func convert(calls []call, o Options) (Import, error) {
 	}
 	c.numbers.avoid(initial)
 	if m.name == "bank" {
-		known := newAccounts(calls)
-		made.Accounts, made.Balance = known.names(), initial.number
-		initial = datum{}
-		c.functions = map[string]function{
-			"transfer": {history.Transfer, known.transfer, nothing},
-			"read":     {history.ReadAll, nothing, known.balances},
+		bank, err := newAccounts(calls, o)
+		if err != nil {
+			return made, err
 		}
+		made.Accounts, made.Bank, c.functions = bank.names(), bank.known, bank.functions()
+	} else if o.Total != "" {
+		return made, fmt.Errorf("the total %.40q is of a bank, and this was judged as %s", o.Total, m.name)
 	}
 	made.History.Operations, err = c.operations(calls, initial)
 	return made, err
@@ -288,12 +304,9 @@ func (c *call) settle() {
 // initially returns what registers hold at first; absent means nothing. Where
 // nil can be written or expected, nil is a value as any other.
 func initially(calls []call, m model, asked string) (datum, error) {
-	if asked != "" {
+	if asked != "" && m.name != "bank" {
 		d, err := newEDNReader(strings.NewReader(asked)).value(0)
-		switch {
-		case m.name == "bank" && (err != nil || d.kind != integer):
-			return d, fmt.Errorf("the initial value %.40q is not the balance of an account, which is an integer", asked)
-		case m.name != "bank" && (err != nil || m.name != "register" && m.name != "versioned-register"):
+		if err != nil || m.name != "register" && m.name != "versioned-register" {
 			return d, fmt.Errorf("the initial value %.40q is not one EDN value of a register", asked)
 		}
 		return d, nil

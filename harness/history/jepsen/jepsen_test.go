@@ -78,6 +78,7 @@ p0 enqueue "" [2] -> [] [30,40] ok
 p1 dequeue "" [] -> [1] [50,60] ok 
 p1 dequeue "" [] -> [] [70,80] fail :empty
 p3 dequeue "" [] -> [2] [90,100] ok 
+p4 dequeue "" [] -> [] [90,100] ok 
 1 is "a"
 2 is "b"
 `,
@@ -99,9 +100,10 @@ p1 generate "" [] -> [2] [3,4] ok
 `,
 		"etcd.log": `register
 p2 write "" [4] -> [] [1,3] ok 
-p1 cas "" [1 2] -> [] [2,4] fail 
+p1 cas "" [1 2] -> [] [2,4] fail failed
 p2 read "" [] -> [] [5,7] fail :timed-out
 p2 cas "" [4 5] -> [] [8,9] info :timed-out
+unrecognized  [] [] at 6
 `,
 		"history.txt": `register
 p0 write "" [4] -> [] [1,2] ok 
@@ -210,8 +212,6 @@ func TestReadRefuses(t *testing.T) {
 		{invoke + op(3, "ok", "write", "1"), "line 2: p3 completes :write, but its open operation is the :read of line 1"},
 		{invoke + "\n" + invoke, "line 3: p3 invokes :read, but its :read of line 1 is still open"},
 		{invoke + op(3, "info", "read", "nil") + invoke, "line 3: p3 invokes :read, but retired with the :info of line 2"},
-		{"{:process 0 :type :invoke :f :read :time 5}\n{:process 1 :type :invoke :f :read :time 4}", "line 2: time runs backwards, from 5 to 4"},
-		{"{:process 0 :type :invoke :f :read :time 5}\n{:process 1 :type :invoke :f :read}", "line 2: some operations have a :time and some do not"},
 		{"{:process 0 :type :invoke :f :read :time -5}", "line 1: :time -5 is out of range"},
 		{op(0, "invoke", "write", "1") + op(1, "invoke", "fly", "1"), "line 2: unknown :f :fly (there are :cas, :get, :put, :read, :write)"},
 		{op(0, "begin", "write", "1"), `line 1: unknown :type "begin"`},
