@@ -13,6 +13,9 @@
 // by its lines. The logs of Porcupine's key-value tests are of the same form,
 // with a :key and the functions :get, :put and :append.
 //
+// The same may be JSON, a line or an array of objects: {"process":0,"type":"ok",
+// "f":"write","value":3}. Fields are named as in EDN, and null is nil.
+//
 // Jepsen's logs, among them those that Porcupine is tested with, and its
 // history.txt hold an operation a line, too, as process, type, function, value
 // and perhaps an error; all other lines are skipped:
@@ -22,17 +25,26 @@
 //
 // # What is meant
 //
-// The order of lines is the order of events. An operation without a completion
-// is info. A read of nil found nothing. Values that are no integers are numbered,
-// see Import.Names; strings that are appended to, see resolveAppends. A queue is
-// one that keeps its order; a :drain is a dequeue of each element, in any order.
+// The order of lines is the order of events, also where times go back: they are
+// taken before an event gets its place in the history. An operation without a
+// completion is info. What an acknowledged update did its completion tells, unless
+// that is nil; else the invocation does. A read of nil found nothing, and nil is an
+// empty collection. Values that are no integers are numbered, see Import.Names; a
+// tagged value is another than the one behind the tag, and strings differ if their
+// bytes do. Strings that are appended to: see resolveAppends. A queue is one that
+// keeps its order, unless Options.Model is total-queue; a :drain is a dequeue of
+// each element, in any order, and finds the queue empty in the end. Values that are
+// [version value], with nil for the version where an invocation cannot know it, are
+// those of a versioned-register. Transactions are refused.
 //
-// In EDN a :fail says that an operation did not happen, and nothing else: as in
-// Knossos, one of a :cas does not tell that the value was another. In logs it
-// does, as in Porcupine's own reading, unless an error stands there. An
-// extension, :saw, tells in EDN that the precondition did not hold, and what was
-// there instead, if that is known: {:type :fail, :f :cas, :value [3 0], :saw 5}.
-// Others are :node, and the nemesis's :f :phase.
+// A :fail says that an operation did not happen, and nothing else: as in Knossos,
+// one of a :cas does not tell that the value was another. An extension, :saw, tells
+// in EDN that the precondition did not hold, and what was there instead, if that is
+// known: {:type :fail, :f :cas, :value [3 0], :saw 5}. Others are :node, and the
+// nemesis's :f :phase.
+//
+// What the nemesis did is told by Import.Events as far as its words are known; any
+// other is an event of the type history.Unrecognized.
 package jepsen
 
 import (
@@ -84,7 +96,7 @@ const (
 // An Import is what was read.
 type Import struct {
 	History history.History
-	// Events are the faults of the nemesis, as far as they are recognized.
+	// Events are the faults of the nemesis; those in unknown words are Unrecognized.
 	Events []history.Event
 	// Model is the one asked for, or guessed; Why, in half a sentence, says why
 	// it was guessed.

@@ -184,6 +184,12 @@ func TestOptions(t *testing.T) {
 			"register\np1 write \"\" [0] -> [] [0,0] ok \np0 read \"\" [] -> [0] [2,3] ok \n"},
 		{"nil as a value", op(0, "invoke", "cas", "[nil 1]") + op(0, "ok", "cas", "[nil 1]"), jepsen.Options{},
 			"register\np1 write \"\" [2] -> [] [0,0] ok \np0 cas \"\" [2 1] -> [] [2,3] ok \n2 is nil\n"},
+		{"a versioned register", op(0, "invoke", "write", "[nil 3]") + op(0, "ok", "write", "[1 3]") + op(0, "invoke", "cas", "[nil [3 4]]") + op(1, "invoke", "read", "nil") + op(1, "ok", "read", "[2 4]"), jepsen.Options{},
+			"versioned-register\np0 write \"\" [3] -> [1] [1,2] ok \np0 cas \"\" [3 4] -> [] [3,5] info no completion recorded\np1 read \"\" [] -> [2 4] [4,5] ok \n"},
+		{"a completion's key and value", op(0, "invoke", "write", "[1 nil]") + op(0, "ok", "write", "[1 3]"), jepsen.Options{},
+			"register\np0 write \"1\" [3] -> [] [1,2] ok \n"},
+		{"a bank by its accounts", op(0, "invoke", "read", "nil") + op(0, "ok", "read", "{:a 5, :c nil}"), jepsen.Options{Model: "bank", Initial: "{:a 5, :b 2}"},
+			"bank\np0 read-all \"\" [] -> [5 -9223372036854775808 -9223372036854775808] [1,2] ok \n"},
 		{"a set that nobody reads", op(0, "invoke", "add", "1"), jepsen.Options{Model: "set"},
 			"set\np0 add \"\" [1] -> [] [1,1] info no completion recorded\n"},
 		{"keys that print alike", op(0, "invoke", "read", "[3 nil]") + op(1, "invoke", "read", `["3" nil]`), jepsen.Options{},
@@ -237,6 +243,10 @@ func TestReadRefuses(t *testing.T) {
 			op(0, "invoke", "put", `""`) + op(0, "ok", "put", `""`) + op(0, "invoke", "append", `"a"`) + op(0, "ok", "append", "nil") +
 			op(1, "invoke", "get", "nil") + op(1, "ok", "get", `"a"`), `line 7: "a" was written on line 1, too`},
 		{op(0, "invoke", "transfer", "{:from 0}"), "line 1: the :transfer of p0 has the :value {:from 0}"},
+		{op(0, "invoke", "transact", "[[:w 1 2] [:r 1 nil]]"), "line 1: an operation of this history is a transaction"},
+		{"{:type :invoke, :process 0, :value [[:append 1 2]]}", "Elle"},
+		{"{\"type\":\"invoke\",\"f\":\"read\"}", "line 1: an operation without a :process"},
+		{"[{\"type\":\"invoke\",\"process\":0,\"f\":\"read\"},\n{\"type", "line 2 is cut off"},
 		{"INFO - 1\t:ok\t:read\t3\n", "line 1: p1 completes :read"},
 	} {
 		made, err := jepsen.Read(strings.NewReader(test.text), jepsen.Options{})
