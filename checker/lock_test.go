@@ -154,7 +154,7 @@ func TestCheckLock(t *testing.T) {
 			lock:    LockResult{Holds: 2, HeldTwice: 1},
 			anomaly: HeldTwice,
 			witness: []string{"acquire", "acquire"},
-			says:    "p1 acquired lock l through n1 at 3.000 s, which it held since 1.000 s and had not released.",
+			says:    "p1 acquired lock l through n1 at 3.000 s, which it held since 1.000 s and had not given back.",
 		},
 		{
 			name: "acquired twice, as reentrant locks can be", model: ReentrantLock,
@@ -275,6 +275,9 @@ func plainPorcupineLock(operations []history.Operation, reentrant bool) bool {
 				inside[o.Process]++
 				continue
 			}
+			if inside[o.Process] > 0 {
+				return false
+			}
 			inside[o.Process] = 1
 			add(effect{history.Acquire, i, token}, o.Invoke, o.Complete)
 			seen, gone := o.Complete, time.Duration(math.MaxInt64)
@@ -290,9 +293,6 @@ func plainPorcupineLock(operations []history.Operation, reentrant bool) bool {
 				case next.Kind == history.Acquire && reentrant:
 					seen = next.Complete
 					depth++
-				case next.Kind == history.Acquire:
-					seen = math.MaxInt64 // it never gave back this hold
-					break life
 				case next.Outcome == history.Fail && next.Error != "":
 					seen = next.Complete
 					break life
