@@ -36,7 +36,7 @@ func Check(t testing.TB, trial Trial) checker.Result {
 	if trial.Progress == nil {
 		trial.Progress = t.Output()
 	}
-	if err := trial.complete(); err != nil {
+	if err := trial.complete(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	ours := trial.Dir == ""

@@ -35,7 +35,7 @@ const (
 // be removed.
 func Run(ctx context.Context, trial Trial) (*history.Run, checker.Result, error) {
 	none := checker.Result{}
-	if err := trial.complete(); err != nil {
+	if err := trial.complete(ctx); err != nil {
 		return nil, none, err
 	}
 	if err := trial.makeDir(); err != nil {
@@ -76,7 +76,7 @@ func (t *Trial) makeDir() error {
 }
 
 // complete fills in the defaults and refuses what cannot be run.
-func (t *Trial) complete() error {
+func (t *Trial) complete(ctx context.Context) error {
 	if t.Target.Program == nil || t.Target.Open == nil {
 		return errors.New("trial: the target needs Program and Open")
 	}
