@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -55,9 +56,17 @@ func Check(ctx context.Context, run *history.Run, model Model, options Options) 
 	} else {
 		model.judge(bounded, run, options, &result)
 	}
+	if run.IsTrial() {
+		judgeTrial(run, &result)
+		result.Warnings = shortFaults(run, result.Statistics.LeaderChanges)
+	} else if run.History.Torn != "" {
+		result.leave("The history was cut off, so what is missing may be what it would show.")
+	}
 	result.Violations = foremost(result.Violations)
 	result.Lost = foremostLosses(result.Lost)
-	result.Vacuous = vacuous(run, result.Statistics)
+	if result.Verdict != Invalid { // a proven violation is one, however little else was tested
+		result.Vacuous = vacuous(run, result.Statistics)
+	}
 	result.AsClaimed = conformance(run.Manifest.Claim, &result)
 	result.Took = time.Since(began)
 	return result
@@ -137,38 +146,62 @@ func foremost(violations []Violation) []Violation {
 // test nothing.
 const (
 	enough      = 10
-	enoughShare = 0.01
+	enoughShare = 0.1
 )
 
-// vacuous says why the run tested nothing; empty if it did.
+// vacuous says why the run tested nothing; empty if it did. A history from elsewhere
+// is what it is: it may be short, and of one kind of operation.
 func vacuous(run *history.Run, s Statistics) string {
 	wanted := run.Manifest.Nemesis
 	landed := slices.ContainsFunc(run.Events, func(e history.Event) bool {
 		return e.Type == history.Inject || e.Type == history.Stop // a violation came before any fault
 	})
-	observed := slices.ContainsFunc(run.History.Operations, func(o history.Operation) bool {
-		switch o.Kind {
-		case history.Read, history.ReadAll, history.Dequeue, history.Acquire, history.Generate:
-			return o.Outcome == history.OK
-		case history.CompareAndSet:
-			return o.Outcome == history.OK || o.Outcome == history.Fail && len(o.Output) > 0
-		}
-		return false
-	})
-	updated := slices.ContainsFunc(run.History.Operations, func(o history.Operation) bool { return changes(&o) || grants(&o) })
 	switch {
 	case s.OK == 0:
 		return fmt.Sprintf("None of %d operations succeeded.", s.Operations)
+	case !run.IsTrial():
+		return ""
 	case s.OK < enough:
 		return fmt.Sprintf("Only %d of %d operations succeeded; fewer than %d test nothing.", s.OK, s.Operations, enough)
 	case float64(s.OK) < enoughShare*float64(s.Operations):
-		return fmt.Sprintf("Only %d of %d operations succeeded, less than 1 %%.", s.OK, s.Operations)
+		return fmt.Sprintf("Only %d of %d operations succeeded, less than %.0f %%.", s.OK, s.Operations, 100*enoughShare)
+	}
+	if reason := idle(run); reason != "" {
+		return reason
+	}
+	if wanted != "" && wanted != "none" && !landed {
+		return fmt.Sprintf("The nemesis %q was asked for, and no fault landed.", wanted)
+	}
+	return ""
+}
+
+// idle names the first kind of operation that clients issued and of which none was
+// acknowledged; or says that nothing was read, or nothing updated, at all. A
+// release, and a use of what a lock protects, may all be refused.
+func idle(run *history.Run) string {
+	issued, acknowledged := map[history.Kind]int{}, map[history.Kind]int{}
+	for i := range run.History.Operations {
+		o := &run.History.Operations[i]
+		issued[o.Kind]++
+		if o.Outcome == history.OK {
+			acknowledged[o.Kind]++
+		}
+	}
+	observed, updated := false, false
+	for kind := range issued {
+		observed = observed || observes(kind) && acknowledged[kind] > 0
+		updated = updated || isUpdate(kind) && acknowledged[kind] > 0
+	}
+	for _, kind := range slices.Sorted(maps.Keys(issued)) {
+		if (observes(kind) || isUpdate(kind)) && acknowledged[kind] == 0 {
+			return fmt.Sprintf("None of %d operations of the kind %q was acknowledged.", issued[kind], kind)
+		}
+	}
+	switch {
 	case !observed:
 		return "No read succeeded, so nothing was observed."
 	case !updated:
 		return "No update was acknowledged, so there was nothing to lose."
-	case wanted != "" && wanted != "none" && !landed:
-		return fmt.Sprintf("The nemesis %q was asked for, and no fault landed.", wanted)
 	}
 	return ""
 }
@@ -184,7 +217,7 @@ func conformance(claim history.Claim, result *Result) Conformance {
 			}
 		}
 	}
-	if result.Verdict == Unknown || result.KeysUnknown > 0 || result.Vacuous != "" {
+	if result.Verdict == Unknown || result.KeysUnknown > 0 || result.Vacuous != "" || len(result.Gaps) > 0 {
 		return Undecided
 	}
 	return AsClaimed

@@ -43,8 +43,23 @@
 // Result.Decisions name the engine that decided each key. The verdict on a bank is
 // one on less than linearizability; see Bank.
 //
-// A history in which hardly anything was answered is Vacuous as well: whatever its
-// verdict, it is no pass.
+// # Trials
+//
+// A run of this harness, unlike a history from elsewhere, says what else happened, and
+// promises more: that clients used all that the workload has, and looked for what they
+// had stored. So Check asks more of it.
+//
+//   - A node that ended by itself, a line in a log that the target's patterns forbid,
+//     and a cluster that served no read, or no update, in all its time for recovery
+//     are violations, though no operation is their witness. A claim can admit them.
+//   - An acknowledged update is covered if, after the faults were healed and after its
+//     acknowledgement, a read of its key, or of the whole set, succeeded, or a dequeue
+//     found its queue empty, through any node. Ids and locks need no cover. If an
+//     update is not covered, if a node did not serve again, or if the final phase is
+//     missing, the verdict is Unknown unless it is Invalid, and Result.Gaps say why.
+//   - A run in which fewer than a tenth of the operations were answered, or in which no
+//     operation of some kind was acknowledged, is Vacuous unless it is Invalid: it
+//     tested nothing, and is no pass.
 //
 // # What an operation says
 //

@@ -18,7 +18,11 @@ import (
 //	p3 n3 cas x 1 2 -> 5 [4,5] fail
 //	p3 n3 cas x 1 2 [4,5] fail with an error
 //	p4 n1 read-all s -> 1 2 3 [6,7] info
+//	recovery at 10
 //	final at 20
+//	done at 21
+//	crash n2 at 3: exit status 2
+//	unserved n2 n3 at 25 after 15: n2 is paused
 //	torn
 //	partition n1 from 3 to 8
 func parse(t testing.TB, text string) *history.Run {
@@ -32,8 +36,19 @@ func parse(t testing.TB, text string) *history.Run {
 		case line == "":
 		case line == "torn":
 			run.History.Torn = "the harness was killed"
-		case fields[0] == "final":
-			run.Events = append(run.Events, history.Event{Time: parseSeconds(t, fields[2]), Type: history.PhaseBegins, Phase: history.Final})
+		case fields[0] == "recovery", fields[0] == "final", fields[0] == "done":
+			run.Events = append(run.Events, history.Event{Time: parseSeconds(t, fields[2]), Type: history.PhaseBegins, Phase: history.Phase(fields[0])})
+		case fields[0] == "crash":
+			head, status, _ := strings.Cut(line, ": ")
+			fields = strings.Fields(head)
+			run.Events = append(run.Events, history.Event{Time: parseSeconds(t, fields[3]), Type: history.Crash, Nodes: []string{fields[1]}, Detail: status})
+		case fields[0] == "unserved":
+			head, reason, _ := strings.Cut(line, ": ")
+			fields = strings.Fields(head)
+			at := slices.Index(fields, "at")
+			run.Events = append(run.Events, history.Event{
+				Time: parseSeconds(t, fields[at+1]), Took: parseSeconds(t, fields[at+3]), Type: history.Unserved, Nodes: fields[1:at], Reason: reason,
+			})
 		case fields[0] == "partition":
 			e := history.Event{Time: parseSeconds(t, fields[3]), Type: history.Inject, Fault: len(run.Events) + 1, Family: "partition", Nodes: []string{fields[1]}}
 			for _, n := range run.Manifest.Nodes {

@@ -103,11 +103,20 @@ type Result struct {
 	Verdict Verdict `json:"verdict"`
 	// Reason says why a verdict is unknown, or else the first of KeysUnknown.
 	Reason string `json:"reason,omitempty"`
-	// Vacuous says why the run tested nothing, whatever its verdict: a valid
-	// but vacuous run is not a pass.
+	// Gaps are sentences on what a trial did not come to see: acknowledged updates
+	// that nothing read after the faults, nodes that did not serve again, a final
+	// phase that did not come. A verdict is then unknown at best; Reason repeats them.
+	Gaps []string `json:"gaps,omitempty"`
+	// Uncovered counts the acknowledged updates that nothing read after the faults:
+	// whose key, or set, no successful read since the healing and since the
+	// acknowledgement was of.
+	Uncovered int `json:"uncovered,omitempty"`
+	// Vacuous says why the run tested nothing: a valid but vacuous run is not a
+	// pass. An invalid one is never vacuous.
 	Vacuous string `json:"vacuous,omitempty"`
 	// AsClaimed compares the verdict with the target's claim. An anomaly that
-	// the claim does not admit breaks it, however vacuous the rest of the run.
+	// the claim does not admit breaks it, however vacuous the rest of the run; gaps
+	// leave it undecided.
 	AsClaimed Conformance `json:"as_claimed"`
 	// Warnings are sentences on what makes the run worth less than it seems, but
 	// changes no verdict: a fault that was too short to matter, a node that did not
@@ -172,6 +181,9 @@ const (
 type Violation struct {
 	Anomaly Anomaly `json:"anomaly"`
 	Key     string  `json:"key,omitempty"`
+	// Time is of a violation without a Witness, which is one of the trial and not of
+	// its operations: a crash, a line in a log, no recovery.
+	Time time.Duration `json:"time_ns,omitempty"`
 	// Witness is the smallest set of operations found that no order explains;
 	// Porcupine agrees, on these alone. Ordered by Invoke. The outputs of a
 	// set's reads are restricted to the elements that matter; of a counter's or
@@ -188,7 +200,7 @@ type Violation struct {
 
 // At is when the violation was complete.
 func (v Violation) At() time.Duration {
-	var at time.Duration
+	at := v.Time
 	for _, operation := range v.Witness {
 		if operation.Outcome != history.Info {
 			at = max(at, operation.Complete)

@@ -164,16 +164,16 @@ func phaseService(run *history.Run, operations []*history.Operation, phase histo
 // recovery is as Statistics defines it. Without any healing it counts from the
 // begin of the recovery phase, when everything has been healed.
 func recovery(run *history.Run, operations []*history.Operation) time.Duration {
-	healed := phaseBegins(run, history.Recovery)
-	for _, e := range slices.Backward(run.Events) {
-		if e.Type == history.Heal {
-			healed = e.Time
-			break
+	healed := healedAt(run)
+	crashed := map[string]time.Duration{} // the last time that each node did
+	for _, e := range run.Events {
+		if e.Type == history.Crash && len(e.Nodes) > 0 {
+			crashed[e.Nodes[0]] = e.Time
 		}
 	}
 	served := map[string]time.Duration{} // the first completion through each node
 	for _, o := range operations {
-		if o.Invoke < healed || !answered(o) {
+		if o.Invoke < max(healed, crashed[o.Node]) || !answered(o) {
 			continue
 		}
 		if first, ok := served[o.Node]; !ok || o.Complete < first {
@@ -192,6 +192,17 @@ func recovery(run *history.Run, operations []*history.Operation) time.Duration {
 		return -1
 	}
 	return latest - healed
+}
+
+// healedAt returns when the last fault was healed, or else when the recovery phase
+// began.
+func healedAt(run *history.Run) time.Duration {
+	for _, e := range slices.Backward(run.Events) {
+		if e.Type == history.Heal {
+			return e.Time
+		}
+	}
+	return phaseBegins(run, history.Recovery)
 }
 
 // nodesOf names the cluster's nodes, where the run has no manifest those seen.

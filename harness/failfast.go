@@ -2,8 +2,6 @@ package harness
 
 import (
 	"context"
-	"path/filepath"
-	"sync"
 	"syscall"
 	"time"
 
@@ -21,9 +19,6 @@ type Streamer interface {
 	// Stream returns a fresh stream for the operations of one trial.
 	Stream() *checker.Stream
 }
-
-// freezeBudget bounds each of the three steps of a freeze: pause, copy, resume.
-const freezeBudget = 30 * time.Second
 
 // A lookout watches the history of a trial, and stops the load at the first
 // violation, which is then the cause why its context has ended.
@@ -50,31 +45,12 @@ func (l lookout) Complete(op *history.Operation) {
 func (t *Trial) freeze(ctx context.Context, cl *gate, recorder *history.Recorder) {
 	cl.freeze()
 	defer cl.thaw()
-	each := func(nodes []cluster.Node, act func(context.Context, cluster.Node) error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), freezeBudget)
-		defer cancel()
-		var all sync.WaitGroup
-		for _, node := range nodes {
-			all.Go(func() {
-				if err := act(ctx, node); err != nil {
-					t.tell("%v", err)
-					recorder.Event(history.Event{Type: history.Trouble, Nodes: []string{node}, Reason: err.Error()})
-				}
-			})
-		}
-		all.Wait()
+	ctx = context.WithoutCancel(ctx)
+	failed := func(node cluster.Node, err error) {
+		recorder.Event(history.Event{Type: history.Trouble, Nodes: []string{node}, Reason: err.Error()})
 	}
-	var running []cluster.Node
-	for _, node := range cl.Nodes() {
-		if cl.State(node) == cluster.Running {
-			running = append(running, node)
-		}
-	}
-	each(running, cl.Cluster.Pause)
-	each(cl.Nodes(), func(ctx context.Context, node cluster.Node) error {
-		return cl.Collect(ctx, node, filepath.Join(t.Dir, history.DataDir, node))
-	})
-	each(running, cl.Cluster.Resume)
+	paused := t.copyData(ctx, cl.Cluster, failed)
+	t.onEach(ctx, paused, cl.Cluster.Resume, failed)
 }
 
 // A gate is a cluster whose nodes and links stay as they are while it is frozen:

@@ -65,6 +65,10 @@ type Trial struct {
 	// Report, if not nil, is called with the run directory once result.json is
 	// written, such as reports.Write.
 	Report func(dir string) error
+
+	// What a trial has while it runs.
+	fail     context.CancelCauseFunc // ends it
+	deadline time.Time               // by which it must have ended; zero means never
 }
 
 // MaxNodes bounds a trial's cluster.

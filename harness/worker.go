@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,9 @@ const (
 	breather = 10 * time.Millisecond
 	// finalTries bounds how often a final operation is tried.
 	finalTries = 20
+	// finalPatience is how long a worker's node may answer nothing, until the worker
+	// goes on through another one.
+	finalPatience = 2 * time.Second
 )
 
 // A seat is what a Worker stands for at run time: one process after another,
@@ -36,26 +40,31 @@ type seat struct {
 	previous *history.Operation
 
 	counts *counts
-	lastOK atomic.Int64 // when the last successful operation was invoked
+	lately services
 	// hung counts the calls that have not returned, of clients and of their Close.
 	hung *sync.WaitGroup
 }
 
-// counts are what progress tells.
+// counts are what progress tells; ok counts all that were answered.
 type counts struct{ ok, failed, unknown atomic.Int64 }
 
 func (c *counts) all() int64 { return c.ok.Load() + c.failed.Load() + c.unknown.Load() }
 
 // A round is what a seat does from when the load begins until it ends: the
-// generator's operations, each tried until it succeeds, at most tries times.
+// generator's operations, each tried until it succeeds, at most tries times. If
+// patience is positive, it goes on through another node when the seat's answers nothing
+// for so long, or is down.
 type round struct {
 	ctx       context.Context
 	generator Generator
 	tries     int
+	patience  time.Duration
 	ended     func()
 
 	operation history.Operation // the present one
 	try       int               // of it, from 1
+	arrived   time.Duration     // at the seat's node; 0 before the first operation
+	moves     int               // from node to node
 }
 
 // run carries out the round until its generator or ctx ends, or nothing more can be
@@ -64,6 +73,13 @@ type round struct {
 // the goroutine is left behind, and run goes on in another: last is what that knows
 // of the call, nil if the round begins.
 func (s *seat) run(r *round, last *history.Operation) {
+	var err error
+	defer func() {
+		if err != nil {
+			r.ended()
+		}
+	}()
+	defer s.trial.guard("the workload's generator", &err)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	wait := func(d time.Duration) bool {
@@ -97,6 +113,10 @@ func (s *seat) next(r *round, last *history.Operation, wait func(time.Duration) 
 		if refused && !wait(breather<<min(r.try-1, 4)) {
 			return false
 		}
+		if !last.Answered() && s.forsaken(r) {
+			r.try = 1
+			return s.move(r)
+		}
 		if last.Outcome != history.OK && r.try < r.tries && r.ctx.Err() == nil {
 			r.try++
 			return true
@@ -106,9 +126,40 @@ func (s *seat) next(r *round, last *history.Operation, wait func(time.Duration) 
 		return false
 	}
 	turn := Turn{Now: s.recorder.Now(), Previous: s.previous}
+	if r.arrived == 0 {
+		r.arrived = turn.Now
+	}
 	operation, ok := r.generator.Next(&turn)
 	r.operation, r.try = operation, 1
 	return ok && wait(turn.At-turn.Now)
+}
+
+// forsaken returns whether the round has no more patience with the seat's node.
+func (s *seat) forsaken(r *round) bool {
+	if r.patience <= 0 {
+		return false
+	}
+	since := max(r.arrived, time.Duration(s.lately.all.answered.Load()))
+	return s.recorder.Now()-since > r.patience || s.cluster.State(s.worker.Node) != cluster.Running
+}
+
+// move seats a new process at the next node that runs. It returns false if the round
+// has been at all of them, or is over.
+func (s *seat) move(r *round) bool {
+	nodes := s.cluster.Nodes()
+	at := slices.Index(nodes, s.worker.Node)
+	for r.moves < len(nodes)-1 && r.ctx.Err() == nil {
+		r.moves++
+		at = (at + 1) % len(nodes)
+		if s.cluster.State(nodes[at]) != cluster.Running {
+			continue
+		}
+		s.leave()
+		s.process += s.worker.Of
+		s.worker.Node, r.arrived = nodes[at], s.recorder.Now()
+		return true
+	}
+	return false
 }
 
 // A call is one try of an operation. Two goroutines have to do with it, the one that
@@ -160,7 +211,8 @@ func (c *call) carryOut() bool {
 
 // invoke has the session's client carry out the operation. If there is none, it opens
 // one for the seat.
-func (c *call) invoke(ctx context.Context, present *session, operation history.Operation) (history.Value, error) {
+func (c *call) invoke(ctx context.Context, present *session, operation history.Operation) (output history.Value, err error) {
+	defer c.guard(&err)
 	if present != nil {
 		return present.invoke(ctx, operation)
 	}
@@ -169,9 +221,17 @@ func (c *call) invoke(ctx context.Context, present *session, operation history.O
 		return nil, Definite(err) // nothing was sent
 	}
 	if !c.seats(opened) {
-		return nil, opened.client.Close()
+		return nil, c.seat.trial.shut(opened.client)
 	}
 	return opened.invoke(ctx, operation)
+}
+
+// guard is Trial.guard, and says what was called.
+func (c *call) guard(err *error) {
+	if value := recover(); value != nil {
+		what := fmt.Sprintf("a client's call (%s %s through %s)", c.operation.Kind, c.operation.Key, c.operation.Node)
+		c.seat.trial.panicked(what, value, err)
+	}
 }
 
 // seats has the session be the seat's, or returns false if that is another
@@ -213,14 +273,15 @@ func outcome(err error) history.Outcome {
 // last operation stays open for ever, so it can never call again.
 func (s *seat) complete(operation *history.Operation) {
 	s.lane.Complete(operation)
+	s.lately.note(operation)
 	switch operation.Outcome {
 	case history.OK:
 		s.counts.ok.Add(1)
-		s.lastOK.Store(int64(operation.Invoke))
 	case history.Fail:
-		s.counts.failed.Add(1)
-		if operation.Error == "" {
-			s.lastOK.Store(int64(operation.Invoke))
+		if operation.Answered() {
+			s.counts.ok.Add(1)
+		} else {
+			s.counts.failed.Add(1)
 		}
 	case history.Info:
 		s.counts.unknown.Add(1)
@@ -236,7 +297,7 @@ func (s *seat) leave() {
 	}
 	session := s.session
 	s.session = nil
-	s.hung.Go(func() { _ = session.client.Close() })
+	s.hung.Go(func() { _ = s.trial.shut(session.client) })
 }
 
 // A session is one client, and how the workload calls it.
@@ -246,13 +307,13 @@ type session struct {
 }
 
 func (s *seat) open(ctx context.Context) (*session, error) {
-	client, err := s.trial.Target.Open(ctx, s.cluster, s.worker.Node)
+	client, err := s.trial.open(ctx, s.cluster, s.worker.Node)
 	if err != nil {
 		return nil, fmt.Errorf("open a client of %s: %w", s.worker.Node, err)
 	}
 	invoke, err := s.trial.Workload.Bind(client)
 	if err != nil {
-		_ = client.Close()
+		_ = s.trial.shut(client)
 		return nil, err
 	}
 	return &session{client, invoke}, nil

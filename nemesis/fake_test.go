@@ -27,6 +27,7 @@ type fake struct {
 	fails  func(action string) error // such as "start n1", "cut silent"
 	lacks  map[cluster.Fault]error   // of the world
 	after  func(event history.Event) // called by record
+	dies   cluster.Node              // ends at once when it is started
 
 	mu     sync.Mutex
 	state  map[cluster.Node]cluster.State
@@ -142,7 +143,11 @@ func (f *fake) Address(cluster.Node) string             { return "" }
 func (f *fake) Close() error                            { return nil }
 
 func (f *fake) Start(ctx context.Context, node cluster.Node) error {
-	return f.change(ctx, "start", node, cluster.Running, cluster.Running, cluster.Paused)
+	to := cluster.Running
+	if node == f.dies {
+		to = cluster.Exited
+	}
+	return f.change(ctx, "start", node, to, cluster.Running, cluster.Paused)
 }
 
 func (f *fake) Kill(ctx context.Context, node cluster.Node) error {

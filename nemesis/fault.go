@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rashomon-io/rashomon/harness/cluster"
@@ -67,6 +68,14 @@ type shape struct {
 type victims struct {
 	nodes []cluster.Node
 	links []cluster.Link
+}
+
+// atRandom is the shape of a fault that would have aimed at the leader, or spared it,
+// in a system that has none, ever: its name claims no leader.
+func (s shape) atRandom() shape {
+	s.name = "random" + strings.TrimPrefix(strings.TrimPrefix(s.name, "leader"), "follower")
+	s.leader, s.follower = false, false
+	return s
 }
 
 // possible returns nil, or why the shape cannot be had with these nodes.

@@ -29,8 +29,6 @@ const (
 	leaderGlance = 200 * time.Millisecond
 	// leaderPoll is the pause between two questions who leads.
 	leaderPoll = 50 * time.Millisecond
-	// watchPeriod is how soon a node that exited by itself is noticed.
-	watchPeriod = 100 * time.Millisecond
 )
 
 // A player carries out one plan. It has no goroutine of its own.
@@ -40,7 +38,6 @@ type player struct {
 	inForce map[int]fault                      // by number
 	links   map[cluster.Link]cluster.Condition // what they have; absent means healthy
 	clocks  map[cluster.Node]cluster.Clock     // what they have; absent means right
-	exited  map[cluster.Node]bool              // reported
 }
 
 // A step injects or heals one fault.
@@ -59,7 +56,6 @@ func play(ctx context.Context, stage harness.Stage, faults []fault) (err error) 
 		inForce: map[int]fault{},
 		links:   map[cluster.Link]cluster.Condition{},
 		clocks:  map[cluster.Node]cluster.Clock{},
-		exited:  map[cluster.Node]bool{},
 	}
 	// Two deferred calls, so that a panic in the first leaves the second.
 	defer func() {
@@ -175,42 +171,24 @@ func steps(faults []fault) []step {
 	return all
 }
 
-// wait returns true at that time, or false if ctx has ended. Meanwhile it
-// watches for nodes that exit by themselves.
+// wait returns true at that time, or false if ctx has ended.
 func (p *player) wait(ctx context.Context, at time.Duration) bool {
-	for {
-		p.watch()
-		left := at - time.Since(p.began)
-		if ctx.Err() != nil || left <= 0 {
-			return ctx.Err() == nil
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(min(left, watchPeriod)):
-		}
+	timer := time.NewTimer(at - time.Since(p.began))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
 	}
-}
-
-// watch reports each exit once, but for nodes that ended with a process that
-// was killed.
-func (p *player) watch() {
-	for _, node := range p.stage.Cluster.Nodes() {
-		state := p.stage.Cluster.State(node)
-		if state == cluster.Exited && !p.exited[node] && p.single(node) == "" {
-			p.stage.Record(history.Event{
-				Type: history.Trouble, Nodes: []string{node},
-				Reason: node + " exited by itself: see its logs",
-			})
-		}
-		p.exited[node] = state == cluster.Exited
-	}
+	return ctx.Err() == nil
 }
 
 func (p *player) inject(ctx context.Context, f fault) {
 	order, note := f.order, ""
-	if f.shape.leader || f.shape.follower {
+	if (f.shape.leader || f.shape.follower) && p.stage.Leader == nil {
+		f.shape, note = f.shape.atRandom(), noLeader
+	} else if f.shape.leader || f.shape.follower {
 		var err error
-		if order, note, err = p.around(ctx, f); ctx.Err() != nil {
+		if order, err = p.around(ctx, f); ctx.Err() != nil {
 			return
 		} else if err != nil {
 			p.skip(f, err)
@@ -227,13 +205,9 @@ func (p *player) inject(ctx context.Context, f fault) {
 		f.hit.nodes = running
 	}
 
-	leader := "" // which decides what rooms do to a system
-	if f.shape.members != nil && p.stage.Leader != nil {
-		asking, cancel := context.WithTimeout(ctx, leaderGlance)
-		if leads, err := p.stage.Leader(asking); err == nil {
-			leader = leads
-		}
-		cancel()
+	leader := ""
+	if f.shape.members != nil { // rooms: who leads decides what they do to a system
+		leader = p.leaderNow(ctx)
 	}
 
 	p.inForce[f.number] = f // before, so that whatever happens is undone
@@ -264,9 +238,13 @@ func (p *player) heal(ctx context.Context, number int) {
 	if !found {
 		return
 	}
+	leader := ""
+	if f.shape.leader { // which shows whether it was replaced
+		leader = p.leaderNow(ctx)
+	}
 	took, err := p.act(ctx, f, f.family.heal)
 	event := f.event(history.Heal)
-	event.Took = took
+	event.Took, event.Leader = took, leader
 	if err != nil {
 		event.Type, event.Reason = history.Trouble, oneLine(err)
 	} else {
@@ -290,13 +268,27 @@ func (p *player) act(ctx context.Context, f fault, action func(context.Context, 
 	return time.Since(began), err
 }
 
-// around returns the fault's order with the leader where the shape wants it, in
-// front or at the end. A system that has no leader, ever, gets the fault on a
-// random node, and the note says so.
-func (p *player) around(ctx context.Context, f fault) (order []cluster.Node, note string, err error) {
+// noLeader is the reason that comes with a shape that would have aimed at the leader.
+const noLeader = "the system has no leader: a random node in its place"
+
+// leaderNow returns who leads; empty if nobody tells at once. The end of ctx does not
+// stop the question.
+func (p *player) leaderNow(ctx context.Context) cluster.Node {
 	if p.stage.Leader == nil {
-		return f.order, "the system has no leader: a random node in its place", nil
+		return ""
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaderGlance)
+	defer cancel()
+	leader, err := p.stage.Leader(ctx)
+	if err != nil {
+		return ""
+	}
+	return leader
+}
+
+// around returns the fault's order with the leader where the shape wants it, in
+// front or at the end.
+func (p *player) around(ctx context.Context, f fault) (order []cluster.Node, err error) {
 	bound := min(leaderBound, (f.end-f.begin)/2)
 	asking, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
@@ -305,19 +297,19 @@ func (p *player) around(ctx context.Context, f fault) (order []cluster.Node, not
 		if failed == nil {
 			rest := slices.DeleteFunc(slices.Clone(f.order), func(node cluster.Node) bool { return node == leader })
 			if len(rest) == len(f.order) {
-				return nil, "", fmt.Errorf("no leader: %q is not in the cluster", leader)
+				return nil, fmt.Errorf("no leader: %q is not in the cluster", leader)
 			}
 			if f.shape.follower {
-				return append(rest, leader), "", nil
+				return append(rest, leader), nil
 			}
-			return slices.Insert(rest, 0, leader), "", nil
+			return slices.Insert(rest, 0, leader), nil
 		}
 		if err == nil || asking.Err() == nil { // prefer an error that is not our own time-out
 			err = fmt.Errorf("no leader within %v: %w", bound, failed)
 		}
 		select {
 		case <-asking.Done():
-			return nil, "", err
+			return nil, err
 		case <-time.After(leaderPoll):
 		}
 	}
@@ -406,7 +398,11 @@ func (p *player) sweep(ctx context.Context) error {
 		if err := p.run(ctx, node); err != nil {
 			return err
 		}
-		if state := p.stage.Cluster.State(node); state != cluster.Running {
+		switch state := p.stage.Cluster.State(node); state {
+		case cluster.Running:
+		case cluster.Exited: // it was started, and has ended again by itself: no matter of healing
+			return nil
+		default:
 			return fmt.Errorf("%s is %s", node, state)
 		}
 		p.stage.Record(history.Event{

@@ -3,6 +3,7 @@ package nemesis
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -231,9 +232,54 @@ func TestLeader(t *testing.T) {
 			stage := f.stage(10*time.Second, 1)
 			stage.Leader = nil
 			wantHealed(t, f, play(t.Context(), stage, leader(t)))
-			wantEvents(t, f, "1s inject kill leader-minority [n1 n2] the system has no leader: a random node in its place",
-				"3s heal kill leader-minority [n1 n2]")
+			wantEvents(t, f, "1s inject kill random-minority [n1 n2] the system has no leader: a random node in its place",
+				"3s heal kill random-minority [n1 n2]")
 		})
+	})
+}
+
+// The end of a fault at the leader says who leads then, still under the fault.
+func TestWhoLeadsAtTheEnd(t *testing.T) {
+	run(t, 3, func(f *fake) []fault {
+		f.leader = func() (cluster.Node, error) {
+			switch at := time.Since(f.began); {
+			case at < 1500*time.Millisecond:
+				return "n2", nil
+			case at < 3500*time.Millisecond:
+				return "n1", nil
+			}
+			return "", errors.New("they disagree")
+		}
+		return []fault{
+			a(1, &kill, find(t, &kill, "leader"), 1, 2, "n1", "n2", "n3"),
+			a(2, &pause, find(t, &pause, "leader"), 2.5, 3, "n1", "n2", "n3"),
+			a(3, &partition, find(t, &partition, "one"), 3, 3.2, "n1", "n2", "n3"),
+			a(4, &partition, find(t, &partition, "leader"), 3.3, 4, "n1", "n2", "n3"),
+		}
+	}, func(t *testing.T, f *fake, err error) {
+		wantHealed(t, f, err)
+		leaders := map[int]string{}
+		for _, e := range f.events {
+			if e.Type == history.Heal {
+				leaders[e.Fault] = e.Leader
+			}
+		}
+		if want := map[int]string{1: "n1", 2: "n1", 3: "", 4: ""}; !maps.Equal(leaders, want) {
+			t.Errorf("leaders at the ends of faults: %v, want %v", leaders, want)
+		}
+	})
+}
+
+// A node that ends again whenever it is started is no failure to heal: its cluster
+// tells how often it crashed.
+func TestNodeThatExitsAtEachStart(t *testing.T) {
+	run(t, 3, func(f *fake) []fault {
+		f.dies = "n3"
+		return []fault{a(1, &kill, find(t, &kill, "one"), 1, 2, "n3", "n1", "n2")}
+	}, func(t *testing.T, f *fake, err error) {
+		if err != nil {
+			t.Errorf("healing fails with %v", err)
+		}
 	})
 }
 
@@ -251,7 +297,7 @@ func TestUnsupportedFamilyIsSkippedOnce(t *testing.T) {
 	})
 }
 
-// A node that exits is told of once and starts again at the end.
+// A node that exits, which its cluster tells, starts again at the end.
 func TestExit(t *testing.T) {
 	run(t, 3, func(f *fake) []fault {
 		time.AfterFunc(1550*time.Millisecond, func() { f.setState("n3", cluster.Exited) })
@@ -259,7 +305,6 @@ func TestExit(t *testing.T) {
 	}, func(t *testing.T, f *fake, err error) {
 		wantHealed(t, f, err)
 		wantEvents(t, f,
-			"1.6s error [n3] n3 exited by itself: see its logs",
 			"3s skip kill one [n3] no victim runs: n3 is exited",
 			"10s heal [n3] n3 was exited at the end, and runs again",
 		)
@@ -280,7 +325,6 @@ func TestVictimsChangeMeanwhile(t *testing.T) {
 		wantEvents(t, f,
 			"1s inject pause one [n1]",
 			"1s inject kill one [n2]",
-			"1.6s error [n1] n1 exited by itself: see its logs",
 			"2s heal pause one [n1]",
 			"2s heal kill one [n2]",
 			"10s heal [n1] n1 was exited at the end, and runs again",

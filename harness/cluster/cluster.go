@@ -184,8 +184,10 @@ type Spec struct {
 	Logs string
 	// Exited is called at once, in a goroutine of its own, when a node ends by
 	// itself: with the node, and how it ended, such as "exit status 2" or "signal:
-	// segmentation fault". It is not called for Kill and Close, and never after
-	// Close has returned. Nil if nobody wants to know.
+	// segmentation fault", in a container also "signal: killed, out of memory". All
+	// that the node has said is in its logs by then. It is called once an end, also
+	// if the node runs again already; not for Kill and Close, and never after Close
+	// has returned, which waits for it. Nil if nobody wants to know.
 	Exited func(node Node, status string)
 	// Progress is told what Build does that takes long, in a line, and again
 	// every few seconds; nil if nobody wants to know. Calls do not overlap.

@@ -168,13 +168,16 @@ const (
 
 	// Crash: the one of Nodes ended by itself at Time, which no fault does but
 	// one that hits single processes. Detail is how, such as "exit status 2";
-	// Reason the last lines of its log.
+	// Reason the last lines of its log or, if there is a panic among them, the lines
+	// from there on.
 	Crash EventType = "crash"
 	// Logged: a log of the one of Nodes has a line that matches one of the
-	// target's patterns. Detail is the file, within the run directory's logs/ or the
-	// node's data; Reason the line. Time is when it was found.
+	// target's patterns. Detail is the file, within the run directory's logs/, where
+	// files of the node's data are in <node>/data/; Reason the line. Time is when it was found.
 	Logged EventType = "log"
-	// Unserved: Took after the faults were healed, Nodes had still not served.
+	// Unserved: Took after the faults were healed, Nodes did not run, or had still not
+	// answered an operation that was invoked since. Detail, if not empty, says that no
+	// update, or no read, was acknowledged through any node; then Nodes may be empty.
 	// Reason is empty if all nodes ran then and all links were whole, as had been
 	// verified; else it says what was not.
 	Unserved EventType = "unserved"
@@ -197,8 +200,9 @@ type Event struct {
 	// Nodes are the victims of a kill, a pause or a wrong clock; for faults of
 	// links, the nodes on the smaller side, where there is one.
 	Nodes []string `json:"nodes,omitempty"`
-	// Leader is who led when rooms were separated, as far as the system could
-	// tell.
+	// Leader is who led when rooms were separated or, of a Heal, who led at the end
+	// of a fault that aimed at the leader, just before it was healed: as far as the
+	// system could tell, which is asked once; else empty.
 	Leader string `json:"leader,omitempty"`
 	// Processes is the name of those of the nodes' processes that a kill or a
 	// pause hit; empty means all.

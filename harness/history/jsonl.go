@@ -98,9 +98,9 @@ func ReadEvents(r io.Reader) ([]Event, error) {
 	var events []Event
 	_, err := decodeAll(newLines(r), func(e *Event) error {
 		switch e.Type {
-		case PhaseBegins, Inject, Heal, Skip, Trouble, Stop:
+		case PhaseBegins, Inject, Heal, Skip, Trouble, Stop, Crash, Logged, Unserved:
 		default:
-			return fmt.Errorf("unknown type %.40q (want phase, inject, heal, skip, error or stop)", e.Type)
+			return fmt.Errorf("unknown type %.40q (want phase, inject, heal, skip, error, stop, crash, log or unserved)", e.Type)
 		}
 		if e.Time < 0 {
 			return fmt.Errorf("negative time %d", e.Time)
@@ -200,7 +200,7 @@ func decode(line []byte, into any) error {
 	decoder := json.NewDecoder(bytes.NewReader(line))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(into); err != nil {
-		return errors.New(clip(err.Error())) // it may quote the line
+		return errors.New(clip(err.Error(), errorLimit)) // it may quote the line
 	}
 	if rest := bytes.TrimSpace(line[decoder.InputOffset():]); len(rest) > 0 {
 		return fmt.Errorf("more than one JSON value: %.20q", rest)
@@ -434,13 +434,13 @@ func appendEscaped(to []byte, text string) []byte {
 	return to
 }
 
-// clip shortens an error's text to errorLimit, between two runes.
-func clip(text string) string {
-	if len(text) <= errorLimit {
+// clip shortens a text to so many bytes, between two runes.
+func clip(text string, limit int) string {
+	if len(text) <= limit {
 		return text
 	}
-	end := errorLimit
-	for end > errorLimit-utf8.UTFMax && !utf8.RuneStart(text[end]) {
+	end := limit
+	for end > limit-utf8.UTFMax && !utf8.RuneStart(text[end]) {
 		end--
 	}
 	return text[:end]

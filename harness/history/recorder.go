@@ -86,7 +86,8 @@ const (
 	laneLimit    = 256 << 10     // bytes; a lane that holds more waits
 	laneEarly    = laneLimit / 4 // bytes; a lane that holds more is collected early
 	writeSize    = 256 << 10     // bytes of one write
-	errorLimit   = 300           // bytes of an error's text that are recorded
+	errorLimit   = 300           // bytes of an error's or a reason's text that are recorded
+	quoteLimit   = 2 << 10       // bytes of a log that an event quotes
 )
 
 // An Observer follows a history while it is being recorded. It is called by one
@@ -201,7 +202,11 @@ func (r *Recorder) Event(e Event) {
 	if e.Time == 0 {
 		e.Time = r.Now()
 	}
-	e.Reason = clip(e.Reason)
+	limit := errorLimit
+	if e.Type == Crash || e.Type == Logged {
+		limit = quoteLimit
+	}
+	e.Reason = clip(e.Reason, limit)
 	encoder := json.NewEncoder(r.nemesis)
 	encoder.SetEscapeHTML(false) // links read n1>n2
 	if err := encoder.Encode(e); err != nil {
@@ -258,7 +263,7 @@ func (l *Lane) Complete(op *Operation) {
 	defer l.mu.Unlock()
 	l.awaitRoom()
 	op.Complete = l.recorder.next()
-	l.text = appendComplete(l.text, op, clip(op.Error))
+	l.text = appendComplete(l.text, op, clip(op.Error, errorLimit))
 	l.mark(op.Complete)
 	if l.observed {
 		told := *op

@@ -43,6 +43,10 @@ type Claim struct {
 // Linearizable reports whether the target claims to be.
 func (c Claim) Linearizable() bool { return len(c.Expect) == 0 }
 
+// IsTrial reports whether the run is one of this harness, with phases and a nemesis,
+// as opposed to a history from elsewhere.
+func (r *Run) IsTrial() bool { return r.Manifest.Version > 0 }
+
 // A Run is what a run directory holds, as far as checkers and reports need it.
 type Run struct {
 	// Dir is where it was read from; empty for one that never was on disk.

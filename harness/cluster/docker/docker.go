@@ -157,6 +157,7 @@ type containers struct {
 	network string // the name
 	gated   bool   // targets start through the gate
 	nodes   map[cluster.Node]*node
+	telling sync.WaitGroup // calls of Spec.Exited
 
 	closing  sync.Once
 	closeErr error
@@ -423,6 +424,7 @@ func (c *containers) close() error {
 	for _, n := range c.nodes {
 		n.close()
 	}
+	c.telling.Wait()
 	if c.reaper != nil {
 		if err == nil {
 			err = c.reaper.dismiss()

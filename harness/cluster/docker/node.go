@@ -63,8 +63,9 @@ type life struct {
 	started        time.Time
 	stdout, stderr logFile
 	stdio          *stdio
-	exit           client.ContainerWaitResult
+	waiting        context.Context    // ended by forget
 	forget         context.CancelFunc // no longer awaits the exit
+	exit           client.ContainerWaitResult
 
 	// Guarded by node.mu.
 	killed    bool // by us
@@ -112,7 +113,7 @@ func (n *node) start(ctx context.Context) error {
 	n.mu.Lock()
 	n.life, n.state = l, cluster.Running
 	n.mu.Unlock()
-	go n.await(l)
+	go n.await(l, n.target)
 	return nil
 }
 
@@ -138,9 +139,8 @@ func (n *node) newLife(ctx context.Context, replaced bool) (*life, error) {
 		return nil, err
 	}
 	// Asked before the start, so that no exit is missed.
-	var life context.Context
-	life, l.forget = context.WithCancel(context.WithoutCancel(ctx))
-	l.exit = n.engine.api.ContainerWait(life, n.target, client.ContainerWaitOptions{Condition: container.WaitConditionNextExit})
+	l.waiting, l.forget = context.WithCancel(context.WithoutCancel(ctx))
+	l.exit = n.engine.api.ContainerWait(l.waiting, n.target, client.ContainerWaitOptions{Condition: container.WaitConditionNextExit})
 	return l, nil
 }
 
@@ -154,7 +154,7 @@ func (l *life) awaitExit() (int64, error) {
 	}
 }
 
-// close waits for the last words.
+// close waits for the last words, and adds how it ended.
 func (l *life) close() {
 	timer := time.NewTimer(outputTimeout)
 	defer timer.Stop()
@@ -164,17 +164,32 @@ func (l *life) close() {
 	}
 	l.stdio.Close()
 	l.stdout.Close()
+	if l.end != "" {
+		l.stderr.mark(l.end)
+	}
 	l.stderr.Close()
 }
 
-// await sees a life to its end.
-func (n *node) await(l *life) {
+// await sees a life of the container to its end.
+func (n *node) await(l *life, target string) {
 	status, err := l.awaitExit()
-	l.forget()
-
+	if err != nil && l.waiting.Err() == nil { // the connection broke, not the node
+		l.exit = n.engine.api.ContainerWait(l.waiting, target, client.ContainerWaitOptions{Condition: container.WaitConditionNotRunning})
+		status, err = l.awaitExit()
+	}
 	n.mu.Lock()
 	killed := l.killed || l.signalled && status == 128+int64(syscall.SIGKILL)
+	// An end that nobody has seen may be none.
+	tells := !killed && err == nil && n.spec.Exited != nil
+	if tells {
+		n.telling.Add(1) // before close can look
+	}
 	n.mu.Unlock()
+	var how string
+	if tells {
+		how = n.engine.statusOf(l.waiting, target, status)
+	}
+	l.forget()
 	state := cluster.Exited
 	switch {
 	case killed:
@@ -185,13 +200,40 @@ func (n *node) await(l *life) {
 	default:
 		l.end = fmt.Sprintf("exited with status %d %.1f s after start", status, time.Since(l.started).Seconds())
 	}
-	l.stderr.mark(l.end)
-	l.end += "; see " + l.stderr.Name()
 	l.close()
+	l.end += "; see " + l.stderr.Name()
 	n.mu.Lock()
 	n.state = state
 	n.mu.Unlock()
 	close(l.gone)
+	if tells {
+		defer n.telling.Done()
+		n.spec.Exited(n.name, how)
+	}
+}
+
+// linuxSignals are those that end programs, wherever the harness runs.
+var linuxSignals = map[int64]string{
+	1: "hangup", 2: "interrupt", 3: "quit", 4: "illegal instruction", 5: "trace/breakpoint trap",
+	6: "aborted", 7: "bus error", 8: "floating point exception", 9: "killed", 11: "segmentation fault",
+	13: "broken pipe", 14: "alarm clock", 15: "terminated",
+}
+
+// statusOf says how a container ended, in the words of package os, if it did not
+// start again since. The engine tells the signal N as the status 128+N.
+func (e *engine) statusOf(ctx context.Context, container string, status int64) string {
+	how := fmt.Sprintf("exit status %d", status)
+	if name := linuxSignals[status-128]; name != "" {
+		how = "signal: " + name
+	}
+	ctx, cancel := context.WithTimeout(ctx, outputTimeout)
+	defer cancel()
+	// An error leaves untold only whether memory was the reason.
+	inspected, err := e.api.ContainerInspect(ctx, container, client.ContainerInspectOptions{})
+	if err == nil && inspected.Container.State != nil && inspected.Container.State.OOMKilled {
+		how += ", out of memory"
+	}
+	return how
 }
 
 func (n *node) kill(ctx context.Context) error {

@@ -35,7 +35,9 @@ type node struct {
 	program  func(cluster.Place) cluster.Program
 	logs     string
 	guardian *guardian
-	ports    []io.Closer // reservations
+	exited   func(cluster.Node, string) // Spec.Exited, or nil
+	telling  *sync.WaitGroup            // calls of exited
+	ports    []io.Closer                // reservations
 
 	// acting is held throughout start, kill, pause, resume and close.
 	acting sync.Mutex
@@ -188,6 +190,10 @@ func (n *node) await(l *life, cmd *exec.Cmd) {
 	n.mu.Lock()
 	l.ended = true
 	killed := l.killed
+	tells := !killed && n.exited != nil
+	if tells {
+		n.telling.Add(1) // before close can look
+	}
 	syscall.Kill(-l.pid, syscall.SIGKILL)
 	n.mu.Unlock()
 	n.guardian.forget(l.pid)
@@ -212,6 +218,10 @@ func (n *node) await(l *life, cmd *exec.Cmd) {
 	n.state = state
 	n.mu.Unlock()
 	close(l.gone)
+	if tells {
+		defer n.telling.Done()
+		n.exited(n.place.Node, statusOf(cmd.ProcessState))
+	}
 }
 
 // awaitStrays waits for the rest of a killed group, such as the server under a
@@ -223,6 +233,14 @@ func awaitStrays(group int) {
 	for end := time.Now().Add(strayTimeout); groupRuns(group) && time.Now().Before(end); {
 		<-ticker.C
 	}
+}
+
+// statusOf is how a process ended, in the words of package os.
+func statusOf(state *os.ProcessState) string {
+	if state == nil {
+		return "status unknown"
+	}
+	return state.String()
 }
 
 // describe says how a process ended.

@@ -116,6 +116,7 @@ type loopback struct {
 	proxies  []*proxy
 	data     string // parent of the nodes' data directories
 	guardian *guardian
+	telling  sync.WaitGroup // calls of Spec.Exited
 
 	closing  sync.Once
 	closeErr error
@@ -138,7 +139,7 @@ func (l *loopback) build(ctx context.Context, spec cluster.Spec) error {
 		return err
 	}
 	for _, name := range l.names {
-		n := &node{program: spec.Program, logs: filepath.Join(logs, name), guardian: l.guardian, state: cluster.Down}
+		n := &node{program: spec.Program, exited: spec.Exited, telling: &l.telling, logs: filepath.Join(logs, name), guardian: l.guardian, state: cluster.Down}
 		n.place = cluster.Place{World: worldName, Node: name, Data: filepath.Join(data, name), Peers: map[cluster.Node]string{}}
 		if n.place.Listen, err = n.reserve(); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
@@ -265,6 +266,7 @@ func (l *loopback) close() error {
 	for range l.nodes {
 		errs = append(errs, <-failures)
 	}
+	l.telling.Wait()
 	for _, p := range l.proxies {
 		p.stop()
 	}

@@ -111,6 +111,8 @@ func answer(name string, peers map[string]string, words []string) string {
 		slices.Sort(roles)
 		slices.Reverse(roles)
 		return strings.Join(roles, " ")
+	case "devour": // 256 MB of memory
+		return fmt.Sprint(len(slices.Repeat([]byte(name), 128<<20)))
 	case "exit":
 		status, _ := strconv.Atoi(words[1])
 		fmt.Fprintln(os.Stderr, "out of luck")

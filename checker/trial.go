@@ -1,0 +1,318 @@
+package checker
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+// judgeTrial adds what a trial shows besides one order of its operations: whether
+// the nodes lived, whether the cluster served again after the faults, and whether
+// what it acknowledged was looked for then. It is a pure function of the run.
+func judgeTrial(run *history.Run, result *Result) {
+	crashes := crashes(run)
+	recovery := noRecovery(run)
+	found := slices.Concat(crashes, forbiddenLines(run), recovery)
+	if len(found) > 0 {
+		result.Verdict = Invalid
+		result.Violations = append(result.Violations, found...)
+	}
+	var gaps []string
+	if phaseBegins(run, history.Done) == never {
+		gaps = []string{"The trial was cut off before its final phase ended, so what it lost would not show."}
+	} else if len(recovery) == 0 { // which says that nothing could be read
+		gaps = append(uncovered(run, result), unserved(run)...)
+	}
+	result.leave(gaps...)
+}
+
+// leave notes gaps, with which nothing is valid.
+func (r *Result) leave(gaps ...string) {
+	if len(gaps) == 0 {
+		return
+	}
+	r.Gaps = append(r.Gaps, gaps...)
+	if r.Verdict == Valid {
+		r.Verdict = Unknown
+	}
+	r.Reason = strings.TrimSpace(r.Reason + " " + strings.Join(gaps, " "))
+}
+
+// crashes are the nodes that ended by themselves, one violation a node.
+func crashes(run *history.Run) []Violation {
+	times := map[string]int{}
+	first := map[string]history.Event{}
+	for _, e := range run.Events {
+		if e.Type != history.Crash || len(e.Nodes) == 0 || hitAlone(run, e) {
+			continue
+		}
+		node := e.Nodes[0]
+		if times[node]++; times[node] == 1 {
+			first[node] = e
+		}
+	}
+	var all []Violation
+	for _, node := range nodesOf(run) {
+		e, crashed := first[node]
+		if !crashed {
+			continue
+		}
+		often := ""
+		if times[node] > 1 {
+			often = fmt.Sprintf(" %d times, first", times[node])
+		}
+		text := fmt.Sprintf("%s ended by itself%s at %s", node, often, seconds(e.Time))
+		if e.Detail != "" {
+			text += " with " + e.Detail
+		}
+		text += faults(run, e.Time, node)
+		if e.Reason != "" {
+			text += "; the last lines of its log: " + oneLine(e.Reason)
+		}
+		all = append(all, Violation{Anomaly: NodeCrashed, Time: e.Time, Sentence: strings.TrimRight(text, ".") + "."})
+	}
+	return all
+}
+
+// hitAlone: a kill of some of the node's processes was in force, with which the
+// node may rightly end.
+func hitAlone(run *history.Run, crash history.Event) bool {
+	return slices.ContainsFunc(spells(run.Events, crash.Time), func(s spell) bool {
+		return !s.over() && s.Processes != "" && s.Family == "kill" && slices.Contains(s.Nodes, crash.Nodes[0])
+	})
+}
+
+// forbiddenLines are the lines in logs that match the target's patterns.
+func forbiddenLines(run *history.Run) []Violation {
+	var all []Violation
+	for _, e := range run.Events {
+		if e.Type == history.Logged && len(e.Nodes) > 0 {
+			all = append(all, Violation{
+				Anomaly: LogPattern, Time: e.Time,
+				Sentence: fmt.Sprintf("%s logged what no log may hold, in %s: %s", e.Nodes[0], e.Detail, oneLine(e.Reason)),
+			})
+		}
+	}
+	return all
+}
+
+// noRecovery is a violation if the cluster had its time to serve again, all nodes
+// ran and all links were whole, and none of the reads or none of the updates that
+// the workload has was acknowledged since, through any node.
+func noRecovery(run *history.Run) []Violation {
+	e, found := lastUnserved(run)
+	if !found || e.Reason != "" {
+		return nil
+	}
+	healed := e.Time - e.Took
+	var reads, updates tally
+	for i := range run.History.Operations {
+		o := &run.History.Operations[i]
+		switch {
+		case isRead(o.Kind):
+			reads.add(o, healed, o.Outcome == history.OK)
+		case isUpdate(o.Kind):
+			updates.add(o, healed, changes(o) || grants(o) || answered(o) && o.Kind != history.CompareAndSet)
+		}
+	}
+	var what string
+	switch {
+	case reads.none() && updates.none():
+		what = fmt.Sprintf("no read and no update was acknowledged (%d were tried)", reads.tried+updates.tried)
+	case reads.none():
+		what = fmt.Sprintf("no read was acknowledged (%d were tried)", reads.tried)
+	case updates.none():
+		what = fmt.Sprintf("no update was acknowledged (%d were tried)", updates.tried)
+	default:
+		return nil
+	}
+	text := fmt.Sprintf("The cluster did not serve again: from %s on all faults were healed, all nodes ran and all links were whole, yet through no node, in the %s that followed, %s",
+		seconds(healed), seconds(e.Took), what)
+	if example := cmp.Or(reads.example, updates.example); example != "" {
+		text += ", such as with " + oneLine(example)
+	}
+	if len(e.Nodes) > 0 {
+		text += fmt.Sprintf("; nothing was served by %s", strings.Join(e.Nodes, " "))
+	}
+	return []Violation{{Anomaly: NoRecovery, Time: e.Time, Sentence: text + "."}}
+}
+
+// A tally counts operations of one sort.
+type tally struct {
+	ever         bool // the workload has such operations
+	tried, acked int  // since the healing
+	example      string
+}
+
+func (t *tally) add(o *history.Operation, since time.Duration, acked bool) {
+	t.ever = true
+	if o.Invoke < since {
+		return
+	}
+	t.tried++
+	if acked {
+		t.acked++
+	}
+	t.example = cmp.Or(o.Error, t.example)
+}
+
+func (t *tally) none() bool { return t.ever && t.acked == 0 }
+
+// isRead and isUpdate sort the kinds that recovery is about.
+func isRead(kind history.Kind) bool {
+	return kind == history.Read || kind == history.ReadAll || kind == history.Dequeue
+}
+
+// observes: an operation of that kind tells what is there.
+func observes(kind history.Kind) bool {
+	return isRead(kind) || kind == history.Acquire || kind == history.Generate
+}
+
+func isUpdate(kind history.Kind) bool {
+	switch kind {
+	case history.Write, history.CompareAndSet, history.Add, history.Increment, history.Enqueue, history.Transfer, history.Acquire, history.Generate:
+		return true
+	}
+	return false
+}
+
+func lastUnserved(run *history.Run) (history.Event, bool) {
+	for _, e := range slices.Backward(run.Events) {
+		if e.Type == history.Unserved {
+			return e, true
+		}
+	}
+	return history.Event{}, false
+}
+
+// unserved says which nodes did not serve again, though they had not crashed.
+func unserved(run *history.Run) []string {
+	e, found := lastUnserved(run)
+	if !found {
+		return nil
+	}
+	served := map[string]bool{}
+	for i := range run.History.Operations {
+		if o := &run.History.Operations[i]; o.Invoke >= e.Time-e.Took && answered(o) {
+			served[o.Node] = true
+		}
+	}
+	for _, crash := range run.Events {
+		if crash.Type == history.Crash {
+			served[crash.Nodes[0]] = true // a violation of its own
+		}
+	}
+	missing := slices.DeleteFunc(slices.Clone(e.Nodes), func(node string) bool { return served[node] })
+	if len(missing) == 0 {
+		return nil
+	}
+	why := "although all nodes ran and all links were whole"
+	if e.Reason != "" {
+		why = oneLine(e.Reason)
+	}
+	return []string{fmt.Sprintf("%s served nothing in the %s after the faults were healed, %s.", strings.Join(missing, " "), seconds(e.Took), why)}
+}
+
+// uncovered counts the acknowledged updates that nothing looked for after the
+// faults: an update is covered if, after the healing and after its
+// acknowledgement, a read of its key, or of the whole set, succeeded, or a dequeue
+// found its queue empty, through any node. An element that was dequeued is covered
+// too. Nothing reads ids and locks.
+func uncovered(run *history.Run, result *Result) []string {
+	healed := healedAt(run)
+	lastRead := map[string]time.Duration{} // by key, invocation
+	dequeued := map[string]map[int64]bool{}
+	for i := range run.History.Operations {
+		o := &run.History.Operations[i]
+		switch {
+		case o.Kind == history.Dequeue && o.Outcome == history.OK && len(o.Output) > 0:
+			if dequeued[o.Key] == nil {
+				dequeued[o.Key] = map[int64]bool{}
+			}
+			dequeued[o.Key][o.Output[0]] = true
+		case saw(o), o.Outcome == history.OK && (o.Kind == history.CompareAndSet || o.Kind == history.Dequeue):
+			if o.Invoke >= healed {
+				lastRead[o.Key] = max(lastRead[o.Key], o.Invoke)
+			}
+		}
+	}
+	keys, acknowledged := map[string]int{}, 0
+	for i := range run.History.Operations {
+		o := &run.History.Operations[i]
+		if !changes(o) {
+			continue
+		}
+		acknowledged++
+		read, any := lastRead[o.Key]
+		if any && read >= o.Complete || o.Kind == history.Enqueue && dequeued[o.Key][o.Input[0]] {
+			continue
+		}
+		result.Uncovered++
+		keys[o.Key]++
+	}
+	if result.Uncovered == 0 {
+		return nil
+	}
+	where := ""
+	if key := earliestKey(keys); key != "" {
+		where = fmt.Sprintf(", such as %d of %s", keys[key], key)
+	}
+	return []string{fmt.Sprintf("%d of %d acknowledged updates were not looked for after the faults%s: no later read succeeded, so whether they are lost is not known.",
+		result.Uncovered, acknowledged, where)}
+}
+
+func earliestKey(keys map[string]int) string {
+	least := ""
+	for key := range keys {
+		if least == "" || key < least {
+			least = key
+		}
+	}
+	return least
+}
+
+// shortFaults warns if faults aimed at the leader, and none lasted until another
+// node led: then the schedule was too fast for the system's elections.
+func shortFaults(run *history.Run, changes []LeaderChange) []string {
+	if len(changes) == 0 {
+		return nil
+	}
+	begun := map[int]history.Event{}
+	for _, e := range run.Events {
+		if taken(e) != "" {
+			begun[e.Fault] = e
+		}
+	}
+	longest := time.Duration(0)
+	for _, e := range run.Events {
+		inject, aimed := begun[e.Fault]
+		if e.Type != history.Heal || !aimed {
+			continue
+		}
+		if e.Leader != "" && e.Leader != taken(inject) {
+			return nil
+		}
+		longest = max(longest, e.Time-inject.Time)
+	}
+	if longest == 0 || slices.ContainsFunc(changes, func(c LeaderChange) bool { return c.Took >= 0 }) {
+		return nil
+	}
+	interval := max(4*longest, 6*time.Second).Round(time.Second)
+	return []string{fmt.Sprintf("In %d faults at the leader, the longest of %s, no other node came to lead: this system's elections take longer. Use --interval %v, and a longer --duration.",
+		len(changes), seconds(longest), interval)}
+}
+
+// oneLine joins the lines of a text.
+func oneLine(text string) string {
+	var lines []string
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, " | ")
+}

@@ -1,0 +1,298 @@
+package harness_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/harness"
+	"github.com/rashomon-io/rashomon/harness/cluster"
+	"github.com/rashomon-io/rashomon/harness/history"
+	"github.com/rashomon-io/rashomon/nemesis"
+	"github.com/rashomon-io/rashomon/workloads"
+)
+
+// A closing world tells whether its clusters were closed, and starts nodes by asking
+// for their programs.
+type closingWorld struct {
+	memoryWorld
+	closed *bool
+}
+
+func (w closingWorld) Build(ctx context.Context, spec cluster.Spec) (cluster.Cluster, error) {
+	c, err := w.memoryWorld.Build(ctx, spec)
+	return closing{c.(memoryCluster), spec, w.closed}, err
+}
+
+type closing struct {
+	memoryCluster
+	spec   cluster.Spec
+	closed *bool
+}
+
+func (c closing) Start(ctx context.Context, node cluster.Node) error {
+	program := c.spec.Program(cluster.Place{Node: node})
+	if program.Path != "" {
+		return errors.New("there is no " + program.Path)
+	}
+	return ctx.Err()
+}
+
+func (c closing) Close() error {
+	*c.closed = true
+	return nil
+}
+
+// Wherever the target's or the workload's code panics, the trial ends with an error that
+// says where, and the cluster is closed.
+func TestPanics(t *testing.T) {
+	for name, c := range map[string]struct {
+		plant func(*store, *harness.Trial)
+		want  string
+	}{
+		"Program": {func(_ *store, trial *harness.Trial) {
+			trial.Target.Program = func(cluster.Place) cluster.Program { panic("boom") }
+		}, "the target's Program panicked: boom"},
+		"Ready": {func(_ *store, trial *harness.Trial) {
+			trial.Target.Ready = func(context.Context, cluster.Cluster) error { panic("boom") }
+		}, "the target's Ready panicked: boom"},
+		"Prepare": {func(_ *store, trial *harness.Trial) {
+			trial.Target.Prepare = func(context.Context, cluster.Cluster) error { panic("boom") }
+		}, "the target's Prepare panicked: boom"},
+		"Open": {func(_ *store, trial *harness.Trial) {
+			trial.Target.Open = func(context.Context, cluster.Cluster, cluster.Node) (harness.Client, error) { panic("boom") }
+		}, "the target's Open panicked: boom"},
+		"a later Open": {func(_ *store, trial *harness.Trial) {
+			open, opened := trial.Target.Open, 0
+			trial.Target.Open = func(ctx context.Context, c cluster.Cluster, node cluster.Node) (harness.Client, error) {
+				if opened++; opened == 4 {
+					panic("boom")
+				}
+				return open(ctx, c, node)
+			}
+			trial.Concurrency = 3
+		}, "the target's Open panicked: boom"},
+		"Leader": {func(_ *store, trial *harness.Trial) {
+			trial.Target.Leader = func(context.Context, cluster.Cluster) (cluster.Node, error) { panic("boom") }
+			trial.Nemesis = asker{}
+		}, "the target's Leader panicked: boom"},
+		"nemesis": {func(_ *store, trial *harness.Trial) { trial.Nemesis = panicker{} }, "the nemesis panicked: boom"},
+		"a call": {func(s *store, _ *harness.Trial) {
+			s.around = func(_ context.Context, _, kind string, do func()) error {
+				if kind == "write" {
+					var none *store
+					none.values["x"] = 1
+				}
+				do()
+				return nil
+			}
+		}, "invalid memory address"},
+		"a generator": {func(_ *store, trial *harness.Trial) { trial.Workload = panickingWorkload{} }, "the workload's generator panicked: boom"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, closed := &store{}, false
+				trial := harness.Trial{
+					Target: s.target(), World: closingWorld{closed: &closed}, Workload: workloads.Register{},
+					Nodes: 3, Duration: 5 * time.Second, Dir: t.TempDir(),
+				}
+				c.plant(s, &trial)
+				_, result, err := harness.Run(t.Context(), trial)
+				if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "_test.go:") ||
+					strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "interrupted") || result.Verdict != "" {
+					t.Errorf("error %v, want one line with %q and the place", err, c.want)
+				}
+				if !closed {
+					t.Error("the cluster is not closed")
+				}
+			})
+		})
+	}
+}
+
+type panickingWorkload struct{ workloads.Register }
+
+func (panickingWorkload) Generator(harness.Worker) harness.Generator {
+	return harness.GeneratorFunc(func(*harness.Turn) (history.Operation, bool) { panic("boom") })
+}
+
+// An idle nemesis has no faults.
+type idle struct{}
+
+func (idle) Name() string                                    { return "idle" }
+func (idle) Needs() []cluster.Fault                          { return nil }
+func (idle) Possible(cluster.World, []cluster.Node) error    { return nil }
+func (idle) Play(ctx context.Context, _ harness.Stage) error { <-ctx.Done(); return nil }
+
+type panicker struct{ idle }
+
+func (panicker) Play(context.Context, harness.Stage) error { panic("boom") }
+
+// An asker asks who leads, again and again.
+type asker struct{ idle }
+
+func (asker) Play(ctx context.Context, stage harness.Stage) error {
+	poll := time.NewTicker(100 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		_, _ = stage.Leader(ctx)
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// Calls that ignore their context hold the trial up no longer than their budget, and
+// are told of.
+func TestCallsThatIgnoreTheirContext(t *testing.T) {
+	for name, c := range map[string]struct {
+		plant  func(trial *harness.Trial, hang func())
+		want   string // the error; empty for none
+		within time.Duration
+	}{
+		"Ready": {func(trial *harness.Trial, hang func()) {
+			trial.Target.Ready = func(context.Context, cluster.Cluster) error { hang(); return nil }
+		}, "not ready 1m0s after its start; last: the target's Ready ignores its context", 61 * time.Second},
+		"Prepare": {func(trial *harness.Trial, hang func()) {
+			trial.Target.Prepare = func(context.Context, cluster.Cluster) error { hang(); return nil }
+		}, "prepare memory: the target's Prepare ignores its context and has not returned: not ready 1m0s", 61 * time.Second},
+		"Leader": {func(trial *harness.Trial, hang func()) {
+			trial.Target.Leader = func(context.Context, cluster.Cluster) (cluster.Node, error) { hang(); return "n1", nil }
+			trial.Nemesis = asker{}
+		}, "", 10 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				end := make(chan struct{})
+				defer close(end)
+				var progress bytes.Buffer
+				began := time.Now()
+				trial := harness.Trial{
+					Target: (&store{}).target(), Workload: workloads.Register{}, Nodes: 3, Duration: 3 * time.Second,
+					Dir: t.TempDir(), Progress: &progress,
+				}
+				c.plant(&trial, func() { <-end })
+				_, _, err := harness.Run(t.Context(), trial)
+				if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+					t.Errorf("error %v, want %q", err, c.want)
+				}
+				if took := time.Since(began); took > c.within {
+					t.Errorf("it took %v", took)
+				}
+				if told := strings.Count(progress.String(), name+" ignores its context"); told != 1 {
+					t.Errorf("told %d times:\n%s", told, progress.String())
+				}
+			})
+		})
+	}
+}
+
+// Prepare is called once, when the cluster serves, before any client is opened.
+func TestPrepare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls []string
+		run(t, &store{}, func(trial *harness.Trial) {
+			open := trial.Target.Open
+			trial.Target.Ready = func(context.Context, cluster.Cluster) error {
+				if calls = append(calls, "ready"); len(calls) < 2 {
+					return errors.New("not yet")
+				}
+				return nil
+			}
+			trial.Target.Prepare = func(context.Context, cluster.Cluster) error { calls = append(calls, "prepare"); return nil }
+			trial.Target.Open = func(ctx context.Context, c cluster.Cluster, node cluster.Node) (harness.Client, error) {
+				if len(calls) < 4 {
+					calls = append(calls, "open")
+				}
+				return open(ctx, c, node)
+			}
+			trial.Concurrency = 1
+		})
+		if got := strings.Join(calls, " "); got != "ready ready prepare open" {
+			t.Errorf("called %s", got)
+		}
+	})
+	target := (&store{}).target()
+	target.Prepare = func(context.Context, cluster.Cluster) error { return errors.New("no bucket") }
+	_, _, err := harness.Run(t.Context(), harness.Trial{Target: target, Workload: workloads.Register{}, Dir: t.TempDir()})
+	if err == nil || err.Error() != "prepare memory: no bucket" {
+		t.Errorf("error %v", err)
+	}
+}
+
+// What cannot be tried is refused before there is a directory or a cluster.
+func TestRefusedBeforeAnythingStarts(t *testing.T) {
+	t.Chdir(t.TempDir())
+	good := (&store{}).target()
+	for want, change := range map[string]func(*harness.Trial){
+		"-3 nodes":                   func(trial *harness.Trial) { trial.Nodes = -3 },
+		"a rate of NaN":              func(trial *harness.Trial) { trial.Rate = math.NaN() },
+		"a rate of +Inf":             func(trial *harness.Trial) { trial.Rate = math.Inf(1) },
+		"memory cannot inject clock": func(trial *harness.Trial) { trial.Nemesis = nemesis.Clocks() },
+	} {
+		trial := harness.Trial{Target: good, Workload: workloads.Register{}}
+		change(&trial)
+		_, _, err := harness.Run(t.Context(), trial)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+	if entries, err := os.ReadDir("."); err != nil || len(entries) > 0 {
+		t.Errorf("left behind: %v (error %v)", entries, err)
+	}
+}
+
+func TestOpenReturnsNothing(t *testing.T) {
+	target := (&store{}).target()
+	target.Open = func(context.Context, cluster.Cluster, cluster.Node) (harness.Client, error) { return nil, nil }
+	_, _, err := harness.Run(t.Context(), harness.Trial{Target: target, Workload: workloads.Register{}, Dir: t.TempDir()})
+	if err == nil || !strings.Contains(err.Error(), "Open returned no client and no error") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// At a violation that the target does not admit, in any workload, the nodes' data are
+// kept; else not.
+func TestEvidence(t *testing.T) {
+	for _, c := range []struct {
+		expect []string
+		kept   bool
+	}{
+		{nil, true},
+		{[]string{"stale read", "lost commit", "double swap", "value resurrected", "disorder"}, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			cl := &noted{}
+			s := &store{around: func(_ context.Context, node, kind string, do func()) error {
+				if node == "n2" && kind == "write" {
+					return nil // acknowledged, and forgotten
+				}
+				do()
+				return nil
+			}}
+			recorded, result := run(t, s, func(trial *harness.Trial) {
+				trial.World, trial.Target.Claim.Expect = notedWorld{cluster: cl}, c.expect
+			})
+			if result.Verdict != checker.Invalid {
+				t.Errorf("%s, want invalid", result.Verdict)
+			}
+			_, err := os.Stat(filepath.Join(recorded.Dir, history.DataDir, "n1"))
+			if kept := err == nil; kept != c.kept {
+				t.Errorf("data kept: %v, want %v; the cluster was treated so: %v", kept, c.kept, cl.did)
+			}
+			if c.kept && !strings.Contains(strings.Join(cl.did, ", "), "pause n") {
+				t.Errorf("the cluster was treated so: %v", cl.did)
+			}
+		})
+	}
+}

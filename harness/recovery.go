@@ -1,0 +1,148 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/rashomon-io/rashomon/harness/cluster"
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+// A service is what operations of some sort got lately: when, since the run began,
+// the last one that has completed was invoked, and the last one that was answered.
+// Zero means none.
+type service struct{ asked, answered atomic.Int64 }
+
+func (s *service) note(operation *history.Operation, answered bool) {
+	s.asked.Store(int64(operation.Invoke))
+	if answered {
+		s.answered.Store(int64(operation.Invoke))
+	}
+}
+
+func (s *service) askedSince(moment time.Duration) bool { return s.asked.Load() > int64(moment) }
+
+func (s *service) answeredSince(moment time.Duration) bool { return s.answered.Load() > int64(moment) }
+
+// services are one seat's.
+type services struct{ all, reads, updates service }
+
+func (s *services) note(operation *history.Operation) {
+	if operation.Kind == history.Use {
+		return // which no node serves
+	}
+	s.all.note(operation, operation.Answered())
+	acknowledged := operation.Outcome == history.OK
+	if operation.Kind.Reads() {
+		s.reads.note(operation, acknowledged)
+	}
+	if operation.Kind.Updates() && (acknowledged || !operation.Answered()) {
+		s.updates.note(operation, acknowledged)
+	}
+}
+
+// A recovery is how far the cluster is.
+type recovery struct {
+	waits    bool           // something has not served that may still come
+	unserved []cluster.Node // that are down, or were asked in vain
+	down     []string       // of these: "n2 is exited"
+	lacks    []string       // asked for in vain: "update", "read"
+}
+
+// recovery returns what has been served since the moment, through nodes that run
+// now.
+func (l *load) recovery(cl cluster.Cluster, since time.Duration) (r recovery) {
+	for _, node := range cl.Nodes() {
+		var seated, asked, served bool
+		for _, seat := range l.seats {
+			if seat.worker.Node == node {
+				seated = true
+				asked = asked || seat.lately.all.askedSince(since)
+				served = served || seat.lately.all.answeredSince(since)
+			}
+		}
+		state := cl.State(node)
+		switch {
+		case state != cluster.Running:
+			r.down = append(r.down, fmt.Sprintf("%s is %s", node, state))
+			r.unserved = append(r.unserved, node)
+		case seated && !served:
+			r.waits = true
+			if asked {
+				r.unserved = append(r.unserved, node)
+			}
+		}
+	}
+	for _, kind := range []struct {
+		name string
+		of   func(*services) *service
+	}{
+		{"update", func(s *services) *service { return &s.updates }},
+		{"read", func(s *services) *service { return &s.reads }},
+	} {
+		var issued, asked, served bool
+		for _, seat := range l.seats {
+			of := kind.of(&seat.lately)
+			issued = issued || of.asked.Load() > 0
+			asked = asked || of.askedSince(since)
+			served = served || of.answeredSince(since)
+		}
+		r.waits = r.waits || issued && !served
+		if asked && !served {
+			r.lacks = append(r.lacks, kind.name)
+		}
+	}
+	return r
+}
+
+// awaitRecovery waits, within recoveryBudget, until every node has served what was
+// invoked after the healing, and an update and a read have been acknowledged, as far
+// as the workload has them. What has not is recorded. Nothing brings a node back that
+// is down, so that is not waited for.
+func (t *Trial) awaitRecovery(ctx context.Context, recorder *history.Recorder, load *load, healed time.Duration, done <-chan struct{}) {
+	budget := recoveryBudget - (recorder.Now() - healed)
+	bounded, cancel := context.WithTimeout(ctx, t.atMost(budget, closeReserve+checkReserve+finalReserve))
+	defer cancel()
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	var r recovery
+	for {
+		if r = load.recovery(load.cluster, healed); !r.waits {
+			break
+		}
+		select {
+		case <-poll.C:
+			continue
+		case <-done: // the workload has no more operations
+			return
+		case <-bounded.Done():
+		}
+		break
+	}
+	took := recorder.Now() - healed
+	if ctx.Err() != nil || len(r.unserved)+len(r.lacks) == 0 || r.waits && took < recoveryBudget {
+		return
+	}
+	event := history.Event{Type: history.Unserved, Nodes: r.unserved, Took: took, Reason: strings.Join(r.down, ", ")}
+	if len(r.lacks) > 0 {
+		event.Detail = "no " + strings.Join(r.lacks, " and no ") + " was acknowledged"
+	}
+	recorder.Event(event)
+	t.tell("%.1f s after the faults were healed, %s", took.Seconds(), unservedText(event))
+}
+
+func unservedText(event history.Event) string {
+	var parts []string
+	if len(event.Nodes) > 0 {
+		parts = append(parts, "not served again: "+strings.Join(event.Nodes, " "))
+	}
+	for _, part := range []string{event.Detail, event.Reason} {
+		if part != "" {
+			parts = append(parts, part)
+		}
+	}
+	return strings.Join(parts, "; ")
+}

@@ -1,0 +1,114 @@
+package harness
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/rashomon-io/rashomon/harness/cluster"
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+// start brings up every node, waits until the target serves, and prepares it.
+func (t *Trial) start(ctx context.Context, cl cluster.Cluster, watch *watch) error {
+	began := time.Now()
+	t.tell("starting %d nodes (world %s, seed %d) …", t.Nodes, t.World.Name(), t.Seed)
+	starting, cancel := context.WithTimeoutCause(ctx, startBudget, fmt.Errorf("not ready %v after its start", startBudget))
+	defer cancel()
+	if err := t.startNodes(starting, cl); err != nil {
+		return err
+	}
+	if t.Target.Ready != nil {
+		if err := t.awaitReady(starting, cl, watch); err != nil {
+			return fmt.Errorf("start %s: %w; see %s", t.Target, err, filepath.Join(t.Dir, history.LogsDir))
+		}
+	}
+	if err := watch.begin(); err != nil {
+		return fmt.Errorf("start %s: %w", t.Target, err)
+	}
+	t.tell("ready after %.1f s", time.Since(began).Seconds())
+	if t.Target.Prepare != nil {
+		_, err := within(starting, t, "the target's Prepare", func(ctx context.Context) (struct{}, error) {
+			return struct{}{}, t.Target.Prepare(ctx, cl)
+		})
+		if err != nil {
+			return fmt.Errorf("prepare %s: %w", t.Target, err)
+		}
+	}
+	return t.fits(ctx, cl)
+}
+
+// startNodes starts all nodes at once.
+func (t *Trial) startNodes(ctx context.Context, cl cluster.Cluster) error {
+	errs := make(chan error, t.Nodes)
+	for _, node := range cl.Nodes() {
+		go func() { errs <- cl.Start(ctx, node) }()
+	}
+	var first error // the others' are mostly the same
+	failed := 0
+	for range cl.Nodes() {
+		if err := <-errs; err != nil {
+			first = cmp.Or(first, err)
+			failed++
+		}
+	}
+	switch {
+	case failed == 1:
+		return fmt.Errorf("start %s: %w", t.Target, first)
+	case failed > 1:
+		return fmt.Errorf("start %s: %w (and %d more)", t.Target, first, failed-1)
+	}
+	return nil
+}
+
+// awaitReady returns nil when the target serves.
+func (t *Trial) awaitReady(ctx context.Context, cl cluster.Cluster, watch *watch) error {
+	retry := time.NewTicker(20 * time.Millisecond)
+	defer retry.Stop()
+	progress := time.NewTicker(progressEvery)
+	defer progress.Stop()
+	for {
+		_, err := within(ctx, t, "the target's Ready", func(ctx context.Context) (struct{}, error) {
+			attempt, cancel := context.WithTimeout(ctx, readyAttempt)
+			defer cancel()
+			return struct{}{}, t.Target.Ready(attempt, cl)
+		})
+		if err == nil {
+			return nil
+		}
+		select {
+		case exit := <-watch.early:
+			return exit
+		case <-retry.C:
+		case <-progress.C:
+			t.tell("waiting for the cluster: %v", err)
+		case <-ctx.Done():
+			return fmt.Errorf("%w; last: %w", context.Cause(ctx), err)
+		}
+	}
+}
+
+// fits returns an error if the workload needs what the target's clients cannot do:
+// else every operation would fail, each after the other.
+func (t *Trial) fits(ctx context.Context, cl cluster.Cluster) error {
+	ctx, cancel := context.WithTimeout(ctx, t.Timeout)
+	defer cancel()
+	bound, err := within(ctx, t, "the target's Open", func(ctx context.Context) (bound error, err error) {
+		client, err := t.open(ctx, cl, cl.Nodes()[0])
+		if err != nil {
+			return nil, err
+		}
+		_, bound = t.Workload.Bind(client)
+		return bound, t.shut(client)
+	})
+	switch {
+	case bound != nil:
+		return fmt.Errorf("%s cannot serve this workload: %w", t.Target, bound)
+	case errors.Is(err, errNoClient), errors.As(err, new(*panicked)):
+		return fmt.Errorf("open a client of %s: %w", t.Target, err)
+	}
+	return nil // else it may be possible later, and is tried for each operation
+}
