@@ -55,7 +55,11 @@ func faults(run *history.Run, at time.Duration, nodes ...string) string {
 			elsewhere = "elsewhere "
 		}
 	}
-	if len(told) == 0 {
+	switch {
+	case len(told) > 0:
+	case slices.ContainsFunc(run.Events, func(e history.Event) bool { return e.Type == history.Unrecognized && e.Time <= at }):
+		return ""
+	default:
 		return "; no fault was in force"
 	}
 	if more := len(told) - maxFaultsTold; more > 0 {

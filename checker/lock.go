@@ -20,13 +20,18 @@ import (
 // Locks that expire are locks all the same: one that expires while its holder is
 // alive, and believes in it, is what is to be found. So an acknowledged acquire
 // begins a hold, at a moment between its call and its return. The hold ends when
-// the process next calls release or acquire on this lock, or with the last sign
-// that the process is alive: the return of its last use, or the call of one of
-// unknown outcome. If that was an acknowledged release, the lock is free at a
-// moment between its call and its return; if it was anything else, then at any
-// moment after, for a lease may expire, and nobody tells.
+// the process next calls release on this lock, or with the last sign that the
+// process is alive: the return of its last use, or the call of one of unknown
+// outcome. If that was an acknowledged release, the lock is free at a moment between
+// its call and its return; if it was anything else, then at any moment after, for a
+// lease may expire, and nobody tells. A release that failed with an error did not
+// happen, so the hold lasts until its return; one that was only answered no tells
+// that the lock was not held any more.
 //
-// Acquires and releases that fail, and acquires of unknown outcome, say nothing.
+// Acquires that fail, or whose outcome is unknown, say nothing. A process that is
+// granted the lock that it holds has it twice, and its first hold goes on then;
+// unless the lock is a ReentrantLock: there all that lasts until as many releases
+// were called is one hold.
 //
 // # When are holds explained?
 //
@@ -56,18 +61,27 @@ import (
 // A refused use is no contradiction, and is counted: the fence has stopped a
 // process that believed to hold the lock. So are uses without a token, accepted
 // while another process certainly held the lock: nothing would have stopped them.
-var Lock = Model{
-	name: "lock",
-	kinds: map[history.Kind]arity{
-		history.Acquire: {input: 0, output: 1},
-		history.Release: {input: 0, output: 0},
-		history.Use:     {input: unbounded, output: 1}, // one at most: newLockHistory
-	},
-	engines: []Engine{Polynomial},
-	judge:   judgeLocks,
+var Lock = lockModel(false)
+
+// ReentrantLock is Lock, but the process that holds a lock may acquire it again.
+var ReentrantLock = lockModel(true)
+
+func lockModel(reentrant bool) Model {
+	return Model{
+		name: "lock",
+		kinds: map[history.Kind]arity{
+			history.Acquire: {input: 0, output: 1},
+			history.Release: {input: 0, output: 0},
+			history.Use:     {input: unbounded, output: 1}, // one at most: judgeLocks
+		},
+		engines: []Engine{Polynomial},
+		judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
+			judgeLocks(ctx, run, options, result, reentrant)
+		},
+	}
 }
 
-func judgeLocks(ctx context.Context, run *history.Run, options Options, result *Result) {
+func judgeLocks(ctx context.Context, run *history.Run, options Options, result *Result, reentrant bool) {
 	result.Lock = &LockResult{}
 	judgeKeys(ctx, run, options, result, "lock", func(ctx context.Context, memory *memory, key string, operations []*history.Operation) (findings, error) {
 		result.decided(Polynomial, "holds are intervals", key)
@@ -82,15 +96,18 @@ func judgeLocks(ctx context.Context, run *history.Run, options Options, result *
 			}
 			last[o.Process] = o
 		}
-		return prove(ctx, memory, newLockHistory(key, operations).judge(result.Lock))
+		return prove(ctx, memory, newLockHistory(key, reentrant, operations).judge(result.Lock))
 	})
 }
 
 // A lockHistory is the history of one lock.
 type lockHistory struct {
-	key   string
-	holds []*hold              // by f, then s
-	uses  []*history.Operation // accepted, by completion
+	key       string
+	reentrant bool
+	// operations are all, by invocation.
+	operations []*history.Operation
+	holds      []*hold              // by f, then s
+	uses       []*history.Operation // accepted, by completion
 	// unfenced are those without a token, by a process in its hold.
 	unfenced []*history.Operation
 	// refused counts uses by a process that believed in its hold.
@@ -101,6 +118,7 @@ type lockHistory struct {
 type hold struct {
 	acquire, end *history.Operation // end is nil if no sign of life came after acquire
 	until        time.Duration
+	depth        int // acquires that were not given back, of a reentrant lock
 }
 
 func (h *hold) f() time.Duration { return h.acquire.Complete }
@@ -114,37 +132,62 @@ func (h *hold) over(t time.Duration, end *history.Operation) {
 }
 
 // newLockHistory takes operations ordered by Invoke.
-func newLockHistory(key string, operations []*history.Operation) *lockHistory {
-	l := &lockHistory{key: key}
+func newLockHistory(key string, reentrant bool, operations []*history.Operation) *lockHistory {
+	l := &lockHistory{key: key, reentrant: reentrant, operations: operations}
 	current := map[int]*hold{} // by process
 	for _, o := range operations {
 		h := current[o.Process]
 		switch {
-		case h == nil:
-		case o.Kind != history.Use:
-			h.over(o.Invoke, o)
+		case o.Kind == history.Use:
+			l.use(o, h)
+		case o.Kind == history.Release && h != nil && h.released(o):
 			delete(current, o.Process)
-		case o.Outcome == history.Info:
-			h.over(o.Invoke, o)
-		default:
+		case o.Kind == history.Acquire && o.Outcome == history.OK && h != nil && reentrant:
 			h.over(o.Complete, o)
-		}
-		switch {
+			h.depth++
 		case o.Kind == history.Acquire && o.Outcome == history.OK:
-			current[o.Process] = &hold{acquire: o, until: o.Complete}
-			l.holds = append(l.holds, current[o.Process])
-		case o.Kind == history.Use && o.Outcome == history.OK:
-			l.uses = append(l.uses, o)
-			if len(o.Input) == 0 && h != nil {
-				l.unfenced = append(l.unfenced, o)
+			if h != nil {
+				h.over(o.Complete+1, o) // it goes on when the next one has begun
 			}
-		case o.Kind == history.Use && len(o.Output) > 0 && h != nil:
-			l.refused++
+			current[o.Process] = &hold{acquire: o, until: o.Complete, depth: 1}
+			l.holds = append(l.holds, current[o.Process])
 		}
 	}
 	slices.SortStableFunc(l.holds, func(a, b *hold) int { return cmp.Or(cmp.Compare(a.f(), b.f()), cmp.Compare(a.s(), b.s())) })
 	slices.SortStableFunc(l.uses, func(a, b *history.Operation) int { return cmp.Compare(a.Complete, b.Complete) })
 	return l
+}
+
+// use takes a use by a process in its hold, or in none.
+func (l *lockHistory) use(o *history.Operation, h *hold) {
+	switch {
+	case h == nil:
+	case o.Outcome == history.Info:
+		h.over(o.Invoke, o)
+	default:
+		h.over(o.Complete, o)
+	}
+	switch {
+	case o.Outcome == history.OK:
+		l.uses = append(l.uses, o)
+		if len(o.Input) == 0 && h != nil {
+			l.unfenced = append(l.unfenced, o)
+		}
+	case len(o.Output) > 0 && h != nil:
+		l.refused++
+	}
+}
+
+// released takes a release by the process in its hold, and tells whether that ended
+// the hold.
+func (h *hold) released(o *history.Operation) bool {
+	if o.Outcome == history.Fail && o.Error != "" {
+		h.over(o.Complete, o)
+		return true
+	}
+	h.over(o.Invoke, o)
+	h.depth--
+	return h.depth == 0 || o.Outcome != history.OK
 }
 
 // A clash is of two holds or uses; the later one must not have been granted, or
@@ -164,19 +207,35 @@ func (l *lockHistory) judge(counts *LockResult) []charge {
 
 	var suspects []charge
 	add := func(anomaly Anomaly, told, more []*history.Operation) {
-		s := story{anomaly: anomaly, key: l.key, told: told, witness: copies(slices.Concat(told, more)...)}
-		suspects = append(suspects, accuse(s, newLockSteps))
+		var each []*history.Operation
+		for _, o := range slices.Concat(told, more) {
+			if !slices.Contains(each, o) { // an acquire may be the end of another hold, too
+				each = append(each, o)
+			}
+		}
+		if told[0].Process == told[1].Process { // times alone may not tell which came first
+			slices.SortFunc(each, func(a, b *history.Operation) int {
+				return cmp.Compare(slices.Index(l.operations, a), slices.Index(l.operations, b))
+			})
+		}
+		s := story{anomaly: anomaly, key: l.key, told: told, witness: copies(each...)}
+		steps := func(operations []history.Operation) []*lockStep { return newLockSteps(l.reentrant, operations) }
+		suspects = append(suspects, accuse(s, steps))
 	}
 	for _, c := range few(twice) {
 		x, y := c.earlier, c.later
 		var more []*history.Operation
-		if !before(x, y) && x.f() == y.f() { // nothing but y's end tells that it is not the first
+		if x.acquire.Process == y.acquire.Process && x.end != y.acquire || !before(x, y) && x.f() == y.f() { // nothing but y's end tells that it is not the first
 			more = append(more, y.end)
 		}
 		add(HeldTwice, []*history.Operation{y.acquire, x.acquire, x.end}, more)
 	}
 	for _, c := range few(back) {
-		add(TokenWentBack, []*history.Operation{c.later.acquire, c.earlier.acquire}, nil)
+		var more []*history.Operation
+		if c.later.acquire.Process == c.earlier.acquire.Process { // else it seems to hold both at once
+			more = append(more, c.earlier.end)
+		}
+		add(TokenWentBack, []*history.Operation{c.later.acquire, c.earlier.acquire}, more)
 	}
 	for _, c := range few(broken) {
 		add(FenceBroken, []*history.Operation{c.later, c.earlier}, nil)
@@ -332,12 +391,12 @@ type lockStep struct {
 
 // newLockSteps takes operations ordered by Invoke. A hold whose lock was not
 // duly given back ends at some time after it was last seen.
-func newLockSteps(operations []history.Operation) []*lockStep {
+func newLockSteps(reentrant bool, operations []history.Operation) []*lockStep {
 	all := make([]*history.Operation, len(operations))
 	for i := range operations {
 		all[i] = &operations[i]
 	}
-	l := newLockHistory("", all)
+	l := newLockHistory("", reentrant, all)
 	var steps []*lockStep
 	for i, h := range l.holds {
 		begin := &lockStep{call: h.acquire.Invoke, ret: h.acquire.Complete, begin: i + 1}
@@ -386,7 +445,9 @@ func (s story) lockText() string {
 	switch s.anomaly {
 	case HeldTwice:
 		until := earlier.Complete
-		if end := s.told[2]; end != nil && end.Kind == history.Use && end.Outcome != history.Info {
+		if end := s.told[2]; end == later {
+			return fmt.Sprintf("%s, which it held%s since %s and had not released", s.dated(later), withToken(earlier.Output), seconds(earlier.Complete))
+		} else if end != nil && (end.Kind == history.Use && end.Outcome != history.Info || end.Outcome == history.Fail && end.Error != "") {
 			until = end.Complete
 		} else if end != nil {
 			until = max(until, end.Invoke)

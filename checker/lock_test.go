@@ -17,6 +17,7 @@ import (
 func TestCheckLock(t *testing.T) {
 	for _, test := range []struct {
 		name    string
+		model   Model // Lock, if it has no name
 		history string
 		verdict Verdict
 		lock    LockResult
@@ -120,6 +121,65 @@ func TestCheckLock(t *testing.T) {
 			says:    "p2 acquired l with token 8 on n2 at 10.000 s, although p1, whose token 7 is older, held it until 30.000 s at least.",
 		},
 		{
+			name: "a holder's failed acquire says nothing",
+			history: `p1 n1 acquire l [0,1] ok
+			          p1 n1 acquire l [2,3] fail with already held
+			          p2 n2 acquire l [4,5] ok
+			          p1 n1 release l [6,7] ok`,
+			verdict: Invalid,
+			lock:    LockResult{Holds: 2, HeldTwice: 1},
+			anomaly: HeldTwice,
+			witness: []string{"acquire", "acquire", "release"},
+			says:    "p2 acquired l on n2 at 5.000 s, while p1 held it, from 1.000 s to 6.000 s at least.",
+		},
+		{
+			name: "a release that failed did not happen",
+			history: `p1 n1 acquire l [0,1] ok
+			          p2 n2 acquire l [2,4] ok
+			          p1 n1 release l [3,5] fail with an error
+			          p2 n2 release l [6,7] ok
+			          p1 n1 acquire l [8,9] ok`,
+			verdict: Invalid,
+			lock:    LockResult{Holds: 3, HeldTwice: 1},
+			anomaly: HeldTwice,
+			witness: []string{"acquire", "acquire", "release"},
+			says:    "p2 acquired l on n2 at 4.000 s, while p1 held it, from 1.000 s to 5.000 s at least.",
+		},
+		{
+			name: "acquired twice",
+			history: `p1 n1 acquire l [0,1] ok
+			          p1 n1 acquire l [2,3] ok
+			          p1 n1 release l [4,5] ok`,
+			verdict: Invalid,
+			lock:    LockResult{Holds: 2, HeldTwice: 1},
+			anomaly: HeldTwice,
+			witness: []string{"acquire", "acquire"},
+			says:    "p1 acquired l on n1 at 3.000 s, which it held since 1.000 s and had not released.",
+		},
+		{
+			name: "acquired twice, as reentrant locks can be", model: ReentrantLock,
+			history: `p1 n1 acquire l [0,1] ok
+			          p1 n1 acquire l [2,3] ok
+			          p1 n1 release l [4,5] ok
+			          p1 n1 release l [6,7] ok
+			          p2 n2 acquire l [6,8] ok`,
+			verdict: Valid,
+			lock:    LockResult{Holds: 2},
+		},
+		{
+			name: "released once of twice", model: ReentrantLock,
+			history: `p1 n1 acquire l [0,1] ok
+			          p1 n1 acquire l [2,3] ok
+			          p1 n1 release l [4,5] ok
+			          p2 n2 acquire l [6,7] ok
+			          p1 n1 release l [8,9] ok`,
+			verdict: Invalid,
+			lock:    LockResult{Holds: 2, HeldTwice: 1},
+			anomaly: HeldTwice,
+			witness: []string{"acquire", "acquire", "release"},
+			says:    "p2 acquired l on n2 at 7.000 s, while p1 held it, from 1.000 s to 8.000 s at least.",
+		},
+		{
 			name: "token went back",
 			history: `p1 n1 acquire l -> 7 [0,1] ok
 			          p1 n1 release l [2,3] ok
@@ -155,7 +215,10 @@ func TestCheckLock(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			result := Check(t.Context(), parse(t, test.history), Lock, Options{})
+			if test.model.name == "" {
+				test.model = Lock
+			}
+			result := Check(t.Context(), parse(t, test.history), test.model, Options{})
 			if result.Verdict != test.verdict {
 				t.Errorf("%s: %s", result.Verdict, result.Reason)
 			}
@@ -183,7 +246,7 @@ func TestLockUnknown(t *testing.T) {
 // plainPorcupineLock judges one lock with a model of its own: each grant and
 // each return takes effect inside its operation, and what is not duly given
 // back goes at some time after its process was last seen.
-func plainPorcupineLock(operations []history.Operation) bool {
+func plainPorcupineLock(operations []history.Operation, reentrant bool) bool {
 	type effect struct {
 		kind  history.Kind
 		hold  int
@@ -193,7 +256,13 @@ func plainPorcupineLock(operations []history.Operation) bool {
 	add := func(e effect, call, ret time.Duration) {
 		entries = append(entries, porcupine.Operation{Input: e, Call: int64(call), Return: int64(ret)})
 	}
+	inside := map[int]int{} // how often a process is, in a reentrant lock
 	for i, o := range operations {
+		if o.Kind == history.Release {
+			if inside[o.Process]--; o.Outcome != history.OK {
+				inside[o.Process] = 0
+			}
+		}
 		token := int64(0)
 		if o.Outcome == history.OK && len(o.Output) > 0 {
 			token = o.Output[0]
@@ -202,21 +271,40 @@ func plainPorcupineLock(operations []history.Operation) bool {
 		case o.Kind == history.Use && o.Outcome == history.OK && len(o.Input) > 0:
 			add(effect{history.Use, 0, o.Input[0]}, o.Invoke, o.Complete)
 		case o.Kind == history.Acquire && o.Outcome == history.OK:
+			if reentrant && inside[o.Process] > 0 {
+				inside[o.Process]++
+				continue
+			}
+			inside[o.Process] = 1
 			add(effect{history.Acquire, i, token}, o.Invoke, o.Complete)
 			seen, gone := o.Complete, time.Duration(math.MaxInt64)
+			depth := 1
+		life:
 			for _, next := range operations[i+1:] {
-				if next.Process != o.Process {
-					continue
-				}
-				seen = next.Complete
-				if next.Kind != history.Use || next.Outcome == history.Info {
+				switch {
+				case next.Process != o.Process, next.Kind == history.Acquire && next.Outcome != history.OK:
+				case next.Kind == history.Use && next.Outcome == history.Info:
 					seen = next.Invoke
-				}
-				if next.Kind == history.Release && next.Outcome == history.OK {
-					gone = next.Complete
-				}
-				if next.Kind != history.Use {
-					break
+				case next.Kind == history.Use:
+					seen = next.Complete
+				case next.Kind == history.Acquire && reentrant:
+					seen = next.Complete
+					depth++
+				case next.Kind == history.Acquire:
+					seen = math.MaxInt64 // it never gave back this hold
+					break life
+				case next.Outcome == history.Fail && next.Error != "":
+					seen = next.Complete
+					break life
+				case next.Outcome != history.OK:
+					seen = next.Invoke
+					break life
+				default:
+					seen = next.Invoke
+					if depth--; depth == 0 {
+						gone = next.Complete
+						break life
+					}
 				}
 			}
 			add(effect{history.Release, i, 0}, seen, gone)
@@ -284,6 +372,9 @@ func drawLock(r *rand.Rand) []history.Operation {
 			if acquire.Outcome == history.Info {
 				break
 			}
+			if acquire.Outcome == history.Fail && r.IntN(2) == 0 {
+				acquire.Error = "already held"
+			}
 			token++
 			granted := token
 			if r.Float64() < spoil {
@@ -303,9 +394,15 @@ func drawLock(r *rand.Rand) []history.Operation {
 			if r.IntN(4) == 0 {
 				break // and is not seen again
 			}
+			if r.Float64() < spoil/2 {
+				continue // and acquires again
+			}
 			release := add(history.Release, nil)
 			if r.Float64() < unknown {
 				release.Outcome = []history.Outcome{history.Info, history.Fail}[r.IntN(2)]
+			}
+			if release.Outcome == history.Fail && r.IntN(2) == 0 {
+				release.Error = "refused"
 			}
 			if release.Outcome == history.Info {
 				break
@@ -317,17 +414,29 @@ func drawLock(r *rand.Rand) []history.Operation {
 }
 
 func TestLockAgreesWithPorcupine(t *testing.T) {
-	t.Parallel()
+	for _, test := range []struct {
+		name      string
+		model     Model
+		reentrant bool
+	}{{"lock", Lock, false}, {"reentrant", ReentrantLock, true}} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			compareLocks(t, test.model, test.reentrant)
+		})
+	}
+}
+
+func compareLocks(t *testing.T, model Model, reentrant bool) {
 	anomalies := map[Anomaly]int{}
 	invalid := 0
 	for seed := range uint64(histories(t)) {
 		operations := drawLock(rand.New(rand.NewPCG(seed, 17)))
 		want := Valid
-		if !plainPorcupineLock(operations) {
+		if !plainPorcupineLock(operations, reentrant) {
 			want = Invalid
 			invalid++
 		}
-		got := Check(t.Context(), &history.Run{History: history.History{Operations: operations}}, Lock, Options{})
+		got := Check(t.Context(), &history.Run{History: history.History{Operations: operations}}, model, Options{})
 		if got.Verdict != want {
 			t.Fatalf("seed %d: verdict %s (%s), but Porcupine says %s, of\n%s", seed, got.Verdict, got.Reason, want, list(operations))
 		}
@@ -335,8 +444,8 @@ func TestLockAgreesWithPorcupine(t *testing.T) {
 			t.Fatalf("seed %d: %+v in a valid history\n%s", seed, c, list(operations))
 		}
 		// Every suspect must stand, not only those that are shown.
-		for _, s := range newLockHistory("l", pointers(operations)).judge(&LockResult{}) {
-			if plainPorcupineLock(s.witness) || len(s.witness) > 4 || s.sentence(&history.Run{}) == "" {
+		for _, s := range newLockHistory("l", reentrant, pointers(operations)).judge(&LockResult{}) {
+			if plainPorcupineLock(s.witness, reentrant) || len(s.witness) > 4 || s.sentence(&history.Run{}) == "" {
 				t.Fatalf("seed %d: %s is no witness:\n%s\nof\n%s", seed, s.anomaly, list(s.witness), list(operations))
 			}
 		}
@@ -353,7 +462,7 @@ func TestLockAgreesWithPorcupine(t *testing.T) {
 // Corrupted uses are counted in near-linear time; this is the definition.
 func TestCorruptedUses(t *testing.T) {
 	for seed := range uint64(5000) {
-		l := newLockHistory("l", pointers(drawLock(rand.New(rand.NewPCG(seed, 19)))))
+		l := newLockHistory("l", false, pointers(drawLock(rand.New(rand.NewPCG(seed, 19)))))
 		want := 0
 		for _, u := range l.unfenced {
 			if slices.ContainsFunc(l.holds, func(h *hold) bool {

@@ -671,7 +671,7 @@ func TestConformance(t *testing.T) {
 			run := parse(t, test.history+"\n"+whole)
 			run.Manifest.Version = history.Version
 			run.Manifest.Claim.Expect = test.expect
-			run.Manifest.Nemesis = test.nemesis
+			run.Manifest.Version, run.Manifest.Nemesis = 1, test.nemesis
 			result := Check(t.Context(), run, Register, Options{Engine: test.engine})
 			if result.AsClaimed != test.want || !strings.Contains(result.Vacuous, test.vacuous) || (test.vacuous == "") != (result.Vacuous == "") {
 				t.Errorf("%s, vacuous %q", result.AsClaimed, result.Vacuous)

@@ -45,6 +45,7 @@ package history
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -69,6 +70,12 @@ const (
 	Transfer  Kind = "transfer"  // of a bank: Input [from, to, amount]; a fail means that the balance does not suffice
 	Generate  Kind = "generate"  // Output an id that nobody else gets
 )
+
+// NoVersion stands for the version that a Read of a versioned register did not tell.
+const NoVersion = -1
+
+// NoBalance stands where a ReadAll of a bank showed no balance of an account.
+const NoBalance = math.MinInt64
 
 // A Value is what an operation carries in or out: none (nil or empty), one
 // integer, a pair, or the elements of a collection.
@@ -141,6 +148,9 @@ type History struct {
 	// A torn history is still consistent: whatever caused a recorded event is
 	// recorded too (see Recorder).
 	Torn string
+	// Untimed means that the file held no times: those of the operations say in
+	// which order events came, and nothing else.
+	Untimed bool
 }
 
 // A Phase is a stretch of a run.
@@ -181,6 +191,10 @@ const (
 	// Reason is empty if all nodes ran then and all links were whole, as had been
 	// verified; else it says what was not.
 	Unserved EventType = "unserved"
+	// Unrecognized: a history from elsewhere says that something was done to the
+	// cluster, in words that its reader does not know: Detail. So nobody knows which
+	// faults were in force since.
+	Unrecognized EventType = "unrecognized"
 )
 
 // An Event is a line of nemesis.jsonl: what was done to the cluster, and when.

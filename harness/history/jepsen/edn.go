@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/rashomon-io/rashomon/harness/history"
@@ -51,13 +52,16 @@ const (
 )
 
 // An ednReader reads EDN (github.com/edn-format/edn), and what Clojure's printer
-// writes beyond it: fractions, ##NaN, regular expressions, namespaced maps.
+// writes beyond it: fractions, ##NaN, regular expressions, namespaced maps. It
+// reads JSON too, whose colons are then white space; names of members that are
+// integers, as those of accounts can be, become integers.
 //
 // The library olympos.io/encoding/edn refuses these, which Jepsen writes into
 // the :error and :exception of operations; it names no lines, and deep nesting
 // ends the whole program.
 type ednReader struct {
 	in   *bufio.Reader
+	json bool
 	line int // of the next byte, from 1
 	// size and elements are what the operation that is being read has so far.
 	size, elements int
@@ -116,7 +120,7 @@ func (r *ednReader) begin(depth int) (byte, error) {
 		switch {
 		case err != nil:
 			return 0, err
-		case isSpace(c):
+		case isSpace(c), c == ':' && r.json:
 		case c == ';':
 			for c != '\n' {
 				if c, err = r.next(); err != nil {
@@ -159,11 +163,7 @@ func (r *ednReader) valueFrom(c byte, depth int) (datum, error) {
 	case '[':
 		return r.collection(vector, ']', depth)
 	case '{':
-		d, err := r.collection(mapping, '}', depth)
-		if err == nil && len(d.items)%2 != 0 {
-			err = r.fault("a map has a key without a value")
-		}
-		return d, err
+		return r.mapping(depth)
 	case '"':
 		return r.quoted()
 	case '#':
@@ -183,7 +183,23 @@ func (r *ednReader) valueFrom(c byte, depth int) (datum, error) {
 	if err != nil {
 		return datum{}, err
 	}
+	if r.json && token == "null" {
+		token = "nil"
+	}
 	return scalar(token), nil
+}
+
+func (r *ednReader) mapping(depth int) (datum, error) {
+	d, err := r.collection(mapping, '}', depth)
+	if err == nil && len(d.items)%2 != 0 {
+		err = r.fault("a map has a key without a value")
+	}
+	for i := 0; r.json && i < len(d.items); i += 2 {
+		if name := scalar(d.items[i].text); d.items[i].kind == text && name.kind == integer {
+			d.items[i] = name
+		}
+	}
+	return d, err
 }
 
 // token reads up to what ends a token. The end of the file does, too.
@@ -281,56 +297,76 @@ func (r *ednReader) raw() (string, error) {
 	}
 }
 
+// escapes are those of a single letter.
+var escapes = map[byte]byte{'n': '\n', 't': '\t', 'r': '\r', 'b': '\b', 'f': '\f', '"': '"', '\\': '\\', '/': '/'}
+
 // quoted reads the rest of a string.
 func (r *ednReader) quoted() (datum, error) {
-	var b strings.Builder
+	var b []byte
+	first := rune(0) // the unit of UTF-16 before this byte, if it was escaped
 	for {
 		c, err := r.next()
 		if err != nil || c == '"' {
-			return datum{kind: text, text: b.String()}, err
+			return datum{kind: text, text: string(b)}, err
 		}
 		if c != '\\' {
-			b.WriteByte(c)
+			b, first = append(b, c), 0
 			continue
 		}
 		if c, err = r.next(); err != nil {
 			return datum{}, err
 		}
-		switch c {
-		case 'n':
-			b.WriteByte('\n')
-		case 't':
-			b.WriteByte('\t')
-		case 'r':
-			b.WriteByte('\r')
-		case 'b':
-			b.WriteByte('\b')
-		case 'f':
-			b.WriteByte('\f')
-		case '"', '\\':
-			b.WriteByte(c)
-		case 'u':
-			var hex [4]byte
-			for i := range hex {
-				if hex[i], err = r.next(); err != nil {
-					return datum{}, err
-				}
-			}
-			code, err := strconv.ParseUint(string(hex[:]), 16, 32)
+		letter, known := escapes[c]
+		switch {
+		case known:
+			b, first = append(b, letter), 0
+		case c == 'u':
+			unit, err := r.codeUnit()
 			if err != nil {
-				return datum{}, r.fault("unknown escape \\u%q in a string", hex)
+				return datum{}, err
 			}
-			b.WriteRune(rune(code))
+			b, first = appendCodeUnit(b, first, unit), unit
 		default:
 			return datum{}, r.fault("unknown escape \\%c in a string", c)
 		}
 	}
 }
 
-// field returns the value of a map's keyword key; the zero datum if it has none.
+// codeUnit reads the four digits of an escape.
+func (r *ednReader) codeUnit() (rune, error) {
+	var hex [4]byte
+	for i := range hex {
+		var err error
+		if hex[i], err = r.next(); err != nil {
+			return 0, err
+		}
+	}
+	code, err := strconv.ParseUint(string(hex[:]), 16, 16)
+	if err != nil {
+		return 0, r.fault("unknown escape \\u%q in a string", hex)
+	}
+	return rune(code), nil
+}
+
+// appendCodeUnit adds a unit of UTF-16, which strings of Java and JavaScript are
+// made of. The second half of a surrogate pair makes a character of both. A half
+// that is alone is no character, and becomes three bytes, which are no UTF-8, so
+// that it differs from all others.
+func appendCodeUnit(to []byte, before, unit rune) []byte {
+	if both := utf16.DecodeRune(before, unit); both != utf8.RuneError {
+		return utf8.AppendRune(to[:len(to)-3], both)
+	}
+	if utf16.IsSurrogate(unit) {
+		return append(to, 0xe0|byte(unit>>12), 0x80|byte(unit>>6)&0x3f, 0x80|byte(unit)&0x3f)
+	}
+	return utf8.AppendRune(to, unit)
+}
+
+// field returns the value that a map has under a keyword, or a string; the zero
+// datum if it has none.
 func (d datum) field(name string) datum {
-	for i := 0; i < len(d.items); i += 2 {
-		if key := d.items[i]; key.kind == keyword && key.text == name {
+	for i := 0; d.kind == mapping && i < len(d.items); i += 2 {
+		if key := d.items[i]; (key.kind == keyword || key.kind == text) && key.text == name {
 			return d.items[i+1]
 		}
 	}
@@ -403,19 +439,19 @@ func sorted(items []datum, width int) []datum {
 	return ordered
 }
 
-// appendString writes an EDN string; bytes that are not UTF-8 become U+FFFD.
+// appendString writes an EDN string. Bytes that are not UTF-8 stay what they are.
 func appendString(to []byte, s string) []byte {
 	to = append(to, '"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			to = append(to, '\\', byte(r))
-		case r == '\n':
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '"' || c == '\\':
+			to = append(to, '\\', c)
+		case c == '\n':
 			to = append(to, `\n`...)
-		case r < ' ' || r == 0x7f:
-			to = fmt.Appendf(to, `\u%04x`, r)
+		case c < ' ' || c == 0x7f:
+			to = fmt.Appendf(to, `\u%04x`, c)
 		default:
-			to = utf8.AppendRune(to, r)
+			to = append(to, c)
 		}
 	}
 	return append(to, '"')

@@ -29,10 +29,11 @@ type event struct {
 	node                     string
 }
 
-// readEDN hands use every event of a history.edn. Torn says so if the file was
-// cut off inside the last one.
-func readEDN(in io.Reader, use func(event) error) (torn string, err error) {
+// readMaps hands use every event of a history.edn, or of the same in JSON. Torn
+// says so if the file was cut off inside the last one.
+func readMaps(in io.Reader, isJSON bool, use func(event) error) (torn string, err error) {
 	r := newEDNReader(in)
+	r.json = isJSON
 	var closing byte // of the collection that holds the events, if one does
 	for {
 		r.size, r.elements = 0, 0
@@ -89,7 +90,7 @@ func ednEvent(d datum) (event, error) {
 		return event{}, fmt.Errorf("%.40s is not an operation; want a map such as {:type :invoke, :process 0, :f :read, :value nil}", strconv.Quote(d.String()))
 	}
 	e := event{
-		what: d.field("type").text, f: d.field("f").text, time: d.field("time"),
+		what: strings.TrimPrefix(d.field("type").text, ":"), f: strings.TrimPrefix(d.field("f").text, ":"), time: d.field("time"),
 		value: d.field("value"), key: d.field("key"), saw: d.field("saw"), failure: d.field("error"),
 	}
 	if node := d.field("node"); node.kind == text {
@@ -111,10 +112,24 @@ func (e event) check() error {
 	switch {
 	case !slices.Contains([]string{"invoke", "ok", "fail", "info"}, e.what):
 		return fmt.Errorf("unknown :type %.40q (want :invoke, :ok, :fail or :info)", e.what)
+	case !e.nemesis && (e.f == "txn" || isTransaction(e.value)):
+		return errors.New("an operation of this history is a transaction; histories of transactions are not supported, and Elle judges them")
 	case e.f == "":
 		return errors.New("an operation without an :f")
 	}
 	return nil
+}
+
+// isTransaction: a value is a transaction's, such as [[:r 3 nil] [:append 4 1]].
+func isTransaction(value datum) bool {
+	if value.kind != vector && value.kind != list || len(value.items) == 0 {
+		return false
+	}
+	return !slices.ContainsFunc(value.items, func(d datum) bool {
+		d = d.untagged()
+		return d.kind != vector && d.kind != list || len(d.items) < 2 ||
+			d.items[0].kind != keyword && d.items[0].kind != text || !slices.Contains([]string{"r", "w", "append"}, d.items[0].text)
+	})
 }
 
 // operationLine is how jepsen.util logs an operation, after whatever the logger
@@ -156,17 +171,24 @@ func readLog(in io.Reader, use func(event) error) error {
 
 func logEvent(match [][]byte) (event, error) {
 	e := event{what: string(match[2]), f: string(match[3])}
-	if process, err := strconv.Atoi(string(match[1])); err == nil {
+	r := newEDNReader(bytes.NewReader(match[4]))
+	value, err := r.value(0)
+	e.value = value
+	if process, badProcess := strconv.Atoi(string(match[1])); badProcess == nil {
 		e.process = process
 	} else if match[1][0] == ':' {
 		e.nemesis = true
-		return e, nil // its values are prose
+		if err != nil || value.kind == symbol { // prose
+			e.value = datum{kind: text, text: string(match[4])}
+		}
+		return e, nil
 	} else {
 		return e, fmt.Errorf("the process %.40q is out of range", match[1])
 	}
-	r := newEDNReader(bytes.NewReader(match[4]))
-	var err error
-	if e.value, err = r.value(0); err != nil {
+	if err == nil {
+		err = e.check()
+	}
+	if err != nil {
 		return e, err
 	}
 	if e.failure, err = r.value(0); err != nil && !errors.Is(err, errCutOff) {
@@ -178,14 +200,15 @@ func logEvent(match [][]byte) (event, error) {
 	return e, nil
 }
 
-// A clock makes times of events. Jepsen's order of events is the truth, and its
-// times may be coarse: so where a completion stands before an invocation of the
-// same time, the latter is a nanosecond later.
+// A clock makes times of events. Jepsen's order of events is the truth: its times
+// may be coarse, and they may go back, because they are taken before an event
+// gets its place in the history. So no event is earlier than the one before it, and
+// where a completion stands before an invocation of the same time, the latter is a
+// nanosecond later.
 type clock struct {
-	timed, untimed bool
-	raw            int64 // of the last event
-	now            time.Duration
-	completed      bool // something was, at now
+	untimed   bool // an event of a client had no time
+	now       time.Duration
+	completed bool // something was, at now
 }
 
 const latest = 1 << 62 // nanoseconds; no run is longer
@@ -193,21 +216,13 @@ const latest = 1 << 62 // nanoseconds; no run is longer
 func (c *clock) read(e event) (time.Duration, error) {
 	now := c.now
 	if e.time.kind == integer && e.time.number != -1 { // which is how Jepsen says that there is none
-		switch t := e.time.number; {
-		case t < 0 || t > latest:
+		if t := e.time.number; t < 0 || t > latest {
 			return 0, fmt.Errorf(":time %d is out of range", t)
-		case c.timed && t < c.raw:
-			return 0, fmt.Errorf("time runs backwards, from %d to %d", c.raw, t)
-		default:
-			c.timed, c.raw = true, t
-			now = max(now, time.Duration(t))
 		}
+		now = max(now, time.Duration(e.time.number))
 	} else {
-		c.untimed = true
+		c.untimed = c.untimed || !e.nemesis
 		now++
-	}
-	if c.timed && c.untimed {
-		return 0, errors.New("some operations have a :time and some do not; give all of them one, or none")
 	}
 	if now > c.now {
 		c.completed = false
@@ -230,7 +245,8 @@ type call struct {
 	node             string
 	f                string
 	key              datum
-	input, output    datum // :value of invocation and completion
+	input, output    datum // what it took and returned
+	invoked          datum // :value of the invocation
 	saw              datum
 	invoke, complete time.Duration
 	outcome          history.Outcome
@@ -244,8 +260,6 @@ type pairing struct {
 	retired map[int]int // the line of the info that retired a process
 	clock   clock
 	nemesis nemesis
-	// observations: a fail without an error is a precondition that did not hold.
-	observations bool
 }
 
 func (p *pairing) add(e event) error {
@@ -281,7 +295,7 @@ func (p *pairing) add(e event) error {
 	}
 	delete(p.open, e.process)
 	c.completed, c.complete, c.output, c.saw = e.line, now, e.value, e.saw
-	switch c.failure = p.failure(e); e.what {
+	switch c.failure = e.reason(); e.what {
 	case "ok":
 		c.outcome = history.OK
 	case "fail":
@@ -292,16 +306,16 @@ func (p *pairing) add(e event) error {
 	return nil
 }
 
-// failure is the error of a completion. Jepsen's fail means that an operation
+// reason is the error of a completion. Jepsen's fail means that an operation
 // did not happen, and not why, so without an error it gets one: an operation
 // that failed with none would be an observation (see history.Operation).
-func (p *pairing) failure(e event) string {
+func (e event) reason() string {
 	switch {
 	case e.failure.kind == text && e.failure.text != "":
 		return e.failure.text
 	case e.failure.kind > null:
 		return e.failure.String()
-	case e.what == "fail" && !p.observations && e.saw.kind == absent:
+	case e.what == "fail" && e.saw.kind == absent:
 		return "failed"
 	}
 	return ""
@@ -312,6 +326,7 @@ func (p *pairing) finish() {
 	for _, i := range p.open {
 		p.calls[i].complete = p.clock.now
 	}
+	p.nemesis.finish()
 }
 
 // clip bounds what an error quotes.

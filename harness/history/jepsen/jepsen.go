@@ -42,6 +42,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -94,11 +95,23 @@ type Import struct {
 
 // IsHistory reports whether a file that begins with these bytes may be one that
 // Read understands; some KiB suffice.
-func IsHistory(begin []byte) bool { return isEDN(begin) || isLog(begin) }
+func IsHistory(begin []byte) bool {
+	begin = bytes.TrimPrefix(begin, byteOrderMark)
+	return isJSON(begin) || isEDN(begin) || isLog(begin)
+}
+
+var byteOrderMark = []byte("\uFEFF")
+
+// objects is how JSON that holds operations begins.
+var objects = regexp.MustCompile(`^\s*(\[\s*)?\{\s*"`)
+
+func isJSON(begin []byte) bool {
+	return objects.Match(begin) && !bytes.HasPrefix(begin, []byte(`{"rashomon"`))
+}
 
 func isEDN(begin []byte) bool {
 	begin = bytes.TrimLeft(begin, "\t\n\r ,")
-	return len(begin) > 0 && strings.IndexByte("{[(#;", begin[0]) >= 0 && !bytes.HasPrefix(begin, []byte(`{"`))
+	return len(begin) > 0 && strings.IndexByte("{[(#;", begin[0]) >= 0 && !objects.Match(begin)
 }
 
 func isLog(begin []byte) bool {
@@ -119,13 +132,16 @@ func Read(r io.Reader, o Options) (Import, error) {
 	if err != nil && err != io.EOF {
 		return Import{}, err
 	}
+	if bytes.HasPrefix(begin, byteOrderMark) {
+		_, _ = in.Discard(len(byteOrderMark)) // which are there
+		begin = begin[len(byteOrderMark):]
+	}
 	pairs := pairing{open: map[int]int{}, retired: map[int]int{}, nemesis: newNemesis()}
 	var torn string
-	if !isEDN(begin) && isLog(begin) {
-		pairs.observations = true
+	if !isJSON(begin) && !isEDN(begin) && isLog(begin) {
 		err = readLog(in, pairs.add)
 	} else {
-		torn, err = readEDN(in, pairs.add)
+		torn, err = readMaps(in, isJSON(begin), pairs.add)
 	}
 	if err != nil {
 		return Import{}, err
@@ -138,7 +154,7 @@ func Read(r io.Reader, o Options) (Import, error) {
 	}
 	pairs.finish()
 	made, err := convert(pairs.calls, o)
-	made.History.Torn, made.Events = torn, pairs.nemesis.events
+	made.History.Torn, made.History.Untimed, made.Events = torn, pairs.clock.untimed, pairs.nemesis.events
 	return made, err
 }
 
@@ -158,6 +174,7 @@ func convert(calls []call, o Options) (Import, error) {
 		if err := splitTuples(&calls[i], made.Independent); err != nil {
 			return made, err
 		}
+		calls[i].settle()
 	}
 	var m model
 	var err error
@@ -215,9 +232,14 @@ func looksIndependent(calls []call) bool {
 	return true
 }
 
+// tupleTags are those under which tuples are printed.
+var tupleTags = []string{"jepsen.independent.Tuple", "jepsen.independent/tuple", "clojure.lang.MapEntry"}
+
 // tuple takes a [key value] tuple apart.
 func tuple(d datum) (key, value datum, ok bool) {
-	d = d.untagged()
+	if d.kind == tagged && slices.Contains(tupleTags, d.text) {
+		d = d.untagged()
+	}
 	switch {
 	case d.kind == mapping && d.field("key").kind != absent && d.field("value").kind != absent && len(d.items) == 4:
 		return d.field("key"), d.field("value"), true
@@ -250,6 +272,19 @@ func splitTuples(c *call, independent bool) error {
 	return nil
 }
 
+// observing are the functions whose completion tells what they found; those of all
+// others repeat what they did.
+var observing = []string{"read", "get", "dequeue", "drain", "acquire", "release", "use", "generate"}
+
+// settle takes what a call did from its completion, if that tells: an invocation
+// cannot know everything.
+func (c *call) settle() {
+	c.invoked = c.input
+	if c.outcome == history.OK && c.output.kind > null && !slices.Contains(observing, c.f) {
+		c.input = c.output
+	}
+}
+
 // initially returns what registers hold at first; absent means nothing. Where
 // nil can be written or expected, nil is a value as any other.
 func initially(calls []call, m model, asked string) (datum, error) {
@@ -258,7 +293,7 @@ func initially(calls []call, m model, asked string) (datum, error) {
 		switch {
 		case m.name == "bank" && (err != nil || d.kind != integer):
 			return d, fmt.Errorf("the initial value %.40q is not the balance of an account, which is an integer", asked)
-		case m.name != "bank" && (err != nil || m.name != "register"):
+		case m.name != "bank" && (err != nil || m.name != "register" && m.name != "versioned-register"):
 			return d, fmt.Errorf("the initial value %.40q is not one EDN value of a register", asked)
 		}
 		return d, nil
@@ -361,7 +396,7 @@ func (c *conversion) operation(call *call) ([]history.Operation, error) {
 	}
 	switch {
 	case call.outcome == history.OK:
-		o.Output, err = f.output(&c.numbers, call.output.untagged())
+		o.Output, err = f.output(&c.numbers, call.output)
 	case call.outcome == history.Fail && call.saw.kind == vector:
 		o.Output, err = elements(&c.numbers, call.saw)
 	case call.outcome == history.Fail:
@@ -373,7 +408,8 @@ func (c *conversion) operation(call *call) ([]history.Operation, error) {
 	return []history.Operation{o}, nil
 }
 
-// drain returns a dequeue for each element, in the interval of the whole.
+// drain returns a dequeue for each element, in the interval of the whole, and one
+// that found the queue empty, which is how a drain ends.
 func (c *conversion) drain(call *call) ([]history.Operation, error) {
 	if call.outcome == history.Info {
 		return nil, errors.New("has no known outcome, so nobody knows what it took out of the queue, and nothing can be judged")
@@ -381,17 +417,24 @@ func (c *conversion) drain(call *call) ([]history.Operation, error) {
 	if call.outcome == history.Fail {
 		return nil, nil
 	}
-	drained, err := elements(&c.numbers, call.output.untagged())
+	if call.output.kind == keyword && call.output.text == "exhausted" {
+		call.output = datum{} // its dequeues stand before it, each by itself
+	}
+	drained, err := elements(&c.numbers, call.output)
 	if err != nil {
 		return nil, err
 	}
 	key, err := c.key(call.key)
 	var operations []history.Operation
-	for _, element := range drained {
-		operations = append(operations, history.Operation{
-			Process: c.processes, Node: call.node, Kind: history.Dequeue, Key: key, Output: history.Value{element},
+	for i := range len(drained) + 1 {
+		o := history.Operation{
+			Process: c.processes, Node: call.node, Kind: history.Dequeue, Key: key,
 			Invoke: call.invoke, Complete: call.complete, Outcome: history.OK,
-		})
+		}
+		if i < len(drained) {
+			o.Output = history.Value{drained[i]}
+		}
+		operations = append(operations, o)
 		c.processes++
 	}
 	return operations, err

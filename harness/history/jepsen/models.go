@@ -39,11 +39,13 @@ var models = []model{
 		"put":   {history.Write, one, nothing},
 		"cas":   {history.CompareAndSet, pair, nothing},
 	}},
-	{"lock", []string{"acquire", "release", "use"}, map[string]function{
-		"acquire": {history.Acquire, nothing, token},
-		"release": {history.Release, nothing, nothing},
-		"use":     {history.Use, token, nothing},
+	{"versioned-register", nil, map[string]function{
+		"read":  {history.Read, nothing, versioned},
+		"write": {history.Write, versionedWrite, version},
+		"cas":   {history.CompareAndSet, versionedPair, version},
 	}},
+	{"lock", []string{"acquire", "release", "use"}, lockFunctions},
+	{"reentrant-lock", nil, lockFunctions},
 	{"set", []string{"add"}, map[string]function{
 		"add":  {history.Add, one, nothing},
 		"read": {history.ReadAll, nothing, elements},
@@ -52,10 +54,8 @@ var models = []model{
 		"add":  {history.Increment, exact, nothing},
 		"read": {history.Read, nothing, exact},
 	}},
-	{"queue", []string{"enqueue", "dequeue", "drain"}, map[string]function{
-		"enqueue": {history.Enqueue, one, nothing},
-		"dequeue": {history.Dequeue, nothing, optional},
-	}},
+	{"queue", []string{"enqueue", "dequeue", "drain"}, queueFunctions},
+	{"total-queue", nil, queueFunctions},
 	{"unique-ids", []string{"generate"}, map[string]function{
 		"generate": {history.Generate, nothing, one},
 	}},
@@ -65,25 +65,49 @@ var models = []model{
 	}},
 }
 
-func modelByName(name string) (model, error) {
-	var names []string
-	for _, m := range models {
-		if m.name == name {
-			return m, nil
-		}
-		names = append(names, m.name)
+var lockFunctions = map[string]function{
+	"acquire": {history.Acquire, nothing, token},
+	"release": {history.Release, nothing, nothing},
+	"use":     {history.Use, token, nothing},
+}
+
+var queueFunctions = map[string]function{
+	"enqueue": {history.Enqueue, one, nothing},
+	"dequeue": {history.Dequeue, nothing, optional},
+}
+
+// Models are the names that Options.Model takes.
+func Models() []string {
+	names := make([]string, len(models))
+	for i, m := range models {
+		names[i] = m.name
 	}
-	return model{}, fmt.Errorf("no model %.40q for Jepsen's histories (there are: %s)", name, strings.Join(names, ", "))
+	return names
+}
+
+func modelByName(name string) (model, error) {
+	i := slices.IndexFunc(models, func(m model) bool { return m.name == name })
+	if i < 0 {
+		return model{}, fmt.Errorf("no model %.40q for Jepsen's histories (there are: %s)", name, strings.Join(Models(), ", "))
+	}
+	return models[i], nil
 }
 
 // guess returns the model that calls look like, and why.
 func guess(calls []call) (model, string, error) {
 	seen := map[string]bool{}
-	collections := false // were read
+	collections, scalars := false, false // were read
 	for i := range calls {
 		c := &calls[i]
 		seen[c.f] = true
-		collections = collections || c.f == "read" && c.outcome == history.OK && slices.Contains([]kind{vector, list, set}, c.output.untagged().kind)
+		if out := c.output.untagged(); c.f == "read" && c.outcome == history.OK && out.kind > null {
+			isCollection := slices.Contains([]kind{vector, list, set}, out.kind)
+			collections, scalars = collections || isCollection, scalars || !isCollection
+		}
+	}
+	if looksVersioned(calls) {
+		m, err := modelByName("versioned-register")
+		return m, "its values are [version value]", err
 	}
 	functions := slices.Sorted(maps.Keys(seen))
 	why := "its operations are :" + clip(strings.Join(functions, ", :"))
@@ -92,14 +116,12 @@ func guess(calls []call) (model, string, error) {
 	for _, m := range models {
 		marked := slices.ContainsFunc(functions, func(f string) bool { return slices.Contains(m.marks, f) })
 		bare := len(seen) == 0 && m.name == "register" && !collections || len(seen) == 0 && m.name == "set" && collections
-		wrongReads := m.name == "set" && !collections && slices.Contains(functions, "read") || m.name == "counter" && (collections || !slices.Contains(functions, "read"))
+		wrongReads := m.name == "set" && scalars || m.name == "counter" && !scalars
 		if (marked || bare) && !wrongReads {
 			fitting = append(fitting, m)
 		}
 	}
 	switch {
-	case seen["txn"]:
-		return model{}, "", errors.New("histories of transactions (:txn) are not supported; Elle judges them")
 	case len(fitting) != 1:
 		return model{}, "", fmt.Errorf("no model is recognized by the operations, which are :%s; name it with --model", clip(strings.Join(functions, ", :")))
 	}
@@ -175,15 +197,18 @@ func token(_ *numbers, d datum) (history.Value, error) {
 	return history.Value{d.number}, nil
 }
 
+func isPair(d datum) bool { return (d.kind == vector || d.kind == list) && len(d.items) == 2 }
+
 func pair(n *numbers, d datum) (history.Value, error) {
-	if d.kind != vector && d.kind != list || len(d.items) != 2 {
+	if !isPair(d) {
 		return nil, fmt.Errorf("has the :value %.40s; want [expected new]", d)
 	}
 	return elements(n, d)
 }
 
+// elements are those of a collection, none if it is nil.
 func elements(n *numbers, d datum) (history.Value, error) {
-	if d.kind != vector && d.kind != list && d.kind != set {
+	if d = d.untagged(); d.kind != vector && d.kind != list && d.kind != set && d.kind > null {
 		return nil, fmt.Errorf("has the :value %.40s; want a collection", d)
 	}
 	value := make(history.Value, 0, len(d.items))

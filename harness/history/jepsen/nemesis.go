@@ -1,6 +1,8 @@
 package jepsen
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -15,39 +17,86 @@ type nemesis struct {
 	begun  map[string]time.Duration // actions, by their :f
 	faults int
 	open   map[string]int // families in force, and the fault's number
+	// started is the family of the last :start, which a :stop ends.
+	started string
 }
 
 func newNemesis() nemesis {
 	return nemesis{begun: map[string]time.Duration{}, open: map[string]int{}}
 }
 
-// families are those of history.Event, which are written as :start-FAMILY and
-// :stop-FAMILY.
-var families = []string{"partition", "kill", "pause", "latency", "loss", "flaky", "slow", "clock"}
-
-// action returns what an :f does to which family; false if that is not known.
-func (n *nemesis) action(f string) (family string, heals, known bool) {
-	switch f {
-	case "kill", "pause":
-		return f, false, true
-	case "resume":
-		return "pause", true, true
-	case "start": // the classic partitioner's; or that of nodes that were killed
-		if _, killed := n.open["kill"]; killed {
-			return "kill", true, true
-		}
-		return "partition", false, true
-	case "stop":
-		return "partition", true, true
-	}
-	if family, ok := strings.CutPrefix(f, "start-"); ok {
-		return family, false, slices.Contains(families, family)
-	}
-	family, ok := strings.CutPrefix(f, "stop-")
-	return family, true, ok && slices.Contains(families, family)
+// An action is what an :f does.
+type action struct {
+	family string // one of history.Event
+	heals  bool
 }
 
-// add takes an event of the nemesis; one that is no fault is left out.
+// actions are what Jepsen's nemeses are asked for, beside :start and :stop.
+var actions = map[string]action{
+	"kill": {"kill", false}, "pause": {"pause", false}, "resume": {"pause", true}, "restart": {"kill", true},
+	"bump": {"clock", false}, "strobe": {"clock", false}, "bump-clock": {"clock", false}, "strobe-clock": {"clock", false},
+	"reset": {"clock", true}, "reset-clock": {"clock", true},
+}
+
+func init() {
+	for _, family := range []string{"partition", "kill", "pause", "latency", "loss", "flaky", "slow", "clock"} {
+		actions["start-"+family], actions["stop-"+family] = action{family, false}, action{family, true}
+	}
+}
+
+// effects are what Jepsen's nemeses say that they did to a node.
+var effects = map[string]action{
+	"killed": {"kill", false}, "restarted": {"kill", true}, "started": {"kill", true},
+	"paused": {"pause", false}, "resumed": {"pause", true},
+}
+
+// harmless are the :f of a nemesis that changes nothing.
+var harmless = []string{"check-clock-offsets", "check-offsets", "noop", "log"}
+
+// understand returns what an event did; false if it is not known.
+func (n *nemesis) understand(e event) (did action, known bool) {
+	if effect := said(e.value); effect != "" {
+		if did, known = effects[effect]; known {
+			return did, true
+		}
+	}
+	_, killed := n.open["kill"]
+	switch {
+	case e.f == "start" && killed: // nodes, and not a fault
+		return action{"kill", true}, true
+	case e.f == "start":
+		_, links, _ := victims(e.value)
+		return action{"partition", false}, len(links) > 0
+	case e.f == "stop":
+		return action{cmp.Or(n.started, "partition"), true}, true
+	}
+	did, known = actions[e.f]
+	return did, known
+}
+
+// said is the word that a value tells of each of its nodes: {"n1" :killed}, or
+// {"n1" [:paused "redis-server"]}.
+func said(value datum) string {
+	value = value.untagged()
+	if value.kind != mapping || len(value.items) == 0 {
+		return ""
+	}
+	what := value.items[1]
+	if isWord(what) {
+		what = what.items[0]
+	}
+	if what.kind != keyword {
+		return ""
+	}
+	return what.text
+}
+
+// isWord: a vector is no list of nodes, but a word and what it is about.
+func isWord(d datum) bool {
+	return (d.kind == vector || d.kind == list) && len(d.items) > 0 && d.items[0].kind == keyword
+}
+
+// add takes an event of the nemesis. One that does nothing is left out.
 func (n *nemesis) add(e event, now time.Duration) {
 	if e.f == "phase" && e.value.kind == keyword {
 		n.events = append(n.events, history.Event{Time: now, Type: history.PhaseBegins, Phase: history.Phase(e.value.text)})
@@ -59,30 +108,54 @@ func (n *nemesis) add(e event, now time.Duration) {
 		return
 	}
 	delete(n.begun, e.f)
-	family, heals, known := n.action(e.f)
-	fault, inForce := n.open[family]
-	if !known || heals && !inForce {
+	if slices.Contains(harmless, e.f) {
 		return
 	}
-	made := history.Event{Time: now, Type: history.Heal, Fault: fault, Family: family, Took: now - begun}
-	if heals {
-		delete(n.open, family)
-		n.events = append(n.events, made)
+	did, known := n.understand(e)
+	if !known {
+		n.events = append(n.events, history.Event{Time: begun, Type: history.Unrecognized, Detail: fmt.Sprintf("%s %.100s", clip(e.f), e.value)})
 		return
 	}
-	n.faults++
-	n.open[family] = n.faults
-	made.Type, made.Fault = history.Inject, n.faults
-	made.Nodes, made.Links = victims(e.value)
+	fault, inForce := n.open[did.family]
+	made := history.Event{Time: now, Type: history.Heal, Fault: fault, Family: did.family, Took: now - begun}
+	switch {
+	case did.heals && !inForce:
+		return
+	case did.heals:
+		delete(n.open, did.family)
+	default:
+		n.faults++
+		n.open[did.family] = n.faults
+		made.Type, made.Fault = history.Inject, n.faults
+		made.Nodes, made.Links, made.Processes = victims(e.value)
+	}
+	if e.f == "start" && !did.heals {
+		n.started = did.family
+	}
 	n.events = append(n.events, made)
 }
 
+// finish tells of actions that were begun, and of which nothing more is known.
+func (n *nemesis) finish() {
+	for f, begun := range n.begun {
+		if !slices.Contains(harmless, f) && !actions[f].heals && f != "stop" {
+			n.events = append(n.events, history.Event{Time: begun, Type: history.Unrecognized, Detail: clip(f)})
+		}
+	}
+	slices.SortStableFunc(n.events, func(a, b history.Event) int {
+		return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Detail, b.Detail))
+	})
+}
+
 // victims returns the nodes or links that a fault's value names: [n1 n2],
-// {n1 :killed}, or a partition's grudge {n1 #{n2 n3}}, in which n1 hears
-// neither n2 nor n3.
-func victims(value datum) (nodes, links []string) {
+// {n1 :killed}, {n1 [:paused "process"]}, or a partition's grudge {n1 #{n2 n3}}, in
+// which n1 hears neither n2 nor n3. Older Jepsens write "Cut off" and the grudge.
+func victims(value datum) (nodes, links []string, processes string) {
 	value = value.untagged()
-	if value.kind == vector && len(value.items) == 2 && value.items[1].untagged().kind == mapping { // [:isolated {…}]
+	if grudge, ok := strings.CutPrefix(value.text, "Cut off "); ok && value.kind == text {
+		value, _ = newEDNReader(strings.NewReader(grudge)).value(0) // or it names nothing
+	}
+	if isWord(value) && len(value.items) == 2 && value.items[1].untagged().kind == mapping { // [:isolated {…}]
 		value = value.items[1].untagged()
 	}
 	switch value.kind {
@@ -94,9 +167,14 @@ func victims(value datum) (nodes, links []string) {
 		}
 	case mapping:
 		for pair := range slices.Chunk(value.items, 2) {
-			switch deaf := pair[0].text; pair[1].kind {
-			case set, vector, list:
-				for _, mute := range pair[1].items {
+			switch deaf, what := pair[0].text, pair[1]; {
+			case isWord(what):
+				nodes = append(nodes, deaf)
+				if len(what.items) == 2 && what.items[1].kind == text {
+					processes = what.items[1].text
+				}
+			case what.kind == set || what.kind == vector || what.kind == list:
+				for _, mute := range what.items {
 					links = append(links, mute.text+">"+deaf)
 				}
 			default:
@@ -106,5 +184,5 @@ func victims(value datum) (nodes, links []string) {
 	}
 	slices.Sort(nodes)
 	slices.Sort(links)
-	return nodes, links
+	return nodes, links, processes
 }
