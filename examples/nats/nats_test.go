@@ -73,7 +73,7 @@ func target(t *testing.T) harness.Target {
 	if err != nil {
 		t.Skipf("nats-server cannot be built: %v: %s", err, stderr.String())
 	}
-	return prepared(harness.Target{
+	return harness.Target{
 		Name:  "nats",
 		World: process.World(),
 		Ports: []string{routes},
@@ -95,7 +95,7 @@ func target(t *testing.T) harness.Target {
 		Ready:   ready,
 		Prepare: prepare,
 		Open:    open,
-	})
+	}
 }
 
 // ready wants JetStream to answer through every server, and every server to hear
@@ -133,14 +133,20 @@ func ready(ctx context.Context, c cluster.Cluster) error {
 	return nil
 }
 
-// prepare creates what the clients use, the stream last.
+// prepare creates what the clients use, the stream last. Until the servers have
+// told each other of their disks, there is no place for three replicas.
 func prepare(ctx context.Context, c cluster.Cluster) error {
 	conn, js, err := connect(ctx, c, c.Nodes()[0])
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	if _, err := js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: bucket, Replicas: 3}); err != nil {
+	registers := jetstream.KeyValueConfig{Bucket: bucket, Replicas: 3}
+	_, err = js.CreateKeyValue(ctx, registers)
+	for strings.Contains(fmt.Sprint(err), "no suitable peers") {
+		_, err = js.CreateKeyValue(ctx, registers)
+	}
+	if err != nil {
 		return fmt.Errorf("create the bucket: %w", err)
 	}
 	if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: stream, Replicas: 3}); err != nil {
