@@ -226,14 +226,16 @@ func (b *bank) suspects(result *Result) []charge {
 
 // miscounted is the story of a read that is wrong by itself, whatever the order.
 func (b *bank) miscounted(s *bankStep) charge {
-	saw := fmt.Sprintf("p%d read balances%s at %s", s.Process, place(" from ", s.Operation), seconds(s.Complete))
-	text := fmt.Sprintf("%s that sum up to %d, and not to %d", saw, s.sum(), b.total)
-	if i := slices.IndexFunc(s.Output, func(balance int64) bool { return balance < 0 }); i >= 0 {
-		text = fmt.Sprintf("%s of which that of account %d is %d", saw, i, s.Output[i])
+	text := func(n narrator) string {
+		saw := fmt.Sprintf("p%d read balances%s%s", s.Process, through(s.Operation), n.when(s.Operation, s.Complete))
+		if i := slices.IndexFunc(s.Output, func(balance int64) bool { return balance < 0 }); i >= 0 {
+			return fmt.Sprintf("%s of which that of account %d is %d", saw, i, s.Output[i])
+		}
+		return fmt.Sprintf("%s that sum up to %d, and not to %d", saw, s.sum(), b.total)
 	}
 	told := []*history.Operation{s.Operation}
 	return charge{
-		story: story{anomaly: WrongCount, key: b.key, told: told, witness: values(told), text: text, when: s.Invoke},
+		story: story{anomaly: WrongCount, key: b.key, told: told, witness: values(told), text: text, during: spanOf(told...)},
 		first: s.Complete,
 		explained: func(ctx context.Context, memory *memory) (bool, error) {
 			return linearizable[bool](ctx, memory, []*glance{{s, b.total}})
@@ -277,10 +279,17 @@ func (b *bank) disorder(ctx context.Context, memory *memory) story {
 	}
 	slices.SortStableFunc(told, func(a, b *history.Operation) int { return byCompletion(b, a) })
 	told = append(told, unknown...)
-	s := story{anomaly: Disorder, key: b.key, told: told, witness: values(told), when: told[0].Invoke,
-		text: fmt.Sprintf("no order of %s explains what was answered until %s", several(len(told), "operation"), seconds(told[0].Complete))}
+	s := story{anomaly: Disorder, key: b.key, told: told, witness: values(told), during: spanOf(told...)}
+	because := ""
 	if old, err := b.explained(ctx, memory, b.aged()); err == nil && old {
-		s.anomaly, s.text = StaleRead, s.text+": whatever the order, a read was stale"
+		s.anomaly, because = StaleRead, ": whatever the order, a read was stale"
+	}
+	s.text = func(n narrator) string {
+		until := "then"
+		if !n.run.History.Untimed {
+			until = seconds(told[0].Complete)
+		}
+		return fmt.Sprintf("no order of %s explains what was answered until %s%s", several(len(told), "operation"), until, because)
 	}
 	return s
 }

@@ -45,7 +45,7 @@ func TestCheckBank(t *testing.T) {
 			bank:    BankResult{Transferred: 1, Reads: 1, WrongTotal: 1},
 			anomaly: WrongCount,
 			witness: []string{"read-all -> 10 14 10"},
-			says:    "p4 read balances from n2 at 3.000 s that sum up to 34, and not to 30.",
+			says:    "p4 read balances through n2 at 3.000 s that sum up to 34, and not to 30.",
 		},
 		{
 			name:    "nearly too much money",
@@ -54,7 +54,7 @@ func TestCheckBank(t *testing.T) {
 			bank:    BankResult{Reads: 1, WrongTotal: 1},
 			anomaly: WrongCount,
 			witness: []string{"read-all -> 9223372036854775807 9223372036854775807 32"},
-			says:    "p4 read balances from n2 at 3.000 s that sum up to 9223372036854775807, and not to 30.",
+			says:    "p4 read balances through n2 at 3.000 s that sum up to 9223372036854775807, and not to 30.",
 		},
 		{
 			name: "overdrawn",
@@ -66,7 +66,7 @@ func TestCheckBank(t *testing.T) {
 			bank:    BankResult{Transferred: 1, Unknown: 1, Reads: 1, Negative: 1},
 			anomaly: WrongCount,
 			witness: []string{"read-all -> -2 22 10"},
-			says:    "p4 read balances from n2 at 3.000 s of which that of account 0 is -2; n1 had been cut off from n2 n3 since 0.000 s.",
+			says:    "p4 read balances through n2 at 3.000 s of which that of account 0 is -2; n1 had been cut off from n2 n3 since 0.000 s.",
 		},
 		{
 			name: "a transfer is missing",
@@ -77,7 +77,7 @@ func TestCheckBank(t *testing.T) {
 			bank:    BankResult{Transferred: 2, Reads: 1},
 			anomaly: StaleRead,
 			witness: []string{"transfer 0 1 4", "read-all -> 10 9 11"},
-			says:    "p4 read account 0 = 10 from n2 at 2.000 s, but the transfers acknowledged before, and those under way that help, come to 6 at most.",
+			says:    "p4 read account 0 = 10 through n2 at 2.000 s, but the transfers acknowledged before, and those under way that help, come to 6 at most.",
 		},
 		{
 			name: "back in time",
@@ -88,7 +88,7 @@ func TestCheckBank(t *testing.T) {
 			bank:    BankResult{Unknown: 1, Reads: 2},
 			anomaly: StaleRead,
 			witness: []string{"read-all -> 6 14 10", "read-all -> 10 10 10"},
-			says:    "p5 read account 0 = 10 from n2 at 4.000 s, but p4 had read account 0 = 6 from n2 at 3.000 s, and the transfers since then, with those under way that help, come to 6 at most.",
+			says:    "p5 read account 0 = 10 through n2 at 4.000 s, but p4 had read account 0 = 6 through n2 at 3.000 s, and the transfers since then, with those under way that help, come to 6 at most.",
 		},
 		{
 			name: "out of nowhere",
@@ -98,7 +98,7 @@ func TestCheckBank(t *testing.T) {
 			bank:    BankResult{Transferred: 1, Reads: 1},
 			anomaly: WrongCount,
 			witness: []string{"transfer 0 1 4", "read-all -> 1 19 10"},
-			says:    "p4 read account 0 = 1 from n2 at 3.000 s, but the transfers invoked by then come to 6 at least.",
+			says:    "p4 read account 0 = 1 through n2 at 3.000 s, but the transfers invoked by then come to 6 at least.",
 		},
 		{
 			name: "old as a whole",

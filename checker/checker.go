@@ -81,7 +81,7 @@ const unbounded = -1
 func (m Model) malformed(operations []history.Operation) string {
 	for i := range operations {
 		o := &operations[i]
-		problem := ""
+		var problem string
 		want, known := m.kinds[o.Kind]
 		switch {
 		case !known:

@@ -161,7 +161,7 @@ const maxSum = 1 << 60
 
 // newCounter takes operations by invocation.
 func newCounter(key string, final time.Duration, operations []*history.Operation) (*counter, error) {
-	c := &counter{key: key, name: cmp.Or(key, "the counter"), update: "increment", final: final, sign: 1}
+	c := &counter{key: key, name: counterName(key), update: "increment", final: final, sign: 1}
 	var up, down bool
 	for _, o := range operations {
 		switch {
@@ -187,6 +187,13 @@ func newCounter(key string, final time.Duration, operations []*history.Operation
 		}
 	}
 	return c, nil
+}
+
+func counterName(key string) string {
+	if key == "" {
+		return "the counter"
+	}
+	return keyName(key)
 }
 
 // add takes in an increment that did not fail. Increments and reads are taken in

@@ -55,19 +55,21 @@ func (c *counter) miscounted(r *reading) charge {
 		}
 	}
 	e := evidence{read: r}
-	text := fmt.Sprintf("%s at %s, but ", c.did(r), seconds(r.Complete))
+	why := ""
 	switch {
 	case r.value > r.high:
 		e.fits, e.may = atMost, only(invoked, up)
-		text += fmt.Sprintf("the %ss invoked by then %s", c.update, c.come(r.high, "most"))
+		why = fmt.Sprintf("the %ss invoked by then %s", c.update, c.come(r.high, "most"))
 	case r.value < r.low:
 		e.fits, e.may = atLeast, only(invoked, down)
-		text += fmt.Sprintf("the %ss invoked by then %s", c.update, c.come(r.low, "least"))
+		why = fmt.Sprintf("the %ss invoked by then %s", c.update, c.come(r.low, "least"))
 	default:
 		e.fits, e.may = func(value, sum int64) bool { return (value-sum)%c.divisor == 0 }, invoked
-		text += fmt.Sprintf("all %ss are multiples of %d", c.update, c.divisor)
+		why = fmt.Sprintf("all %ss are multiples of %d", c.update, c.divisor)
 	}
-	return c.charge(e, WrongCount, text)
+	return c.charge(e, WrongCount, func(n narrator) string {
+		return c.did(r) + n.when(r.Operation, r.Complete) + ", but " + why
+	})
 }
 
 func up(a *addition) bool   { return a.amount > 0 }
@@ -95,13 +97,17 @@ func (c *counter) outside(r *reading) charge {
 		bound, most, helpful = r.ceiling, "most", up
 	}
 	from, until := time.Duration(-1), time.Duration(-1) // the earlier read's interval
-	text := fmt.Sprintf("%s at %s, but the %ss acknowledged before, and those under way that help, %s",
-		c.did(r), seconds(r.Invoke), c.update, c.come(bound, most))
+	text := func(n narrator) string {
+		return fmt.Sprintf("%s%s, but the %ss acknowledged before, and those under way that help, %s",
+			c.did(r), n.when(r.Operation, r.Invoke), c.update, c.come(bound, most))
+	}
 	if r.doneUp+r.low <= r.value && r.value <= r.doneDown+r.high {
 		e.anchor = r.since
 		from, until = r.since.Invoke, r.since.Complete
-		text = fmt.Sprintf("%s at %s, but %s at %s, and the %ss since then, with those under way that help, %s",
-			c.did(r), seconds(r.Invoke), c.had(r.since), seconds(until), c.update, c.come(bound, most))
+		text = func(n narrator) string {
+			return fmt.Sprintf("%s%s, but %s%s, and the %ss since then, with those under way that help, %s",
+				c.did(r), n.when(r.Operation, r.Invoke), c.had(r.since), n.at(r.since.Complete), c.update, c.come(bound, most))
+		}
 	}
 	for _, a := range c.additions {
 		switch {
@@ -160,14 +166,16 @@ func (c *counter) missing(r *reading, level int64) charge {
 	if n := len(e.must); n > 0 {
 		had, at = append(had, fmt.Sprintf("%s by %d in all had been acknowledged", several(n, c.update), c.sign*sum)), e.must[n-1].ret
 	}
-	return c.charge(e, StaleRead, fmt.Sprintf("%s at %s, %s after %s", c.did(r), seconds(r.Invoke), gap(r.Invoke-at), strings.Join(had, " and then ")))
+	return c.charge(e, StaleRead, func(n narrator) string {
+		return c.did(r) + n.when(r.Operation, r.Invoke) + n.after(r.Invoke-at) + strings.Join(had, " and then ")
+	})
 }
 
 // gone is the story of a loss. As it takes as many increments to prove it in the end
 // as were counted since, it tells first of the greatest fall from one read to
 // another, if there was one.
 func (c *counter) gone(lost loss) charge {
-	first := c.missing(lost.last, lost.shown)
+	fell := c.missing(lost.last, lost.shown)
 	var high *reading // the greatest that has completed
 	fall := int64(0)
 	byCompletion := c.readsByCompletion()
@@ -180,14 +188,19 @@ func (c *counter) gone(lost loss) charge {
 		}
 		if high != nil && high.value-r.value > fall && !r.wrong(c.divisor) {
 			fall = high.value - r.value
-			first = c.charge(evidence{read: r, anchor: high, fits: atLeast}, StaleRead,
-				fmt.Sprintf("%s at %s, yet %s at %s", c.had(high), seconds(high.Complete), c.did(r), seconds(r.Invoke)))
+			before := high
+			fell = c.charge(evidence{read: r, anchor: high, fits: atLeast}, StaleRead, func(n narrator) string {
+				return c.had(before) + n.at(before.Complete) + ", yet " + c.did(r) + n.when(r.Operation, r.Invoke)
+			})
 		}
 	}
-	first.anomaly = LostCommit
-	first.text += fmt.Sprintf("; and when it had to be %d in the end, nobody read more than %d: at least %d of it is lost",
-		c.start+c.sign*lost.last.floor, c.start+c.sign*lost.shown, c.sign*lost.amount())
-	return first
+	how := fell.text
+	fell.anomaly = LostCommit
+	fell.text = func(n narrator) string {
+		return how(n) + fmt.Sprintf("; and when it had to be %d in the end, nobody read more than %d: at least %d of it is lost",
+			c.start+c.sign*lost.last.floor, c.start+c.sign*lost.shown, c.sign*lost.amount())
+	}
+	return fell
 }
 
 // several is "1 read", "2 reads".
@@ -198,14 +211,14 @@ func several(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// did says what a read saw: "p7 read the counter = 41 from n3".
+// did says what a read saw: "p7 read the counter = 41 through n3".
 func (c *counter) did(r *reading) string {
-	return fmt.Sprintf("p%d read %s = %d%s", r.Process, c.name, r.shown, place(" from ", r.Operation))
+	return fmt.Sprintf("p%d read %s = %d%s", r.Process, c.name, r.shown, through(r.Operation))
 }
 
 // had says the same of one that came first.
 func (c *counter) had(r *reading) string {
-	return fmt.Sprintf("p%d had read %s = %d%s", r.Process, c.name, r.shown, place(" from ", r.Operation))
+	return fmt.Sprintf("p%d had read %s = %d%s", r.Process, c.name, r.shown, through(r.Operation))
 }
 
 // Evidence is why a read is at fault: it comes after all increments that must count
@@ -223,7 +236,7 @@ func atMost(value, sum int64) bool  { return value <= sum }
 func exactly(value, sum int64) bool { return value == sum }
 func whatever(_, _ int64) bool      { return true }
 
-func (c *counter) charge(e evidence, anomaly Anomaly, text string) charge {
+func (c *counter) charge(e evidence, anomaly Anomaly, text func(narrator) string) charge {
 	told := []*history.Operation{e.read.Operation}
 	steps := []*countStep{{call: e.read.Invoke, ret: e.read.Complete, amount: e.read.value, fits: e.fits}}
 	if e.anchor != nil {
@@ -240,11 +253,15 @@ func (c *counter) charge(e evidence, anomaly Anomaly, text string) charge {
 			steps = append(steps, step)
 		}
 	}
-	for _, a := range slices.Concat(e.must, e.may) {
+	for _, a := range e.must {
+		told = append(told, a.Operation)
+	}
+	during := spanOf(told...)
+	for _, a := range e.may {
 		told = append(told, a.Operation)
 	}
 	return charge{
-		story: story{anomaly: anomaly, key: c.key, told: told, witness: values(told), text: text, when: e.read.Invoke},
+		story: story{anomaly: anomaly, key: c.key, told: told, witness: values(told), text: text, during: during},
 		first: e.read.Complete,
 		explained: func(ctx context.Context, memory *memory) (bool, error) {
 			return linearizable[int64](ctx, memory, steps)
@@ -291,25 +308,29 @@ func (c *counter) search(ctx context.Context, memory *memory) (findings, error) 
 	reads := c.fewest(ctx, memory)
 	last := slices.MaxFunc(reads, func(a, b *reading) int { return byCompletion(a.Operation, b.Operation) })
 	told := []*history.Operation{last.Operation}
-	var saw []string
 	for _, r := range reads {
 		if r != last {
 			told = append(told, r.Operation)
 		}
-		if len(saw) < maxTold {
-			saw = append(saw, c.did(r)+" at "+seconds(r.Complete))
-		}
 	}
+	during := spanOf(told...)
 	for _, a := range c.additions {
 		if a.call <= last.Complete {
 			told = append(told, a.Operation)
 		}
 	}
-	text := fmt.Sprintf("no order of the %s invoked by then explains that %s", several(len(told)-len(reads), c.update), strings.Join(saw, ", that "))
-	if more := len(reads) - len(saw); more > 0 {
-		text += fmt.Sprintf(", and %s more", several(more, "read"))
+	text := func(n narrator) string {
+		var saw []string
+		for _, r := range reads[:min(maxTold, len(reads))] {
+			saw = append(saw, c.did(r)+n.when(r.Operation, r.Complete))
+		}
+		text := fmt.Sprintf("no order of the %s invoked by then explains that %s", several(len(told)-len(reads), c.update), strings.Join(saw, ", that "))
+		if more := len(reads) - len(saw); more > 0 {
+			text += fmt.Sprintf(", and %s more", several(more, "read"))
+		}
+		return text
 	}
-	s := story{anomaly: Disorder, key: c.key, told: told, witness: values(told), text: text, when: last.Invoke}
+	s := story{anomaly: Disorder, key: c.key, told: told, witness: values(told), text: text, during: during}
 	return findings{[]story{s}, last.Complete}, nil
 }
 

@@ -61,7 +61,7 @@ func TestCheckCounter(t *testing.T) {
 			counter: CounterResult{Acknowledged: 2, FinalLeast: 2, FinalMost: 2},
 			anomaly: StaleRead,
 			witness: []string{"increment 1", "increment 1", "read -> 1"},
-			says:    "p3 read c = 1 from n3 at 4.000 s, 2.000 s after 2 increments by 2 in all had been acknowledged; no fault was in force.",
+			says:    "p3 read c = 1 through n3 at 4.000 s, 2.000 s after 2 increments by 2 in all had been acknowledged; n1 had been cut off from n2 n3 from 0.000 s to 3.000 s.",
 		},
 		{
 			name: "stale, of what another read",
@@ -74,7 +74,7 @@ func TestCheckCounter(t *testing.T) {
 			counter: CounterResult{Acknowledged: 1, Unknown: 1, FinalLeast: 1, FinalMost: 2},
 			anomaly: StaleRead,
 			witness: []string{"read -> 2", "read -> 1"},
-			says:    "p4 read c = 1 from n3 at 6.000 s, 2.000 s after p3 had read c = 2 from n2.",
+			says:    "p4 read c = 1 through n3 at 6.000 s, 2.000 s after p3 had read c = 2 through n2.",
 		},
 		{
 			name: "stale, of what was acknowledged after another read",
@@ -88,7 +88,7 @@ func TestCheckCounter(t *testing.T) {
 			counter: CounterResult{Acknowledged: 2, Unknown: 1, FinalLeast: 2, FinalMost: 3},
 			anomaly: StaleRead,
 			witness: []string{"read -> 2", "increment 1", "read -> 2"},
-			says:    "p4 read c = 2 from n3 at 7.000 s, 1.000 s after p3 had read c = 2 from n2 and then 1 increment by 1 in all had been acknowledged.",
+			says:    "p4 read c = 2 through n3 at 7.000 s, 1.000 s after p3 had read c = 2 through n2 and then 1 increment by 1 in all had been acknowledged.",
 		},
 		{
 			name: "stale, of what only the older of two reads proves",
@@ -106,7 +106,7 @@ func TestCheckCounter(t *testing.T) {
 			counter: CounterResult{Acknowledged: 3, Unknown: 3, FinalLeast: 3, FinalMost: 6},
 			anomaly: StaleRead,
 			witness: []string{"read -> 1", "increment 1", "increment 1", "increment 1", "read -> 3"},
-			says:    "p4 read c = 3 from n2 at 7.000 s, 1.000 s after p4 had read c = 1 from n2 and then 3 increments by 3 in all had been acknowledged.",
+			says:    "p4 read c = 3 through n2 at 7.000 s, 1.000 s after p4 had read c = 1 through n2 and then 3 increments by 3 in all had been acknowledged.",
 		},
 		{
 			name: "lost",
@@ -122,7 +122,7 @@ func TestCheckCounter(t *testing.T) {
 			counter: CounterResult{Acknowledged: 10, FinalLeast: 10, FinalMost: 10, LostLeast: 5, LostMost: 5},
 			anomaly: LostCommit,
 			witness: []string{"read -> 10", "read -> 0"},
-			says:    "p3 had read c = 10 from n2 at 4.000 s, yet p3 read c = 0 from n2 at 21.000 s; and when it had to be 10 in the end, nobody read more than 5: at least 5 of it is lost; no fault was in force.",
+			says:    "p3 had read c = 10 through n2 at 4.000 s, yet p3 read c = 0 through n2 at 21.000 s; and when it had to be 10 in the end, nobody read more than 5: at least 5 of it is lost; n1 had been cut off from n2 n3 from 0.000 s to 9.000 s.",
 		},
 		{
 			name: "stale, as nobody knows how it ended",
@@ -133,7 +133,7 @@ func TestCheckCounter(t *testing.T) {
 			counter: CounterResult{Acknowledged: 5, FinalLeast: 5, FinalMost: 5},
 			anomaly: StaleRead,
 			witness: []string{"increment 5", "read -> 0"},
-			says:    "p3 read c = 0 from n2 at 3.000 s, 2.000 s after 1 increment by 5 in all had been acknowledged.",
+			says:    "p3 read c = 0 through n2 at 3.000 s, 2.000 s after 1 increment by 5 in all had been acknowledged.",
 		},
 		{
 			name: "lost, and nobody had seen it",
@@ -147,7 +147,7 @@ func TestCheckCounter(t *testing.T) {
 			counter: CounterResult{Acknowledged: 2, FinalLeast: 2, FinalMost: 2, LostLeast: 1, LostMost: 1},
 			anomaly: LostCommit,
 			witness: []string{"increment 1", "increment 1", "read -> 1"},
-			says:    "p4 read c = 1 from n2 at 21.000 s, 19.000 s after 2 increments by 2 in all had been acknowledged; and when it had to be 2 in the end, nobody read more than 1: at least 1 of it is lost; no fault was in force.",
+			says:    "p4 read c = 1 through n2 at 21.000 s, 19.000 s after 2 increments by 2 in all had been acknowledged; and when it had to be 2 in the end, nobody read more than 1: at least 1 of it is lost; n1 had been cut off from n2 n3 from 0.000 s to 9.000 s.",
 		},
 		{
 			name: "what is unknown may make up for a loss",
@@ -167,7 +167,7 @@ func TestCheckCounter(t *testing.T) {
 			counter: CounterResult{Acknowledged: 4, Unknown: 2, FinalLeast: 4, FinalMost: 6},
 			anomaly: WrongCount,
 			witness: []string{"increment 2", "increment 2", "read -> 6"},
-			says:    "p3 read c = 6 from n2 at 4.000 s, but the increments invoked by then come to 4 at most.",
+			says:    "p3 read c = 6 through n2 at 4.000 s, but the increments invoked by then come to 4 at most.",
 		},
 		{
 			name: "too little for anything",
@@ -177,7 +177,7 @@ func TestCheckCounter(t *testing.T) {
 			counter: CounterResult{Acknowledged: 2, FinalLeast: 2, FinalMost: 2},
 			anomaly: WrongCount,
 			witness: []string{"read -> -1"},
-			says:    "p3 read c = -1 from n2 at 4.000 s, but the increments invoked by then come to 0 at least.",
+			says:    "p3 read c = -1 through n2 at 4.000 s, but the increments invoked by then come to 0 at least.",
 		},
 		{
 			name: "not a multiple",
@@ -188,7 +188,7 @@ func TestCheckCounter(t *testing.T) {
 			counter: CounterResult{Acknowledged: 10, FinalLeast: 10, FinalMost: 10},
 			anomaly: WrongCount,
 			witness: []string{"increment 6", "increment 4", "read -> 7"},
-			says:    "p3 read c = 7 from n2 at 4.000 s, but all increments are multiples of 2.",
+			says:    "p3 read c = 7 through n2 (invoked at 0.000 s, answered at 4.000 s), but all increments are multiples of 2.",
 		},
 		{
 			name: "upside down",
@@ -200,7 +200,7 @@ func TestCheckCounter(t *testing.T) {
 			counter: CounterResult{Acknowledged: -1, FinalLeast: -1, FinalMost: -1},
 			anomaly: StaleRead,
 			witness: []string{"increment -1", "read"},
-			says:    "p3 read c = 0 from n2 at 3.000 s, 2.000 s after 1 increment by -1 in all had been acknowledged.",
+			says:    "p3 read c = 0 through n2 at 3.000 s, 2.000 s after 1 increment by -1 in all had been acknowledged.",
 		},
 		{
 			name: "up and down",
@@ -212,7 +212,7 @@ func TestCheckCounter(t *testing.T) {
 			counter: CounterResult{Acknowledged: 3, Unknown: 1, FinalLeast: 3, FinalMost: 4},
 			anomaly: StaleRead,
 			witness: []string{"increment 5", "increment -2", "read -> 2"},
-			says:    "p3 read c = 2 from n2 at 3.000 s, but the increments acknowledged before, and those under way that help, come to 3 at least.",
+			says:    "p3 read c = 2 through n2 at 3.000 s, but the increments acknowledged before, and those under way that help, come to 3 at least.",
 		},
 		{
 			name: "up and down, and back in time",
@@ -224,7 +224,7 @@ func TestCheckCounter(t *testing.T) {
 			counter: CounterResult{Unknown: 3, FinalLeast: -2, FinalMost: 5},
 			anomaly: StaleRead,
 			witness: []string{"increment -2", "read -> 5", "read"},
-			says:    "p3 read c = 0 from n2 at 4.000 s, but p3 had read c = 5 from n2 at 3.000 s, and the increments since then, with those under way that help, come to 3 at least.",
+			says:    "p3 read c = 0 through n2 at 4.000 s, but p3 had read c = 5 through n2 at 3.000 s, and the increments since then, with those under way that help, come to 3 at least.",
 		},
 		{
 			name: "down and up, and back in time",
@@ -237,7 +237,7 @@ func TestCheckCounter(t *testing.T) {
 			counter: CounterResult{Acknowledged: 3, Unknown: -3, FinalLeast: -2, FinalMost: 5},
 			anomaly: StaleRead,
 			witness: []string{"increment 2", "read -> -2", "read -> 1"},
-			says:    "p3 read c = 1 from n2 at 4.000 s, but p3 had read c = -2 from n2 at 3.000 s, and the increments since then, with those under way that help, come to 0 at most.",
+			says:    "p3 read c = 1 through n2 at 4.000 s, but p3 had read c = -2 through n2 at 3.000 s, and the increments since then, with those under way that help, come to 0 at most.",
 		},
 		{
 			name: "within all bounds",
@@ -251,7 +251,7 @@ func TestCheckCounter(t *testing.T) {
 			counter: CounterResult{Acknowledged: 7, FinalLeast: 7, FinalMost: 7, LostMost: 0},
 			anomaly: Disorder,
 			witness: []string{"increment 2", "increment 3", "increment 2", "read -> 6"},
-			says:    "no order of the 3 increments invoked by then explains that p3 read c = 6 from n2 at 4.000 s.",
+			says:    "no order of the 3 increments invoked by then explains that p3 read c = 6 through n2 at 4.000 s.",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -340,11 +340,11 @@ func TestTheInnocentAreAcquitted(t *testing.T) {
 	}
 	memory := newMemory(1 << 30)
 	help := evidence{anchor: c.reads[0], read: c.reads[1], may: c.additions[:1], fits: atMost}
-	if found, err := prove(t.Context(), memory, []charge{c.charge(help, StaleRead, "")}); len(found.stories) > 0 || err != errInnocent {
+	if found, err := prove(t.Context(), memory, []charge{c.charge(help, StaleRead, nil)}); len(found.stories) > 0 || err != errInnocent {
 		t.Errorf("with help: %v, %v", found, err)
 	}
 	help.may = nil
-	if found, err := prove(t.Context(), memory, []charge{c.charge(help, StaleRead, "")}); len(found.stories) != 1 || err != nil {
+	if found, err := prove(t.Context(), memory, []charge{c.charge(help, StaleRead, nil)}); len(found.stories) != 1 || err != nil {
 		t.Errorf("without help: %v, %v", found, err)
 	}
 }

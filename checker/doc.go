@@ -224,7 +224,8 @@
 //     w.Complete saw older than w.
 //
 // A history without a final phase knows only the second. A value that was duly
-// overwritten is not lost.
+// overwritten is not lost. A read that misses a lost commit is told as that of it if
+// nobody who completed later had seen it again, and as a stale read if somebody had.
 //
 // # Resurrected values
 //
@@ -235,7 +236,9 @@
 // # Counts of other models
 //
 // The definitions above are of registers. Of a set, StaleReads counts the reads
-// that miss an element which they had to show and which is not lost, LostCommits
-// the lost elements; elements are added once, so both bounds are the same. Of a
+// that miss an element which they had to show, and which is not lost or was shown
+// again before it was; if there is none, and its reads are at odds all the same, that
+// is one. LostCommits counts the lost elements. Elements are added once, so
+// both bounds are the same. Of a
 // counter and a queue, see there.
 package checker

@@ -35,7 +35,7 @@ func ExampleCheck_register() {
 	fmt.Println(result.Violations[0].Sentence)
 	// Output:
 	// invalid with 1 stale read
-	// p7 read k3 = 41 from n3 at 6.000 s, 2.000 s after n1 had acknowledged k3 = 57 to p2.
+	// p7 read k3 = 41 through n3 at 6.000 s, 2.000 s after k3 = 57 had been acknowledged to p2 through n1.
 }
 
 // A write of unknown outcome may have taken effect, at any time; two reads may
@@ -71,7 +71,7 @@ func ExampleCheck_set() {
 	)
 	// Output:
 	// invalid
-	// the system had acknowledged 17 to p1 at 0.010 s, yet p2 read a set without 17 at 0.020 s: a commit is lost.
+	// element 17 had been acknowledged to p1 at 0.010 s, yet p2 read the set without 17 at 0.020 s: the element is lost.
 }
 
 func ExampleCheck_counter() {
@@ -92,7 +92,7 @@ func ExampleCheck_queue() {
 	)
 	// Output:
 	// invalid
-	// the system had acknowledged 17 to p1 at 0.010 s, yet p2 found jobs empty at 0.020 s: a commit is lost.
+	// the enqueue of 17 had been acknowledged to p1 at 0.010 s, yet p2 found queue jobs empty at 0.020 s, and nobody ever dequeued 17: the element is lost.
 }
 
 func ExampleCheck_lock() {
@@ -103,7 +103,7 @@ func ExampleCheck_lock() {
 	)
 	// Output:
 	// invalid
-	// p2 acquired leader at 0.030 s, while p1 held it, from 0.010 s to 0.040 s at least.
+	// p2 acquired lock leader at 0.030 s, while p1 held it, from 0.010 s to 0.040 s at least.
 }
 
 func ExampleBank() {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -17,14 +19,15 @@ type story struct {
 	// gives them; nil where there is none.
 	told    []*history.Operation
 	witness []history.Operation
-	// elements are those that matter of a set.
-	elements []int64
+	// elements are those that matter of a set; alike are all that its read has
+	// wrong in the same way, the first of elements among them.
+	elements, alike []int64
 	// reads is a contradiction's: only reads are at odds, so one was stale.
 	reads bool
-	// text tells the story, and when is the time whose faults matter, where the
+	// text tells the story, and during is the time whose faults matter, where the
 	// model has words of its own.
-	text string
-	when time.Duration
+	text   func(narrator) string
+	during span
 }
 
 // maxTold bounds the operations that a sentence tells of.
@@ -49,59 +52,68 @@ func (c contradiction) story(key string) story {
 	return s
 }
 
-// sentence tells the story, and what the nemesis was doing then to the nodes of
-// whom it tells.
+// sentence tells the story, and what happened meanwhile to the nodes of whom it
+// tells; of a lost commit, to any node, for any may have held it.
 func (s story) sentence(run *history.Run) string {
-	if s.text != "" {
-		return s.text + faults(run, s.when) + "."
+	n := narrator{run}
+	if s.text != nil {
+		return s.text(n) + faults(run, s.during) + "."
 	}
-	var text string
+	text := s.words(n)
+	if s.anomaly == LostCommit {
+		return text + faults(run, s.span()) + "."
+	}
+	return text + faults(run, s.span(), s.nodes()...) + "."
+}
+
+func (s story) words(n narrator) string {
 	o := s.told[0]
-	when, nodes := o.Invoke, s.nodes()
+	if len(s.alike) > 1 {
+		return s.setText(n)
+	}
 	switch s.anomaly {
 	case StaleRead:
 		newer := s.told[1]
-		text = fmt.Sprintf("%s at %s, %s after %s", s.did(o), seconds(o.Invoke), gap(o.Invoke-newer.Complete), s.had(newer))
+		return s.did(o) + n.when(o, o.Invoke) + n.after(o.Invoke-newer.Complete) + s.had(newer)
 	case LostCommit:
-		newer := s.told[1]
-		when = newer.Complete
-		slices.Reverse(nodes)
-		text = fmt.Sprintf("%s at %s, yet %s at %s: a commit is lost%s", s.had(newer), seconds(newer.Complete), s.did(o), seconds(o.Invoke), s.outnumbered())
+		newer, what := s.told[1], "a commit"
+		if o.Kind == history.ReadAll {
+			what = "the element"
+		}
+		return fmt.Sprintf("%s%s, yet %s%s: %s is lost", s.had(newer), n.at(newer.Complete), s.did(o), n.when(o, o.Invoke), what)
 	case PhantomRead:
-		text = fmt.Sprintf("%s at %s, %s", s.did(o), seconds(o.Complete), s.nowhere(run, o, s.told[1]))
+		return s.did(o) + n.when(o, o.Complete) + ", " + s.nowhere(n, o, s.told[1])
 	case DoubleSwap:
-		text = fmt.Sprintf("%s and %s: both replaced the one %d", s.dated(o), s.dated(s.told[1]), o.Input[0])
+		return fmt.Sprintf("%s and %s: both replaced the one %d", s.dated(n, o), s.dated(n, s.told[1]), o.Input[0])
 	case Resurrected:
-		text = fmt.Sprintf("%s, after %s", s.dated(o), s.dated(s.told[1]))
+		text := fmt.Sprintf("%s, after %s", s.dated(n, o), s.dated(n, s.told[1]))
 		if early := s.told[2]; early != nil {
-			text += fmt.Sprintf(", and before that %s", s.dated(early))
+			text += fmt.Sprintf(", and before that %s", s.dated(n, early))
 		}
-		text += ": an overwritten value came back"
+		return text + ": an overwritten value came back"
 	case refused:
-		text = fmt.Sprintf("%s, after %s", s.dated(o), s.dated(s.told[1]))
+		text := fmt.Sprintf("%s, after %s", s.dated(n, o), s.dated(n, s.told[1]))
 		if after := s.told[2]; after != nil {
-			text += fmt.Sprintf(", and after that %s: the value was there", s.dated(after))
-		} else {
-			text += ": nothing can have been written in between"
+			return text + fmt.Sprintf(", and after that %s: the value was there", s.dated(n, after))
 		}
+		return text + ": nothing can have been written in between"
 	case OutOfOrder, DequeuedTwice:
-		text = s.queueText()
+		return s.queueText(n)
 	case HeldTwice, TokenWentBack, FenceBroken:
-		text = s.lockText()
-	default:
-		var all []string
-		for _, o := range s.told[:min(maxTold, len(s.told))] {
-			all = append(all, s.dated(o))
-		}
-		text = "no order explains that " + strings.Join(all, ", that ")
-		if more := len(s.told) - maxTold; more > 0 {
-			text += fmt.Sprintf(", and %d more", more)
-		}
-		if s.reads {
-			text += ": whatever the order, a read was stale"
-		}
+		return s.lockText(n)
 	}
-	return text + faults(run, when, nodes...) + "."
+	var all []string
+	for _, o := range s.told[:min(maxTold, len(s.told))] {
+		all = append(all, s.dated(n, o))
+	}
+	text := "no order explains that " + strings.Join(all, ", that ")
+	if more := len(s.told) - maxTold; more > 0 {
+		text += fmt.Sprintf(", and %d more", more)
+	}
+	if s.reads {
+		text += ": whatever the order, a read was stale"
+	}
+	return text
 }
 
 // nodes names those of the operations told, once each and in their order.
@@ -115,76 +127,107 @@ func (s story) nodes() []string {
 	return all
 }
 
-// name is the key's, for people.
-func (s story) name() string {
-	if s.key == "" {
-		return "the register"
+// span is from the first invocation to the last answer of what is told. Of a stale
+// read and a lost commit, the older write is not.
+func (s story) span() span {
+	told := s.told
+	if s.anomaly == StaleRead || s.anomaly == LostCommit {
+		told = told[:2]
 	}
-	return s.key
+	return spanOf(told...)
 }
 
-// did says what an operation was and who did it: "p7 read k3 = 41 from n3".
+// name is the object's, for people: "k3" or "the register", "queue q", "the set".
+func (s story) name(kind history.Kind) string {
+	object := "register"
+	switch kind {
+	case history.Add, history.ReadAll:
+		object = "set"
+	case history.Enqueue, history.Dequeue:
+		object = "queue"
+	case history.Acquire, history.Release, history.Use:
+		object = "lock"
+	}
+	switch {
+	case s.key == "":
+		return "the " + object
+	case object != "register":
+		return object + " " + s.key
+	}
+	return keyName(s.key)
+}
+
+// keyName is a register's or counter's. A key that is no word is told to be one:
+// "key 0".
+func keyName(key string) string {
+	if first, _ := utf8.DecodeRuneInString(key); unicode.IsLetter(first) {
+		return key
+	}
+	return "key " + key
+}
+
+// did says what an operation was and who did it: "p7 read k3 = 41 through n3".
 func (s story) did(o *history.Operation) string {
 	asked := "" // of unknown outcome
 	if o.Outcome == history.Info {
 		asked = ", with unknown outcome"
 	}
+	name := s.name(o.Kind)
 	switch {
 	case o.Kind == history.Read && len(o.Output) == 0:
-		return fmt.Sprintf("p%d found no %s%s", o.Process, s.name(), place(" on ", o))
+		return fmt.Sprintf("p%d found no %s%s", o.Process, strings.TrimPrefix(name, "the "), through(o))
 	case o.Kind == history.Read:
-		return fmt.Sprintf("p%d read %s = %d%s", o.Process, s.name(), o.Output[0], place(" from ", o))
+		return fmt.Sprintf("p%d read %s = %d%s", o.Process, name, o.Output[0], through(o))
 	case o.Kind == history.CompareAndSet && o.Outcome == history.Fail && len(o.Output) == 0:
-		return fmt.Sprintf("a compare-and-set of p%d found that %s was not %d%s", o.Process, s.name(), o.Input[0], place(" on ", o))
+		return fmt.Sprintf("a compare-and-set of p%d%s found that %s was not %d", o.Process, through(o), name, o.Input[0])
 	case o.Kind == history.CompareAndSet && o.Outcome == history.Fail:
-		return fmt.Sprintf("a failed compare-and-set of p%d saw %s = %d%s", o.Process, s.name(), o.Output[0], place(" on ", o))
+		return fmt.Sprintf("a failed compare-and-set of p%d%s saw %s = %d", o.Process, through(o), name, o.Output[0])
 	case o.Kind == history.ReadAll:
-		return fmt.Sprintf("p%d read a set%s%s", o.Process, s.contents(o), place(" from ", o))
+		return fmt.Sprintf("p%d read %s%s%s", o.Process, name, s.contents(o), through(o))
 	case o.Kind == history.Write:
-		return fmt.Sprintf("p%d wrote %s = %d%s%s", o.Process, s.name(), o.Input[0], place(" on ", o), asked)
+		return fmt.Sprintf("p%d wrote %s = %d%s%s", o.Process, name, o.Input[0], through(o), asked)
 	case o.Kind == history.CompareAndSet:
-		return fmt.Sprintf("p%d swapped %s from %d to %d%s%s", o.Process, s.name(), o.Input[0], o.Input[1], place(" on ", o), asked)
+		return fmt.Sprintf("p%d swapped %s from %d to %d%s%s", o.Process, name, o.Input[0], o.Input[1], through(o), asked)
 	case o.Kind == history.Enqueue:
-		return fmt.Sprintf("p%d enqueued %d%s%s", o.Process, o.Input[0], place(" on ", o), asked)
+		return fmt.Sprintf("p%d enqueued %d to %s%s%s", o.Process, o.Input[0], name, through(o), asked)
 	case o.Kind == history.Dequeue && len(o.Output) == 0:
-		return fmt.Sprintf("p%d found %s empty%s", o.Process, s.name(), place(" on ", o))
+		return fmt.Sprintf("p%d found %s empty%s", o.Process, name, through(o))
 	case o.Kind == history.Dequeue:
-		return fmt.Sprintf("p%d dequeued %d from %s%s", o.Process, o.Output[0], s.name(), place(" on ", o))
+		return fmt.Sprintf("p%d dequeued %d from %s%s", o.Process, o.Output[0], name, through(o))
 	case o.Kind == history.Acquire:
-		return fmt.Sprintf("p%d acquired %s%s%s", o.Process, s.name(), withToken(o.Output), place(" on ", o))
+		return fmt.Sprintf("p%d acquired %s%s%s", o.Process, name, withToken(o.Output), through(o))
 	case o.Kind == history.Use:
-		return fmt.Sprintf("p%d used what %s protects%s", o.Process, s.name(), withToken(o.Input))
+		return fmt.Sprintf("p%d used what %s protects%s", o.Process, name, withToken(o.Input))
 	default:
-		return fmt.Sprintf("p%d added %d%s%s", o.Process, o.Input[0], place(" on ", o), asked)
+		return fmt.Sprintf("p%d added %d to %s%s%s", o.Process, o.Input[0], name, through(o), asked)
 	}
 }
 
-// had says the same of an operation that came first: "n1 had acknowledged
-// k3 = 57 to p2".
+// had says the same of an operation that came first: "k3 = 57 had been acknowledged
+// to p2 through n1".
 func (s story) had(o *history.Operation) string {
-	node := o.Node
-	if node == "" {
-		node = "the system"
-	}
+	what := ""
 	switch o.Kind {
 	case history.Write:
-		return fmt.Sprintf("%s had acknowledged %s = %d to p%d", node, s.name(), o.Input[0], o.Process)
+		what = fmt.Sprintf("%s = %d", s.name(o.Kind), o.Input[0])
 	case history.CompareAndSet:
-		return fmt.Sprintf("%s had acknowledged the swap of %s from %d to %d to p%d", node, s.name(), o.Input[0], o.Input[1], o.Process)
-	case history.Add, history.Enqueue:
-		return fmt.Sprintf("%s had acknowledged %d to p%d", node, o.Input[0], o.Process)
+		what = fmt.Sprintf("the swap of %s from %d to %d", s.name(o.Kind), o.Input[0], o.Input[1])
+	case history.Add:
+		what = fmt.Sprintf("element %d", o.Input[0])
+	case history.Enqueue:
+		what = fmt.Sprintf("the enqueue of %d", o.Input[0])
 	default:
-		return fmt.Sprintf("p%d had read a set%s%s", o.Process, s.contents(o), place(" from ", o))
+		return fmt.Sprintf("p%d had read %s%s%s", o.Process, s.name(o.Kind), s.contents(o), through(o))
 	}
+	return fmt.Sprintf("%s had been acknowledged to p%d%s", what, o.Process, through(o))
 }
 
 // dated is did, with the time.
-func (s story) dated(o *history.Operation) string {
-	at := o.Complete
+func (s story) dated(n narrator, o *history.Operation) string {
 	if o.Outcome == history.Info {
-		at = o.Invoke
+		return s.did(o) + n.at(o.Invoke)
 	}
-	return s.did(o) + " at " + seconds(at)
+	return s.did(o) + n.when(o, o.Complete)
 }
 
 // contents says which of the elements that matter a set has.
@@ -209,9 +252,9 @@ func (s story) contents(o *history.Operation) string {
 
 // nowhere says why what o observed had not been written: late was invoked too
 // late, or else it failed or was never invoked.
-func (s story) nowhere(run *history.Run, o, late *history.Operation) string {
+func (s story) nowhere(n narrator, o, late *history.Operation) string {
 	if late != nil {
-		return fmt.Sprintf("%s before %s was invoked", gap(late.Invoke-o.Complete), s.intent(late))
+		return fmt.Sprintf("%s %s was invoked", n.before(late.Invoke-o.Complete), s.intent(late))
 	}
 	var observed int64
 	switch {
@@ -222,38 +265,85 @@ func (s story) nowhere(run *history.Run, o, late *history.Operation) string {
 	default:
 		observed = o.Output[0]
 	}
-	for i := range run.History.Operations {
-		w := &run.History.Operations[i]
+	for i := range n.run.History.Operations {
+		w := &n.run.History.Operations[i]
 		if w.Key == o.Key && w.Outcome == history.Fail && len(w.Input) > 0 && w.Input[len(w.Input)-1] == observed {
-			return fmt.Sprintf("but %s had failed at %s", s.intent(w), seconds(w.Complete))
+			return fmt.Sprintf("but %s had failed%s", s.intent(w), n.at(w.Complete))
 		}
 	}
 	verb := "wrote"
-	if o.Kind == history.Dequeue {
+	switch o.Kind {
+	case history.Dequeue:
 		verb = "enqueued"
+	case history.ReadAll:
+		verb = "added"
 	}
 	return fmt.Sprintf("but nobody ever %s %d", verb, observed)
 }
 
 // intent names what an operation was to do: "p2's write of k3 = 57".
 func (s story) intent(o *history.Operation) string {
+	name := s.name(o.Kind)
 	switch o.Kind {
 	case history.Write:
-		return fmt.Sprintf("p%d's write of %s = %d%s", o.Process, s.name(), o.Input[0], place(" on ", o))
+		return fmt.Sprintf("p%d's write of %s = %d%s", o.Process, name, o.Input[0], through(o))
 	case history.CompareAndSet:
-		return fmt.Sprintf("p%d's swap of %s from %d to %d%s", o.Process, s.name(), o.Input[0], o.Input[1], place(" on ", o))
+		return fmt.Sprintf("p%d's swap of %s from %d to %d%s", o.Process, name, o.Input[0], o.Input[1], through(o))
 	case history.Enqueue:
-		return fmt.Sprintf("p%d's enqueue of %d to %s%s", o.Process, o.Input[0], s.name(), place(" on ", o))
+		return fmt.Sprintf("p%d's enqueue of %d to %s%s", o.Process, o.Input[0], name, through(o))
 	default:
-		return fmt.Sprintf("p%d's add of %d%s", o.Process, o.Input[0], place(" on ", o))
+		return fmt.Sprintf("p%d's add of %d%s", o.Process, o.Input[0], through(o))
 	}
 }
 
-func place(preposition string, o *history.Operation) string {
+// through names the node that the client was pinned to, as far as that is known;
+// which node served it, only the system knows.
+func through(o *history.Operation) string {
 	if o.Node == "" {
 		return ""
 	}
-	return preposition + o.Node
+	return " through " + o.Node
+}
+
+// A narrator tells the times of a run, if it has any.
+type narrator struct{ run *history.Run }
+
+// long is how long an operation may take and be told with one time.
+const long = time.Second
+
+// at is " at 3.000 s".
+func (n narrator) at(t time.Duration) string {
+	if n.run.History.Untimed {
+		return ""
+	}
+	return " at " + seconds(t)
+}
+
+// when is at, of an operation that was acknowledged; but both its times, if it took
+// long or if a node or link went bad or came back meanwhile.
+func (n narrator) when(o *history.Operation, t time.Duration) string {
+	changes := slices.ContainsFunc(n.run.Events, func(e history.Event) bool {
+		return (e.Type == history.Inject || e.Type == history.Heal || e.Type == history.Crash) && o.Invoke < e.Time && e.Time <= o.Complete
+	})
+	if n.run.History.Untimed || !changes && o.Complete-o.Invoke <= long {
+		return n.at(t)
+	}
+	return fmt.Sprintf(" (invoked at %s, answered at %s)", seconds(o.Invoke), seconds(o.Complete))
+}
+
+// after is ", 2.000 s after ", and before is "2.000 s before".
+func (n narrator) after(d time.Duration) string {
+	if n.run.History.Untimed {
+		return " after "
+	}
+	return ", " + gap(d) + " after "
+}
+
+func (n narrator) before(d time.Duration) string {
+	if n.run.History.Untimed {
+		return "before"
+	}
+	return gap(d) + " before"
 }
 
 // gap is the time between two operations.

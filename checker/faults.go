@@ -10,8 +10,8 @@ import (
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
-// recently is for how long a fault that is over is still told: connections and
-// leaders take seconds to come back.
+// recently is for how long a fault is still told that was over before: connections
+// and leaders take seconds to come back.
 const recently = 5 * time.Second
 
 // maxFaultsTold bounds the faults that a sentence tells of, and maxPeers the
@@ -21,7 +21,27 @@ const (
 	maxPeers      = 6
 )
 
-// A spell is the time that a fault was in force; until never, if it still was.
+// A span is the time of which a sentence tells, both ends included.
+type span struct{ from, to time.Duration }
+
+// spanOf is from the first invocation to the last answer of operations; one that has
+// none is told of when it was invoked.
+func spanOf(told ...*history.Operation) span {
+	s := span{never, 0}
+	for _, o := range told {
+		if o == nil {
+			continue
+		}
+		s.from, s.to = min(s.from, o.Invoke), max(s.to, o.Invoke)
+		if o.Outcome != history.Info {
+			s.to = max(s.to, o.Complete)
+		}
+	}
+	return s
+}
+
+// A spell is the time that a fault was in force, or a node down that had crashed;
+// until never, if it still was.
 type spell struct {
 	history.Event
 	until time.Duration
@@ -29,70 +49,91 @@ type spell struct {
 
 func (s spell) over() bool { return s.until != never }
 
-// since is "since 3.000 s", or "from 3.000 s to 5.900 s".
-func (s spell) since() string {
-	if s.over() {
-		return fmt.Sprintf("from %s to %s", seconds(s.Time), seconds(s.until))
-	}
-	return "since " + seconds(s.Time)
-}
-
-// faults says what the nemesis was doing to these nodes at a time: first what
-// was in force, then what was over only recently. If that is nothing, or no
-// nodes are named, it tells of faults in force anywhere. Nothing if the run has
-// no events.
-func faults(run *history.Run, at time.Duration, nodes ...string) string {
+// faults says what happened to these nodes in a span, and what was over only
+// recently before it. If that is nothing, or no nodes are named, it tells of what
+// happened anywhere in the span. That nothing did is said only if all of the run's
+// events are understood; nothing is said if there are none.
+func faults(run *history.Run, during span, nodes ...string) string {
 	if len(run.Events) == 0 {
 		return ""
 	}
-	spells := spells(run.Events, at)
-	told := tell(spells, at, nodes)
+	past := recently
+	if run.History.Untimed {
+		past = 0
+	}
+	spells := spells(run.Events, during.to)
+	since := func(t time.Duration) []spell {
+		return slices.DeleteFunc(slices.Clone(spells), func(s spell) bool { return s.until < t })
+	}
+	told := tell(since(during.from-past), nodes, !run.History.Untimed)
 	elsewhere := ""
 	if len(told) == 0 {
-		inForce := slices.DeleteFunc(spells, spell.over)
-		told = tell(inForce, at, victims(inForce))
+		anywhere := since(during.from)
+		told = tell(anywhere, victims(anywhere), !run.History.Untimed)
 		if len(nodes) > 0 {
 			elsewhere = "elsewhere "
 		}
 	}
-	switch {
-	case len(told) > 0:
-	case slices.ContainsFunc(run.Events, func(e history.Event) bool { return e.Type == history.Unrecognized && e.Time <= at }):
+	switch more := len(told) - maxFaultsTold; {
+	case len(told) == 0 && !understood(run.Events, during.to):
 		return ""
-	default:
+	case len(told) == 0:
 		return "; no fault was in force"
-	}
-	if more := len(told) - maxFaultsTold; more > 0 {
+	case more > 0:
 		told = append(told[:maxFaultsTold], fmt.Sprintf("and %d more", more))
 	}
 	return "; " + elsewhere + strings.Join(told, ", ")
 }
 
-// spells returns the faults in force at a time, by when they came, and then
-// those over recently, the last one first.
-func spells(events []history.Event, at time.Duration) []spell {
+// understood is whether it is known of each event until a time what it did to the
+// cluster: not of a fault that could not be injected or healed, nor of events that
+// are of no known type.
+func understood(events []history.Event, until time.Duration) bool {
+	return !slices.ContainsFunc(events, func(e history.Event) bool {
+		switch e.Type {
+		case history.PhaseBegins, history.Inject, history.Heal, history.Skip, history.Stop, history.Crash, history.Logged, history.Unserved:
+			return false
+		}
+		return e.Time <= until
+	})
+}
+
+// spells returns what happened until a time: first what was still in force, by when
+// it came, and then what was over, the last one first.
+func spells(events []history.Event, until time.Duration) []spell {
 	var all []spell
 	for _, e := range events {
 		if e.Type == history.Inject {
 			e.Time -= e.Took // some of its victims are hit before all are
 		}
-		if e.Time > at {
+		if e.Time > until {
 			continue
 		}
 		switch e.Type {
-		case history.Inject:
+		case history.Inject, history.Crash:
 			all = append(all, spell{e, never})
 		case history.Heal:
-			for i := range all {
-				if all[i].Fault == e.Fault && !all[i].over() {
-					all[i].until = e.Time
-				}
-			}
+			heal(all, e)
 		}
 	}
-	all = slices.DeleteFunc(all, func(s spell) bool { return s.over() && s.until < at-recently })
 	slices.SortStableFunc(all, func(a, b spell) int { return cmp.Compare(b.until, a.until) })
 	return all
+}
+
+// heal ends the spell of a fault. If it was a kill, its nodes were started again,
+// whatever else had ended them.
+func heal(all []spell, e history.Event) {
+	i := slices.IndexFunc(all, func(s spell) bool { return s.Type == history.Inject && s.Fault == e.Fault && !s.over() })
+	if i < 0 {
+		return
+	}
+	all[i].until = e.Time
+	for j := range all {
+		s := &all[j]
+		if all[i].Family == "kill" && s.Type == history.Crash && !s.over() && slices.Contains(all[i].Nodes, s.Nodes[0]) {
+			s.until = e.Time
+		}
+	}
 }
 
 // victims are the nodes that spells hit.
@@ -108,54 +149,101 @@ func victims(spells []spell) []string {
 	return all
 }
 
-// tell says each spell of the first node that it hit, or rather of the first on
-// the smaller side; and the last of a family on a node only.
-func tell(spells []spell, at time.Duration, nodes []string) []string {
-	type hit struct{ family, node string }
-	said := map[hit]bool{}
-	var told []string
+// A note tells of spells that are alike; last is the one to be dated.
+type note struct {
+	text  string
+	count int
+	last  spell
+}
+
+// tell says each spell as seen by the first of the nodes that it hit, or rather by
+// the first on the smaller side. Those that are alike are told once, with the last
+// of them.
+func tell(spells []spell, nodes []string, timed bool) []string {
+	var notes []note
 	for _, s := range spells {
-		node, text := "", ""
-		for _, n := range nodes {
-			if t := s.about(n, at); t != "" && (text == "" || slices.Contains(s.Nodes, n) && !slices.Contains(s.Nodes, node)) {
-				node, text = n, t
-			}
-		}
-		if text == "" || s.over() && said[hit{s.Family, node}] {
+		text := s.text(nodes)
+		if text == "" {
 			continue
 		}
-		said[hit{s.Family, node}] = true
-		told = append(told, text)
+		if i := slices.IndexFunc(notes, func(n note) bool { return n.text == text }); i >= 0 {
+			notes[i].count++
+		} else {
+			notes = append(notes, note{text, 1, s})
+		}
+	}
+	var told []string
+	for _, n := range notes {
+		told = append(told, n.words(timed))
 	}
 	return told
 }
 
-// about says what the fault had done to a node until a time; empty if nothing.
-func (s spell) about(node string, at time.Duration) string {
+// words are the text, with how often and when: "n1 had been paused twice, last since
+// 3.000 s".
+func (n note) words(timed bool) string {
+	text, last := n.text, ""
+	switch {
+	case n.count == 2:
+		text, last = text+" twice", ", last"
+	case n.count > 2:
+		text, last = fmt.Sprintf("%s %d times", text, n.count), ", last"
+	}
+	s := n.last
+	point := s.Family == "kill" || s.Type == history.Crash // what happens at one moment
+	switch {
+	case !timed:
+		return text
+	case point && s.over():
+		return fmt.Sprintf("%s%s at %s and restarted at %s", text, last, seconds(s.Time), seconds(s.until))
+	case point:
+		return fmt.Sprintf("%s%s at %s", text, last, seconds(s.Time))
+	case s.over():
+		return fmt.Sprintf("%s%s from %s to %s", text, last, seconds(s.Time), seconds(s.until))
+	}
+	return fmt.Sprintf("%s%s since %s", text, last, seconds(s.Time))
+}
+
+// text says what happened, as seen by one of the nodes; empty if it hit none of them.
+func (s spell) text(nodes []string) string {
+	if len(s.Links) == 0 && len(s.Nodes) == 0 {
+		return fmt.Sprintf("nodes that are not known had suffered %s%s", s.Family, s.detail())
+	}
+	node, text := "", ""
+	for _, n := range nodes {
+		if t := s.about(n); t != "" && (text == "" || slices.Contains(s.Nodes, n) && !slices.Contains(s.Nodes, node)) {
+			node, text = n, t
+		}
+	}
+	return text
+}
+
+// about says what happened to a node, and to the others with it; empty if nothing.
+func (s spell) about(node string) string {
 	if len(s.Links) > 0 {
 		return s.aboutLinks(node)
 	}
 	if node == "" || !slices.Contains(s.Nodes, node) {
 		return ""
 	}
-	who := node
+	who := peers(s.Nodes)
 	if s.Processes != "" {
-		who = node + "'s " + s.Processes
+		who = whose(s.Nodes, s.Processes)
 	}
 	switch s.Family {
 	case "partition":
-		return fmt.Sprintf("%s had been cut off %s", node, s.since())
+		return who + " had been cut off"
 	case "kill":
-		if s.over() {
-			return fmt.Sprintf("%s had been killed at %s and restarted at %s, %s before", who, seconds(s.Time), seconds(s.until), gap(at-s.until))
-		}
-		return fmt.Sprintf("%s had been killed at %s", who, seconds(s.Time))
+		return who + " had been killed"
 	case "pause":
-		return fmt.Sprintf("%s had been paused %s", who, s.since())
+		return who + " had been paused"
 	case "clock":
-		return fmt.Sprintf("%s's clock had been wrong%s %s", node, s.detail(), s.since())
+		return whose(s.Nodes, "clock") + " had been wrong" + s.detail()
 	}
-	return fmt.Sprintf("%s had suffered %s%s %s", who, s.Family, s.detail(), s.since())
+	if s.Type == history.Crash {
+		return who + " had crashed" + s.detail()
+	}
+	return who + " had suffered " + s.Family + s.detail()
 }
 
 // ills are what faults of links, but for partitions, do to them.
@@ -197,7 +285,15 @@ func (s spell) aboutLinks(node string) string {
 	if len(told) == 0 {
 		return ""
 	}
-	return strings.Join(told, " and ") + " " + s.since()
+	return strings.Join(told, " and ")
+}
+
+// whose is "n2's clock", or "the clocks of n1 n2".
+func whose(nodes []string, what string) string {
+	if len(nodes) == 1 {
+		return nodes[0] + "'s " + what
+	}
+	return "the " + what + "s of " + peers(nodes)
 }
 
 func (s spell) detail() string {

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -14,6 +16,9 @@ func TestFaultsInWords(t *testing.T) {
 	}
 	heal := func(fault int, at float64) history.Event {
 		return history.Event{Type: history.Heal, Fault: fault, Time: time.Duration(at * float64(time.Second))}
+	}
+	crash := func(node string, at float64) history.Event {
+		return history.Event{Type: history.Crash, Time: time.Duration(at * float64(time.Second)), Nodes: []string{node}, Detail: "exit status 2"}
 	}
 	cut := history.Event{Family: "partition", Nodes: []string{"n3"}, Links: []string{"n1>n3", "n3>n1", "n2>n3", "n3>n2"}}
 	pause := func(nodes ...string) history.Event { return history.Event{Family: "pause", Nodes: nodes} }
@@ -32,12 +37,12 @@ func TestFaultsInWords(t *testing.T) {
 		{"links unknown", []string{"n1"}, []history.Event{inject(1, 3, history.Event{Family: "partition", Nodes: []string{"n1"}})}, "; n1 had been cut off since 3.000 s"},
 		{"healed long ago", []string{"n3"}, []history.Event{inject(1, 1, cut), heal(1, 4)}, "; no fault was in force"},
 		{"healed just now", []string{"n3"}, []history.Event{inject(1, 1, cut), heal(1, 9.5)}, "; n3 had been cut off from n1 n2 from 1.000 s to 9.500 s"},
-		{"paused", []string{"n3"}, []history.Event{inject(1, 8, pause("n3", "n4"))}, "; n3 had been paused since 8.000 s"},
-		{"pauses, the last is told", []string{"n3"}, []history.Event{inject(1, 6, pause("n3")), heal(1, 7), inject(2, 8, pause("n3")), heal(2, 9)},
-			"; n3 had been paused from 8.000 s to 9.000 s"},
+		{"paused", []string{"n3"}, []history.Event{inject(1, 8, pause("n3", "n4"))}, "; n3 n4 had been paused since 8.000 s"},
+		{"pauses, told once", []string{"n3"}, []history.Event{inject(1, 6, pause("n3")), heal(1, 7), inject(2, 8, pause("n3")), heal(2, 9)},
+			"; n3 had been paused twice, last from 8.000 s to 9.000 s"},
 		{"killed", []string{"n1", "n2"}, []history.Event{inject(1, 8, history.Event{Family: "kill", Nodes: []string{"n2"}, Processes: "sentinel"})}, "; n2's sentinel had been killed at 8.000 s"},
 		{"restarted", []string{"n1", "n2"}, []history.Event{inject(1, 8, history.Event{Family: "kill", Nodes: []string{"n2"}}), heal(1, 9.6)},
-			"; n2 had been killed at 8.000 s and restarted at 9.600 s, 0.400 s before"},
+			"; n2 had been killed at 8.000 s and restarted at 9.600 s"},
 		{"clock and latency", []string{"n1"}, []history.Event{
 			inject(1, 1, history.Event{Family: "clock", Mode: "jump", Nodes: []string{"n1"}, Detail: "3.2s ahead"}),
 			inject(2, 2, history.Event{Family: "latency", Links: []string{"n1>n2", "n2>n1", "n1>n3"}, Detail: "50ms by nfqueue"}),
@@ -49,11 +54,133 @@ func TestFaultsInWords(t *testing.T) {
 		{"in force first, and three at most", []string{"n1", "n2", "n3"}, []history.Event{
 			inject(1, 1, pause("n1")), heal(1, 9), inject(2, 2, pause("n2")), inject(3, 3, cut), inject(4, 4, history.Event{Family: "slow", Nodes: []string{"n1"}}),
 		}, "; n2 had been paused since 2.000 s, n3 had been cut off from n1 n2 since 3.000 s, n1 had suffered slow since 4.000 s, and 1 more"},
+		{"nobody knows whom", []string{"n1"}, []history.Event{inject(1, 1, history.Event{Family: "kill"})}, "; nodes that are not known had suffered kill at 1.000 s"},
+		{"an event that is not understood", []string{"n1"}, []history.Event{{Type: "sabotage", Time: time.Second}}, ""},
+		{"a fault that could not be healed", []string{"n1"}, []history.Event{{Type: history.Trouble, Time: time.Second, Reason: "no answer"}}, ""},
+		{"a fault that could not be injected later", []string{"n1"}, []history.Event{{Type: history.Trouble, Time: time.Minute, Reason: "no answer"}}, "; no fault was in force"},
+		{"crashed", []string{"n1", "n2"}, []history.Event{crash("n2", 1)}, "; n2 had crashed (exit status 2) at 1.000 s"},
+		{"crashed elsewhere", []string{"n1"}, []history.Event{crash("n2", 1)}, "; elsewhere n2 had crashed (exit status 2) at 1.000 s"},
+		{"crashed later", []string{"n2"}, []history.Event{crash("n2", 11)}, "; no fault was in force"},
+		{"crashed, killed and restarted", []string{"n2"}, []history.Event{crash("n2", 1), inject(1, 6, history.Event{Family: "kill", Nodes: []string{"n2"}}), heal(1, 9)},
+			"; n2 had crashed (exit status 2) at 1.000 s and restarted at 9.000 s, n2 had been killed at 6.000 s and restarted at 9.000 s"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if got := faults(&history.Run{Events: test.events}, 10*time.Second, test.nodes...); got != test.says {
+			if got := faults(&history.Run{Events: test.events}, span{10 * time.Second, 10 * time.Second}, test.nodes...); got != test.says {
 				t.Errorf("got  %q\nwant %q", got, test.says)
 			}
 		})
+	}
+}
+
+// Between what a sentence tells first and last, all faults count, however long ago
+// they were over.
+func TestFaultsInBetween(t *testing.T) {
+	all := []string{"n1", "n2", "n3"}
+	run := parse(t, `
+		p1 n1 write x 1 [0,0.5] ok
+		p1 n1 write x 2 [1,1.5] ok
+		p2 n2 write y 1 [41,41.5] ok
+		p2 n2 write y 2 [42,42.5] ok
+		p3 n3 read x -> 1 [60.2,60.7] ok
+		p3 n3 read y -> 1 [61,61.5] ok
+		final at 60`)
+	for i, at := range []time.Duration{2, 3} {
+		run.Events = append(run.Events,
+			history.Event{Type: history.Inject, Fault: i + 1, Family: "kill", Nodes: all, Time: at * time.Second},
+			history.Event{Type: history.Heal, Fault: i + 1, Family: "kill", Time: at*time.Second + time.Second/2})
+	}
+	run.Events = append(run.Events,
+		history.Event{Type: history.Inject, Fault: 3, Family: "pause", Nodes: []string{"n3"}, Time: 58 * time.Second},
+		history.Event{Type: history.Heal, Fault: 3, Family: "pause", Time: 60*time.Second + time.Second/2})
+	expectSentences(t, run, Register,
+		"x = 2 had been acknowledged to p1 through n1 at 1.500 s, yet p3 read x = 1 through n3 (invoked at 60.200 s, answered at 60.700 s): a commit is lost; "+
+			"n3 had been paused from 58.000 s to 60.500 s, n1 n2 n3 had been killed twice, last at 3.000 s and restarted at 3.500 s.",
+		"y = 2 had been acknowledged to p2 through n2 at 42.500 s, yet p3 read y = 1 through n3 at 61.000 s: a commit is lost; n3 had been paused from 58.000 s to 60.500 s.")
+
+	run = parse(t, `
+		p1 n1 write x 1 [0,0.5] ok
+		p1 n1 write x 2 [1,1.5] ok
+		p3 n3 read x -> 1 [60.2,60.7] ok`)
+	run.Events = []history.Event{{Type: history.Crash, Nodes: []string{"n2"}, Time: 3 * time.Second, Detail: "exit status 2"}}
+	expectSentences(t, run, Register,
+		"p3 read x = 1 through n3 at 60.200 s, 58.700 s after x = 2 had been acknowledged to p1 through n1; elsewhere n2 had crashed (exit status 2) at 3.000 s.")
+}
+
+// Where the operations have an order only, no sentence tells a time.
+func TestSentencesWithoutTimes(t *testing.T) {
+	for _, test := range []struct {
+		model   Model
+		history string
+		says    []string
+	}{
+		{Register, `p1 n1 write 0 1 [0,1] ok
+		            p1 n1 write 0 2 [2,3] ok
+		            p2 n2 read 0 -> 1 [4,5] ok
+		            p3 n3 read 0 -> 9 [6,7] ok
+		            partition n1 from 0 to 9`, []string{
+			"p2 read key 0 = 1 through n2 after key 0 = 2 had been acknowledged to p1 through n1; n1 had been cut off from n2 n3.",
+			"p3 read key 0 = 9 through n3, but nobody ever wrote 9; n3 had been cut off from n1."}},
+		{Register, `p1 n1 write x 1 [0,1] ok
+		            p2 n2 cas x 1 2 [2,9] ok
+		            p3 n3 cas x 1 3 [2,9] ok`, []string{
+			"p2 swapped x from 1 to 2 through n2 and p3 swapped x from 1 to 3 through n3: both replaced the one 1."}},
+		{Set, `p1 n1 add s 1 [0,1] ok
+		       p2 n2 read-all s [2,3] ok`, []string{
+			"element 1 had been acknowledged to p1 through n1, yet p2 read set s without 1 through n2: the element is lost."}},
+		{Counter, `p1 n1 increment c 1 [0,1] ok
+		           p2 n2 read c -> 2 [2,3] ok
+		           p3 n2 read c [4,5] ok
+		           p4 n2 read c -> 1 [6,7] ok`, []string{
+			"p2 read c = 2 through n2, but the increments invoked by then come to 1 at most.",
+			"p3 read c = 0 through n2 after 1 increment by 1 in all had been acknowledged."}},
+		{Queue, `p1 n1 enqueue q 1 [0,1] ok
+		         p1 n1 enqueue q 2 [2,3] ok
+		         p2 n2 dequeue q -> 2 [4,5] ok
+		         p3 n3 dequeue q [5,6] ok
+		         p3 n3 dequeue q -> 1 [7,8] ok`, []string{
+			"p3 found queue q empty through n3, although it was never empty meanwhile: it held 1.",
+			"p2 dequeued 2 from queue q through n2, although the enqueue of 1 had been acknowledged to p1 through n1, before the enqueue of 2 was invoked, and p3 dequeued 1 through n3 only later."}},
+		{Lock, `p1 n1 acquire l [0,1] ok
+		        p2 n2 acquire l [2,3] ok
+		        p1 n1 release l [4,5] ok`, []string{
+			"p2 acquired lock l through n2, while p1 held it."}},
+		{IDs, `p1 n1 generate g -> 7 [0,1] ok
+		       p2 n2 generate g -> 7 [2,3] ok`, []string{
+			"p2 got the id 7 through n2 after p1 had got it through n1."}},
+		{Bank(2, 10), `p1 n1 read-all b -> 9 10 [0,1] ok`, []string{
+			"p1 read balances through n1 that sum up to 19, and not to 20."}},
+	} {
+		run := parse(t, test.history)
+		run.History.Untimed = true
+		expectSentences(t, run, test.model, test.says...)
+	}
+}
+
+func expectSentences(t *testing.T, run *history.Run, model Model, says ...string) {
+	t.Helper()
+	var got []string
+	for _, v := range Check(t.Context(), run, model, Options{}).Violations {
+		got = append(got, v.Sentence)
+	}
+	if diff := cmp.Diff(says, got); diff != "" {
+		t.Errorf("%s says something else (-want +got):\n%s", model, diff)
+	}
+}
+
+// An object without a key is what it is.
+func TestObjectsWithoutAKey(t *testing.T) {
+	for _, test := range []struct {
+		kind history.Kind
+		key  string
+		name string
+	}{
+		{history.Read, "", "the register"}, {history.Read, "k3", "k3"}, {history.Write, "0", "key 0"}, {history.CompareAndSet, ":x", "key :x"},
+		{history.Add, "", "the set"}, {history.ReadAll, "s", "set s"},
+		{history.Enqueue, "", "the queue"}, {history.Dequeue, "0", "queue 0"},
+		{history.Acquire, "", "the lock"}, {history.Release, "l", "lock l"}, {history.Use, "", "the lock"},
+	} {
+		if got := (story{key: test.key}).name(test.kind); got != test.name {
+			t.Errorf("a %s of %q is of %q, want %q", test.kind, test.key, got, test.name)
+		}
 	}
 }

@@ -70,9 +70,11 @@ func duplicates(key string, given map[int64][]*history.Operation) []charge {
 		told := []*history.Operation{second, first}
 		suspects = append(suspects, charge{
 			story: story{
-				anomaly: DuplicateID, key: key, told: told, witness: values(told), when: second.Invoke,
-				text: fmt.Sprintf("p%d got the id %d%s at %s, %s after p%d had got it%s",
-					second.Process, id, place(" from ", second), seconds(second.Complete), gap(second.Complete-first.Complete), first.Process, place(" from ", first)),
+				anomaly: DuplicateID, key: key, told: told, witness: values(told), during: spanOf(told...),
+				text: func(n narrator) string {
+					return fmt.Sprintf("p%d got the id %d%s%s%sp%d had got it%s", second.Process, id, through(second),
+						n.when(second, second.Complete), n.after(second.Complete-first.Complete), first.Process, through(first))
+				},
 			},
 			first: second.Complete,
 			explained: func(ctx context.Context, memory *memory) (bool, error) {

@@ -43,7 +43,7 @@ func TestCheckIDs(t *testing.T) {
 			verdict: Invalid,
 			ids:     IDsResult{Acknowledged: 4, Duplicated: 1, DuplicatedIDs: []int64{7}},
 			witness: []string{"generate -> 7", "generate -> 7"},
-			says:    "p2 got the id 7 from n2 at 4.000 s, 3.000 s after p1 had got it from n1; n1 had been cut off from n2 n3 since 2.000 s.",
+			says:    "p2 got the id 7 through n2 (invoked at 2.000 s, answered at 4.000 s), 3.000 s after p1 had got it through n1; n1 had been cut off from n2 n3 since 2.000 s.",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

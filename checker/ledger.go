@@ -108,7 +108,7 @@ func measureRegister(operations []*history.Operation, final time.Duration) regis
 	l := newLedger(operations, final)
 	l.date()
 	counts := registerCounts{
-		certain: map[*history.Operation]bool{}, possible: map[*history.Operation]bool{}, certainlyLost: map[*history.Operation]bool{},
+		certain: map[*history.Operation]bool{}, possible: map[*history.Operation]bool{}, certainlyLost: lastSeen{},
 	}
 	l.countStale(&counts)
 	l.countLost(&counts)
@@ -462,6 +462,7 @@ func (l *ledger) countLost(counts *registerCounts) {
 			ofValue[i].latest = min(ofValue[i].latest, ofValue[i+1].latest)
 		}
 	}
+	values := map[int32]time.Duration{} // that were certainly lost, and when they were last seen
 	for i := range l.updates {
 		w := &l.updates[i]
 		if w.ret == never {
@@ -491,10 +492,30 @@ func (l *ledger) countLost(counts *registerCounts) {
 		counts.lost.Possible++
 		if certain {
 			counts.lost.Certain++
-			counts.certainlyLost[w.operation] = true
+			counts.certainlyLost[w.operation] = -never
+			values[w.value] = -never
 		}
 		o := w.operation
 		counts.losses = append(counts.losses, Loss{o.Key, o.Input[len(o.Input)-1], o.Process, o.Node, o.Complete, certain})
+	}
+	if len(values) > 0 {
+		l.see(values, counts.certainlyLost)
+	}
+}
+
+// see dates when what lost updates wrote was last seen. An observer that completes
+// after another has all sources of that one.
+func (l *ledger) see(values map[int32]time.Duration, lost lastSeen) {
+	for _, o := range l.observers {
+		if seen, ok := values[o.value]; ok {
+			values[o.value] = max(seen, o.operation.Complete)
+		}
+	}
+	for i := range l.updates {
+		u := &l.updates[i]
+		if _, ok := lost[u.operation]; ok && values[u.value] >= u.call {
+			lost[u.operation] = values[u.value]
+		}
 	}
 }
 

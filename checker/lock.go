@@ -440,26 +440,29 @@ func (s *lockStep) apply(l lockState) (lockState, bool) {
 }
 
 // lockText tells which hold or use should not have been granted.
-func (s story) lockText() string {
+func (s story) lockText(n narrator) string {
 	later, earlier := s.told[0], s.told[1]
 	switch s.anomaly {
 	case HeldTwice:
+		if n.run.History.Untimed {
+			return fmt.Sprintf("%s, while p%d held it%s", s.did(later), earlier.Process, withToken(earlier.Output))
+		}
 		until := earlier.Complete
 		if end := s.told[2]; end == later {
-			return fmt.Sprintf("%s, which it held%s since %s and had not released", s.dated(later), withToken(earlier.Output), seconds(earlier.Complete))
+			return fmt.Sprintf("%s, which it held%s since %s and had not released", s.dated(n, later), withToken(earlier.Output), seconds(earlier.Complete))
 		} else if end != nil && (end.Kind == history.Use && end.Outcome != history.Info || end.Outcome == history.Fail && end.Error != "") {
 			until = end.Complete
 		} else if end != nil {
 			until = max(until, end.Invoke)
 		}
 		if later.Complete < earlier.Complete {
-			return fmt.Sprintf("%s, although p%d, whose token %d is older, held it until %s at least", s.dated(later), earlier.Process, earlier.Output[0], seconds(until))
+			return fmt.Sprintf("%s, although p%d, whose token %d is older, held it until %s at least", s.dated(n, later), earlier.Process, earlier.Output[0], seconds(until))
 		}
-		return fmt.Sprintf("%s, while p%d held it%s, from %s to %s at least", s.dated(later), earlier.Process, withToken(earlier.Output), seconds(earlier.Complete), seconds(until))
+		return fmt.Sprintf("%s, while p%d held it%s, from %s to %s at least", s.dated(n, later), earlier.Process, withToken(earlier.Output), seconds(earlier.Complete), seconds(until))
 	case TokenWentBack:
-		return fmt.Sprintf("%s, after %s: the token did not grow", s.dated(later), s.dated(earlier))
+		return fmt.Sprintf("%s, after %s: the token did not grow", s.dated(n, later), s.dated(n, earlier))
 	default:
-		return fmt.Sprintf("%s, after %s: an older token was accepted after a newer one", s.dated(later), s.dated(earlier))
+		return fmt.Sprintf("%s, after %s: an older token was accepted after a newer one", s.dated(n, later), s.dated(n, earlier))
 	}
 }
 

@@ -70,7 +70,7 @@ func TestCheckLock(t *testing.T) {
 			lock:    LockResult{Holds: 2, HeldTwice: 1, Uses: 3, Corrupted: 3},
 			anomaly: HeldTwice,
 			witness: []string{"acquire", "acquire", "release"},
-			says:    "p2 acquired l on n2 at 3.000 s, while p1 held it, from 1.000 s to 12.000 s at least; n1 had been cut off from n2 n3 since 0.000 s.",
+			says:    "p2 acquired lock l through n2 at 3.000 s, while p1 held it, from 1.000 s to 12.000 s at least; n1 had been cut off from n2 n3 from 0.000 s to 4.000 s.",
 		},
 		{
 			name: "held by three",
@@ -83,7 +83,7 @@ func TestCheckLock(t *testing.T) {
 			lock:    LockResult{Holds: 3, HeldTwice: 2},
 			anomaly: HeldTwice,
 			witness: []string{"acquire", "acquire", "release"},
-			says:    "p2 acquired l on n2 at 3.000 s, while p1 held it, from 1.000 s to 8.000 s at least.",
+			says:    "p2 acquired lock l through n2 at 3.000 s, while p1 held it, from 1.000 s to 8.000 s at least.",
 		},
 		{
 			name: "held twice, and refused by the fence",
@@ -95,7 +95,7 @@ func TestCheckLock(t *testing.T) {
 			lock:    LockResult{Holds: 2, HeldTwice: 1, Uses: 1, Refused: 1},
 			anomaly: HeldTwice,
 			witness: []string{"acquire -> 1", "acquire -> 2", "use 1 -> 2"},
-			says:    "p2 acquired l with token 2 on n2 at 3.000 s, while p1 held it with token 1, from 1.000 s to 7.000 s at least.",
+			says:    "p2 acquired lock l with token 2 through n2 at 3.000 s, while p1 held it with token 1, from 1.000 s to 7.000 s at least.",
 		},
 		{
 			name: "held twice, from the same moment",
@@ -107,7 +107,7 @@ func TestCheckLock(t *testing.T) {
 			lock:    LockResult{Holds: 2, HeldTwice: 1},
 			anomaly: HeldTwice,
 			witness: []string{"acquire", "acquire", "release", "release"},
-			says:    "p2 acquired l on n2 at 1.000 s, while p1 held it, from 1.000 s to 2.000 s at least.",
+			says:    "p2 acquired lock l through n2 at 1.000 s, while p1 held it, from 1.000 s to 2.000 s at least.",
 		},
 		{
 			name: "held twice, as the tokens tell",
@@ -118,7 +118,7 @@ func TestCheckLock(t *testing.T) {
 			lock:    LockResult{Holds: 2, HeldTwice: 1},
 			anomaly: HeldTwice,
 			witness: []string{"acquire -> 8", "acquire -> 7", "release"},
-			says:    "p2 acquired l with token 8 on n2 at 10.000 s, although p1, whose token 7 is older, held it until 30.000 s at least.",
+			says:    "p2 acquired lock l with token 8 through n2 (invoked at 0.000 s, answered at 10.000 s), although p1, whose token 7 is older, held it until 30.000 s at least.",
 		},
 		{
 			name: "a holder's failed acquire says nothing",
@@ -130,7 +130,7 @@ func TestCheckLock(t *testing.T) {
 			lock:    LockResult{Holds: 2, HeldTwice: 1},
 			anomaly: HeldTwice,
 			witness: []string{"acquire", "acquire", "release"},
-			says:    "p2 acquired l on n2 at 5.000 s, while p1 held it, from 1.000 s to 6.000 s at least.",
+			says:    "p2 acquired lock l through n2 at 5.000 s, while p1 held it, from 1.000 s to 6.000 s at least.",
 		},
 		{
 			name: "a release that failed did not happen",
@@ -143,7 +143,7 @@ func TestCheckLock(t *testing.T) {
 			lock:    LockResult{Holds: 3, HeldTwice: 1},
 			anomaly: HeldTwice,
 			witness: []string{"acquire", "acquire", "release"},
-			says:    "p2 acquired l on n2 at 4.000 s, while p1 held it, from 1.000 s to 5.000 s at least.",
+			says:    "p2 acquired lock l through n2 (invoked at 2.000 s, answered at 4.000 s), while p1 held it, from 1.000 s to 5.000 s at least.",
 		},
 		{
 			name: "acquired twice",
@@ -154,7 +154,7 @@ func TestCheckLock(t *testing.T) {
 			lock:    LockResult{Holds: 2, HeldTwice: 1},
 			anomaly: HeldTwice,
 			witness: []string{"acquire", "acquire"},
-			says:    "p1 acquired l on n1 at 3.000 s, which it held since 1.000 s and had not released.",
+			says:    "p1 acquired lock l through n1 at 3.000 s, which it held since 1.000 s and had not released.",
 		},
 		{
 			name: "acquired twice, as reentrant locks can be", model: ReentrantLock,
@@ -177,7 +177,7 @@ func TestCheckLock(t *testing.T) {
 			lock:    LockResult{Holds: 2, HeldTwice: 1},
 			anomaly: HeldTwice,
 			witness: []string{"acquire", "acquire", "release"},
-			says:    "p2 acquired l on n2 at 7.000 s, while p1 held it, from 1.000 s to 8.000 s at least.",
+			says:    "p2 acquired lock l through n2 at 7.000 s, while p1 held it, from 1.000 s to 8.000 s at least.",
 		},
 		{
 			name: "token went back",
@@ -188,7 +188,7 @@ func TestCheckLock(t *testing.T) {
 			lock:    LockResult{Holds: 2, TokenWentBack: 1},
 			anomaly: TokenWentBack,
 			witness: []string{"acquire -> 7", "acquire -> 6"},
-			says:    "p2 acquired l with token 6 on n2 at 5.000 s, after p1 acquired l with token 7 on n1 at 1.000 s: the token did not grow.",
+			says:    "p2 acquired lock l with token 6 through n2 at 5.000 s, after p1 acquired lock l with token 7 through n1 at 1.000 s: the token did not grow.",
 		},
 		{
 			name: "one token for two",
@@ -198,7 +198,7 @@ func TestCheckLock(t *testing.T) {
 			lock:    LockResult{Holds: 2, TokenWentBack: 1},
 			anomaly: TokenWentBack,
 			witness: []string{"acquire -> 7", "acquire -> 7"},
-			says:    "p1 acquired l with token 7 on n1 at 3.000 s, after p2 acquired l with token 7 on n2 at 2.000 s: the token did not grow.",
+			says:    "p1 acquired lock l with token 7 through n1 (invoked at 0.000 s, answered at 3.000 s), after p2 acquired lock l with token 7 through n2 at 2.000 s: the token did not grow.",
 		},
 		{
 			name: "fence broken",
@@ -211,7 +211,7 @@ func TestCheckLock(t *testing.T) {
 			lock:    LockResult{Holds: 2, Uses: 2, Corrupted: 1},
 			anomaly: FenceBroken,
 			witness: []string{"use 8", "use 7"},
-			says:    "p1 used what l protects with token 7 at 9.000 s, after p2 used what l protects with token 8 at 7.000 s: an older token was accepted after a newer one.",
+			says:    "p1 used what lock l protects with token 7 at 9.000 s, after p2 used what lock l protects with token 8 at 7.000 s: an older token was accepted after a newer one.",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

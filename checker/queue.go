@@ -60,8 +60,9 @@ import (
 //
 // # Counts
 //
-// An element is lost if it was acknowledged, nobody dequeued it, and then the
-// queue was empty. A dequeue of unknown outcome may have taken it; so what is
+// An element is lost if it was acknowledged, nobody dequeued it, and a dequeue that
+// was invoked after that found nothing. A dequeue of unknown outcome may have taken
+// it, whenever it was invoked, for nobody knows when it took effect; so what is
 // certain is how many more of them there are than such dequeues.
 var Queue = Model{
 	name: "queue",
@@ -193,12 +194,11 @@ func (q *fifo) judge(counts *QueueResult) []charge {
 	empty, lost := q.notEmpty()
 	counts.OutOfOrder += len(overtaken) + len(skipped)
 	counts.NotEmpty += len(empty) + len(lost)
-	surplus, left := 0, 0
+	left := 0
 	for _, e := range q.empties {
 		left = max(left, q.orphansBefore(e.Invoke))
-		surplus = max(surplus, q.orphansBefore(e.Invoke)-q.unsureUpTo(e.Complete))
 	}
-	counts.Lost.Certain += surplus
+	counts.Lost.Certain += max(0, left-len(q.unsure))
 	counts.Lost.Possible += left
 
 	var suspects []charge
@@ -217,16 +217,9 @@ func (q *fifo) judge(counts *QueueResult) []charge {
 		told := []*history.Operation{p.later.dequeue(), p.earlier.enqueue, p.later.enqueue, p.earlier.dequeue()}
 		add(story{anomaly: OutOfOrder, told: told, witness: copies(told...)})
 	}
-	told := map[*item]bool{}
-	for _, e := range lost {
-		among := q.orphans[:min(q.orphansBefore(e.Invoke), perKey)]
-		if i := slices.IndexFunc(among, func(i *item) bool { return !told[i] }); i >= 0 {
-			told[among[i]] = true
-			add(story{anomaly: LostCommit, told: []*history.Operation{e, among[i].enqueue},
-				witness: append(q.outnumber(among[i], q.unsureUpTo(e.Complete)), *e)})
-		}
-	}
-	if len(lost) == 0 { // else it is told that they are lost, not that others came first
+	if len(lost) > 0 {
+		suspects = append(suspects, q.gone(lost))
+	} else { // else it is told that they are gone, not that others came first
 		for _, b := range few(skipped) {
 			a := q.orphans[0]
 			witness := q.outnumber(a, q.unsureUpTo(b.dequeue().Complete))
@@ -331,6 +324,39 @@ func (q *fifo) notEmpty() (empty, lost []*history.Operation) {
 	}
 	return empty, lost
 }
+
+// gone charges the dequeues that found nothing although elements must have been inside
+// that nobody is known to have taken, with the one that tells of the most. The
+// elements are lost only if there are not as many dequeues of unknown outcome at all.
+func (q *fifo) gone(empties []*history.Operation) charge {
+	e := slices.MaxFunc(empties, func(a, b *history.Operation) int {
+		return cmp.Compare(q.orphansBefore(a.Invoke), q.orphansBefore(b.Invoke))
+	})
+	g := gone{inside: q.orphans[:q.orphansBefore(e.Invoke)], taken: q.unsureUpTo(e.Complete), unsure: len(q.unsure)}
+	first := g.inside[0].enqueue
+	s := story{anomaly: OutOfOrder, key: q.key, told: []*history.Operation{e, first}, during: spanOf(e, first)}
+	if g.lost() > 0 {
+		s.anomaly = LostCommit
+	}
+	s.witness = append(q.outnumber(g.inside[0], g.taken), *e)
+	s.text = func(n narrator) string { return s.goneText(n, g) }
+	c := accuse(s, newQueueSteps)
+	for _, e := range empties {
+		c.first = min(c.first, e.Complete)
+	}
+	return c
+}
+
+// Gone are elements that were inside and that nobody is known to have taken, when a
+// dequeue found nothing. So many dequeues of unknown outcome may have taken one by
+// then, and unsure so many in all.
+type gone struct {
+	inside        []*item
+	taken, unsure int
+}
+
+// lost is how many are, at least.
+func (g gone) lost() int { return len(g.inside) - g.unsure }
 
 // outnumber returns the first so many dequeues of unknown outcome, and the
 // enqueues of one orphan more, a among them.
@@ -454,32 +480,67 @@ func (s *queueStep) apply(q queueState) (queueState, bool) {
 	return q, false
 }
 
+// goneText tells of an empty queue, and of what is not there.
+func (s story) goneText(n narrator, g gone) string {
+	o, enqueue := s.told[0], s.told[1]
+	found := s.did(o) + n.when(o, o.Invoke)
+	if len(g.inside) == 1 {
+		text := fmt.Sprintf("%s%s, yet %s", s.had(enqueue), n.at(enqueue.Complete), found)
+		if g.lost() > 0 {
+			return text + fmt.Sprintf(", and nobody ever dequeued %d: the element is lost", enqueue.Input[0])
+		}
+		return text + fmt.Sprintf(", when nobody can have dequeued %d; whether it is lost is not known, for %s came later", enqueue.Input[0], unsureDequeues(g.unsure))
+	}
+	var elements []int64
+	for _, i := range g.inside {
+		elements = append(elements, i.number)
+	}
+	text := fmt.Sprintf("%s, although the enqueues of %d elements had been acknowledged that nobody is known to have dequeued, %s", found, len(elements), named(elements))
+	switch {
+	case g.unsure == 0:
+		return text + ": they are lost"
+	case g.lost() > 0:
+		return text + fmt.Sprintf(", and only %s may have taken one each: at least %d of %d is lost", unsureDequeues(g.unsure), g.lost(), len(elements))
+	}
+	return text + fmt.Sprintf(", and only %d can have been taken by then; whether any is lost is not known, for there are %s", g.taken, unsureDequeues(g.unsure))
+}
+
+func unsureDequeues(n int) string {
+	return several(n, "dequeue") + " of unknown outcome"
+}
+
 // queueText tells what an element of a queue met with.
-func (s story) queueText() string {
+func (s story) queueText(n narrator) string {
 	o := s.told[0]
 	switch {
 	case s.anomaly == DequeuedTwice:
-		return fmt.Sprintf("%s and %s: one element was given to two", s.dated(o), s.dated(s.told[1]))
+		return fmt.Sprintf("%s and %s: one element was given to two", s.dated(n, o), s.dated(n, s.told[1]))
 	case len(o.Output) > 0:
-		text := fmt.Sprintf("%s, although %s at %s, before that was enqueued at %s", s.dated(o), s.had(s.told[1]), seconds(s.told[1].Complete), seconds(s.told[2].Invoke))
-		if late := s.told[3]; late != nil {
-			return text + fmt.Sprintf(", and p%d dequeued it only at %s%s", late.Process, seconds(late.Invoke), place(" on ", late))
+		earlier, later, late := s.told[1], s.told[2], s.told[3]
+		text := fmt.Sprintf("%s, although %s%s, before the enqueue of %d was invoked%s",
+			s.dated(n, o), s.had(earlier), n.at(earlier.Complete), later.Input[0], n.at(later.Invoke))
+		if late != nil {
+			return text + fmt.Sprintf(", and p%d dequeued %d%s only later%s", late.Process, earlier.Input[0], through(late), n.when(late, late.Invoke))
 		}
-		return text + ", and nobody dequeued it" + s.outnumbered()
+		return text + fmt.Sprintf(", and nobody dequeued %d", earlier.Input[0]) + s.outnumbered()
 	}
 	var inside []string
 	for i := 1; i < len(s.told); i += 2 {
-		text := fmt.Sprintf("%d from %s", s.told[i].Input[0], seconds(s.told[i].Complete))
-		if exit := s.told[i+1]; exit != nil {
-			text += " to " + seconds(exit.Invoke)
+		text := fmt.Sprint(s.told[i].Input[0])
+		if !n.run.History.Untimed {
+			text += " from " + seconds(s.told[i].Complete)
+			if exit := s.told[i+1]; exit != nil {
+				text += " to " + seconds(exit.Invoke)
+			}
 		}
 		inside = append(inside, text)
 	}
-	return fmt.Sprintf("%s, although it never was: it held %s%s", s.dated(o), strings.Join(inside, ", "), s.outnumbered())
+	return fmt.Sprintf("%s, although it was never empty meanwhile: it held %s%s", s.dated(n, o), strings.Join(inside, ", "), s.outnumbered())
 }
 
 // outnumbered tells of dequeues of unknown outcome that cannot have taken every
-// element of the witness that nobody dequeued; nothing if there are none.
+// element of the witness that nobody is known to have dequeued; nothing if there are
+// none.
 func (s story) outnumbered() string {
 	enqueued, dequeued, unsure := 0, 0, 0
 	for _, o := range s.witness {

@@ -3,6 +3,7 @@ package checker
 import (
 	"context"
 	"math"
+	"math/bits"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -17,13 +18,14 @@ import (
 
 func TestCheckQueue(t *testing.T) {
 	for _, test := range []struct {
-		name    string
-		history string
-		verdict Verdict
-		queue   QueueResult
-		anomaly Anomaly
-		witness []string
-		says    string
+		name       string
+		history    string
+		verdict    Verdict
+		queue      QueueResult
+		anomaly    Anomaly
+		witness    []string
+		says       string
+		violations int // 0: any number
 	}{
 		{
 			name: "first in, first out",
@@ -78,7 +80,7 @@ func TestCheckQueue(t *testing.T) {
 			queue:   QueueResult{Dequeued: 2, Unexpected: 2},
 			anomaly: PhantomRead,
 			witness: []string{"dequeue -> 1"},
-			says:    "p2 dequeued 1 from q on n2 at 3.000 s, but p1's enqueue of 1 to q on n1 had failed at 1.000 s.",
+			says:    "p2 dequeued 1 from queue q through n2 at 3.000 s, but p1's enqueue of 1 to queue q through n1 had failed at 1.000 s.",
 		},
 		{
 			name: "dequeued before it was enqueued",
@@ -88,7 +90,7 @@ func TestCheckQueue(t *testing.T) {
 			queue:   QueueResult{Attempted: 1, Acknowledged: 1, Dequeued: 1, Unexpected: 1},
 			anomaly: PhantomRead,
 			witness: []string{"dequeue -> 1", "enqueue 1"},
-			says:    "p2 dequeued 1 from q on n2 at 3.000 s, 1.000 s before p1's enqueue of 1 to q on n1 was invoked.",
+			says:    "p2 dequeued 1 from queue q through n2 at 3.000 s, 1.000 s before p1's enqueue of 1 to queue q through n1 was invoked.",
 		},
 		{
 			name: "dequeued twice",
@@ -100,7 +102,7 @@ func TestCheckQueue(t *testing.T) {
 			queue:   QueueResult{Attempted: 1, Dequeued: 1, Recovered: 1, Duplicated: 1},
 			anomaly: DequeuedTwice,
 			witness: []string{"enqueue 1", "dequeue -> 1", "dequeue -> 1"},
-			says:    "p2 dequeued 1 from q on n2 at 3.000 s and p3 dequeued 1 from q on n3 at 4.000 s: one element was given to two; n2 had been cut off from n1 since 0.000 s.",
+			says:    "p2 dequeued 1 from queue q through n2 at 3.000 s and p3 dequeued 1 from queue q through n3 (invoked at 2.000 s, answered at 4.000 s): one element was given to two; n2 had been cut off from n1 since 0.000 s.",
 		},
 		{
 			name: "out of order",
@@ -112,7 +114,7 @@ func TestCheckQueue(t *testing.T) {
 			queue:   QueueResult{Attempted: 2, Acknowledged: 2, Dequeued: 2, OutOfOrder: 1},
 			anomaly: OutOfOrder,
 			witness: []string{"enqueue 1", "enqueue 2", "dequeue -> 2", "dequeue -> 1"},
-			says:    "p2 dequeued 2 from q on n2 at 5.000 s, although n1 had acknowledged 1 to p1 at 1.000 s, before that was enqueued at 2.000 s, and p3 dequeued it only at 6.000 s on n3.",
+			says:    "p2 dequeued 2 from queue q through n2 at 5.000 s, although the enqueue of 1 had been acknowledged to p1 through n1 at 1.000 s, before the enqueue of 2 was invoked at 2.000 s, and p3 dequeued 1 through n3 only later at 6.000 s.",
 		},
 		{
 			name: "out of order, and never dequeued",
@@ -125,7 +127,7 @@ func TestCheckQueue(t *testing.T) {
 			queue:   QueueResult{Attempted: 3, Acknowledged: 3, Dequeued: 1, OutOfOrder: 1},
 			anomaly: OutOfOrder,
 			witness: []string{"enqueue 1", "enqueue 2", "enqueue 3", "dequeue", "dequeue -> 3"},
-			says:    "p2 dequeued 3 from q on n2 at 9.000 s, although n1 had acknowledged 1 to p1 at 1.000 s, before that was enqueued at 4.000 s, and nobody dequeued it; of 2 elements that nobody dequeued, dequeues of unknown outcome can have taken 1.",
+			says:    "p2 dequeued 3 from queue q through n2 at 9.000 s, although the enqueue of 1 had been acknowledged to p1 through n1 at 1.000 s, before the enqueue of 3 was invoked at 4.000 s, and nobody dequeued 1; of 2 elements that nobody dequeued, dequeues of unknown outcome can have taken 1.",
 		},
 		{
 			name: "lost",
@@ -137,20 +139,58 @@ func TestCheckQueue(t *testing.T) {
 			queue:   QueueResult{Attempted: 2, Acknowledged: 2, Dequeued: 1, Lost: Bounds{1, 1}, OutOfOrder: 1, NotEmpty: 1},
 			anomaly: LostCommit,
 			witness: []string{"enqueue 1", "dequeue"},
-			says:    "n1 had acknowledged 1 to p1 at 1.000 s, yet p3 found q empty on n3 at 6.000 s: a commit is lost.",
+			says:    "the enqueue of 1 had been acknowledged to p1 through n1 at 1.000 s, yet p3 found queue q empty through n3 at 6.000 s, and nobody ever dequeued 1: the element is lost.",
 		},
 		{
 			name: "lost, one of two",
 			history: `p1 n1 enqueue q 1 [0,1] ok
 			          p1 n1 enqueue q 2 [2,3] ok
 			          p2 n2 dequeue q [4,5] info
-			          p3 n3 dequeue q [6,7] ok
-			          p4 n3 dequeue q [8,9] info`,
+			          p3 n3 dequeue q [6,7] ok`,
 			verdict: Invalid,
 			queue:   QueueResult{Attempted: 2, Acknowledged: 2, Lost: Bounds{1, 2}, NotEmpty: 1},
 			anomaly: LostCommit,
 			witness: []string{"enqueue 1", "enqueue 2", "dequeue", "dequeue"},
-			says:    "n1 had acknowledged 1 to p1 at 1.000 s, yet p3 found q empty on n3 at 6.000 s: a commit is lost; of 2 elements that nobody dequeued, dequeues of unknown outcome can have taken 1.",
+			says:    "p3 found queue q empty through n3 at 6.000 s, although the enqueues of 2 elements had been acknowledged that nobody is known to have dequeued, 1 and 2, and only 1 dequeue of unknown outcome may have taken one each: at least 1 of 2 is lost.",
+		},
+		{
+			name: "two of which dequeues before and after may have taken one each",
+			history: `p1 n1 enqueue q 1 [0,1] ok
+			          p1 n1 enqueue q 2 [2,3] ok
+			          p2 n2 dequeue q [4,5] info
+			          p3 n3 dequeue q [6,7] ok
+			          p4 n3 dequeue q [8,9] info`,
+			verdict: Invalid,
+			queue:   QueueResult{Attempted: 2, Acknowledged: 2, Lost: Bounds{0, 2}, NotEmpty: 1},
+			anomaly: OutOfOrder,
+			witness: []string{"enqueue 1", "enqueue 2", "dequeue", "dequeue"},
+			says:    "p3 found queue q empty through n3 at 6.000 s, although the enqueues of 2 elements had been acknowledged that nobody is known to have dequeued, 1 and 2, and only 1 can have been taken by then; whether any is lost is not known, for there are 2 dequeues of unknown outcome.",
+		},
+		{
+			name: "one that two later dequeues may have taken",
+			history: `p1 n1 enqueue q 1 [0,1] ok
+			          p3 n3 dequeue q [2,3] ok
+			          p2 n2 dequeue q [4,5] info
+			          p4 n3 dequeue q [8,9] info`,
+			verdict: Invalid,
+			queue:   QueueResult{Attempted: 1, Acknowledged: 1, Lost: Bounds{0, 1}, NotEmpty: 1},
+			anomaly: OutOfOrder,
+			witness: []string{"enqueue 1", "dequeue"},
+			says:    "the enqueue of 1 had been acknowledged to p1 through n1 at 1.000 s, yet p3 found queue q empty through n3 at 2.000 s, when nobody can have dequeued 1; whether it is lost is not known, for 2 dequeues of unknown outcome came later.",
+		},
+		{
+			name: "many lost, told once",
+			history: `p1 n1 enqueue q 1 [0,1] ok
+			          p1 n1 enqueue q 2 [1,2] ok
+			          p1 n1 enqueue q 3 [2,3] ok
+			          p1 n1 enqueue q 4 [3,4] ok
+			          p3 n3 dequeue q [6,7] ok
+			          p3 n3 dequeue q [8,9] ok`,
+			verdict: Invalid,
+			queue:   QueueResult{Attempted: 4, Acknowledged: 4, Lost: Bounds{4, 4}, NotEmpty: 2},
+			anomaly: LostCommit, violations: 1,
+			witness: []string{"enqueue 1", "dequeue"},
+			says:    "p3 found queue q empty through n3 at 6.000 s, although the enqueues of 4 elements had been acknowledged that nobody is known to have dequeued, such as 1, 2 and 3: they are lost.",
 		},
 		{
 			name: "not empty",
@@ -163,7 +203,7 @@ func TestCheckQueue(t *testing.T) {
 			queue:   QueueResult{Attempted: 2, Acknowledged: 2, Dequeued: 2, NotEmpty: 1},
 			anomaly: OutOfOrder,
 			witness: []string{"enqueue 1", "enqueue 2", "dequeue", "dequeue -> 1", "dequeue -> 2"},
-			says:    "p3 found q empty on n3 at 7.000 s, although it never was: it held 1 from 1.000 s to 5.000 s, 2 from 4.000 s to 8.000 s.",
+			says:    "p3 found queue q empty through n3 (invoked at 3.000 s, answered at 7.000 s), although it was never empty meanwhile: it held 1 from 1.000 s to 5.000 s, 2 from 4.000 s to 8.000 s.",
 		},
 		{
 			name: "out of order with the later of two, of which either could come first",
@@ -177,7 +217,7 @@ func TestCheckQueue(t *testing.T) {
 			queue:   QueueResult{Attempted: 3, Acknowledged: 3, Dequeued: 3, OutOfOrder: 1},
 			anomaly: OutOfOrder,
 			witness: []string{"enqueue 1", "enqueue 3", "dequeue -> 3", "dequeue -> 1"},
-			says:    "p3 dequeued 3 from q on n3 at 9.000 s, although n1 had acknowledged 1 to p1 at 2.000 s, before that was enqueued at 4.000 s, and p3 dequeued it only at 10.000 s on n3.",
+			says:    "p3 dequeued 3 from queue q through n3 at 9.000 s, although the enqueue of 1 had been acknowledged to p1 through n1 at 2.000 s, before the enqueue of 3 was invoked at 4.000 s, and p3 dequeued 1 through n3 only later at 10.000 s.",
 		},
 		{
 			name: "not empty, and one may have been inside for no time at all",
@@ -190,7 +230,7 @@ func TestCheckQueue(t *testing.T) {
 			queue:   QueueResult{Attempted: 2, Acknowledged: 2, Dequeued: 2, NotEmpty: 1},
 			anomaly: OutOfOrder,
 			witness: []string{"enqueue 1", "dequeue", "dequeue -> 1"},
-			says:    "p3 found q empty on n3 at 6.000 s, although it never was: it held 1 from 1.000 s to 7.000 s.",
+			says:    "p3 found queue q empty through n3 at 6.000 s, although it was never empty meanwhile: it held 1 from 1.000 s to 7.000 s.",
 		},
 		{
 			name: "not empty, thanks to one that may be lost",
@@ -203,7 +243,7 @@ func TestCheckQueue(t *testing.T) {
 			queue:   QueueResult{Attempted: 2, Acknowledged: 2, Dequeued: 1, NotEmpty: 1},
 			anomaly: OutOfOrder,
 			witness: []string{"enqueue 1", "enqueue 2", "dequeue", "dequeue -> 1"},
-			says:    "p3 found q empty on n3 at 9.000 s, although it never was: it held 1 from 1.000 s to 5.000 s, 2 from 4.000 s.",
+			says:    "p3 found queue q empty through n3 (invoked at 3.000 s, answered at 9.000 s), although it was never empty meanwhile: it held 1 from 1.000 s to 5.000 s, 2 from 4.000 s.",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -215,8 +255,50 @@ func TestCheckQueue(t *testing.T) {
 				t.Error(diff)
 			}
 			compareFirst(t, result, test.anomaly, test.witness, test.says)
+			if test.violations > 0 && len(result.Violations) != test.violations {
+				t.Errorf("%d violations, want %d", len(result.Violations), test.violations)
+			}
 		})
 	}
+}
+
+// lostOf returns how many elements are lost at least and at most, by trying every
+// choice of what the dequeues of unknown outcome took.
+func lostOf(operations []history.Operation) Bounds {
+	dequeued := map[int64]bool{}
+	unsure := 0
+	emptied := -never // invocation of the last dequeue that found nothing
+	for _, o := range operations {
+		switch {
+		case o.Kind != history.Dequeue || o.Outcome == history.Fail:
+		case o.Outcome == history.Info:
+			unsure++
+		case len(o.Output) == 0:
+			emptied = max(emptied, o.Invoke)
+		default:
+			dequeued[o.Output[0]] = true
+		}
+	}
+	var gone []bool // of each element that nobody is known to have taken: whether the queue was empty later
+	for _, o := range operations {
+		if o.Kind == history.Enqueue && o.Outcome == history.OK && !dequeued[o.Input[0]] {
+			gone = append(gone, o.Complete < emptied)
+		}
+	}
+	lost := Bounds{len(operations), 0}
+	for taken := range 1 << len(gone) {
+		if bits.OnesCount(uint(taken)) > unsure {
+			continue
+		}
+		count := 0
+		for i, empty := range gone {
+			if empty && taken>>i&1 == 0 {
+				count++
+			}
+		}
+		lost = Bounds{min(lost.Certain, count), max(lost.Possible, count)}
+	}
+	return lost
 }
 
 // compareFirst compares a result's first violation with what is wanted: none if
@@ -387,7 +469,13 @@ func TestQueueAgreesWithPorcupine(t *testing.T) {
 				outnumbered++
 			}
 		}
+		if lost := lostOf(operations); got.LostCommits != lost {
+			t.Fatalf("seed %d: %d lost, want %d, of\n%s", seed, got.LostCommits, lost, list(operations))
+		}
 		for _, v := range got.Violations {
+			if v.Anomaly == LostCommit && got.LostCommits.Certain == 0 {
+				t.Fatalf("seed %d: %s, and none is counted for certain", seed, v.Sentence)
+			}
 			anomalies[v.Anomaly]++
 		}
 	}

@@ -25,6 +25,7 @@ func TestCheckRegister(t *testing.T) {
 		lost    int
 		// So many more may be.
 		staleMore, lostMore int
+		further             int // violations after the first
 	}{
 		{name: "nothing happened", verdict: Valid},
 		{
@@ -52,7 +53,7 @@ func TestCheckRegister(t *testing.T) {
 			          partition n3 from 2 to 9`,
 			verdict: Invalid, anomaly: StaleRead, stale: 1,
 			witness: []string{"write 1", "write 2", "read -> 1"},
-			says:    "p3 read x = 1 from n3 at 5.000 s, 2.000 s after n1 had acknowledged x = 2 to p1; n3 had been cut off from n1 n2 since 2.000 s.",
+			says:    "p3 read x = 1 through n3 at 5.000 s, 2.000 s after x = 2 had been acknowledged to p1 through n1; n3 had been cut off from n1 n2 since 2.000 s.",
 		},
 		{
 			name: "stale nothing",
@@ -61,7 +62,7 @@ func TestCheckRegister(t *testing.T) {
 			          partition n3 from 5 to 9`,
 			verdict: Invalid, anomaly: StaleRead, stale: 1,
 			witness: []string{"write 1", "read"},
-			says:    "p2 found no x on n2 at 2.000 s, 1.000 s after n1 had acknowledged x = 1 to p1; no fault was in force.",
+			says:    "p2 found no x through n2 at 2.000 s, 1.000 s after x = 1 had been acknowledged to p1 through n1; no fault was in force.",
 		},
 		{
 			name: "a failed compare-and-set saw something stale",
@@ -70,7 +71,7 @@ func TestCheckRegister(t *testing.T) {
 			          p2 n2 cas x 7 8 -> 1 [4,5] fail`,
 			verdict: Invalid, anomaly: StaleRead, stale: 1,
 			witness: []string{"write 1", "write 2", "cas 7 8 -> 1"},
-			says:    "a failed compare-and-set of p2 saw x = 1 on n2 at 4.000 s, 1.000 s after n1 had acknowledged x = 2 to p1.",
+			says:    "a failed compare-and-set of p2 through n2 saw x = 1 at 4.000 s, 1.000 s after x = 2 had been acknowledged to p1 through n1.",
 		},
 		{
 			name: "a stale read behind a chain of swaps",
@@ -120,7 +121,30 @@ func TestCheckRegister(t *testing.T) {
 			          final at 20`,
 			verdict: Invalid, anomaly: LostCommit, stale: 2, lost: 1,
 			witness: []string{"write 1", "write 2", "read -> 1"},
-			says:    "n1 had acknowledged x = 2 to p1 at 3.000 s, yet p1 read x = 1 from n1 at 21.000 s: a commit is lost; n1 had been cut off from n2 n3 since 1.000 s.",
+			says:    "x = 2 had been acknowledged to p1 through n1 at 3.000 s, yet p1 read x = 1 through n1 at 21.000 s: a commit is lost; n1 had been cut off from n2 n3 from 1.000 s to 9.000 s.",
+		},
+		{
+			name: "a read that misses what is read again is stale, though that is lost in the end",
+			history: `p1 n1 write x 1 [0,1] ok
+			          p1 n1 write x 2 [2,3] ok
+			          p2 n2 read x -> 1 [4,5] ok
+			          p1 n1 read x -> 2 [6,7] ok
+			          p1 n1 read x -> 1 [21,22] ok
+			          final at 20`,
+			verdict: Invalid, anomaly: StaleRead, stale: 2, lost: 1, further: 1,
+			witness: []string{"write 1", "write 2", "read -> 1"},
+			says:    "p2 read x = 1 through n2 at 4.000 s, 1.000 s after x = 2 had been acknowledged to p1 through n1; no fault was in force.",
+		},
+		{
+			name: "final reads show an older value, whose write is of unknown outcome",
+			history: `p1 n1 write x 1 [0,1] info
+			          p2 n2 read x -> 1 [1,2] ok
+			          p3 n3 write x 2 [3,4] ok
+			          p2 n2 read x -> 1 [21,22] ok
+			          final at 20`,
+			verdict: Invalid, anomaly: LostCommit, stale: 1, lost: 1,
+			witness: []string{"write 1", "read -> 1", "write 2", "read -> 1"},
+			says:    "x = 2 had been acknowledged to p3 through n3 at 4.000 s, yet p2 read x = 1 through n2 at 21.000 s: a commit is lost; no fault was in force.",
 		},
 		{
 			name: "one of the final reads shows the newer value",
@@ -147,7 +171,7 @@ func TestCheckRegister(t *testing.T) {
 			          p2 n2 cas x 1 5 [4,5] ok`,
 			verdict: Invalid, anomaly: LostCommit, lost: 1,
 			witness: []string{"write 1", "write 2", "cas 1 5"},
-			says:    "n1 had acknowledged x = 2 to p1 at 3.000 s, yet p2 swapped x from 1 to 5 on n2 at 4.000 s: a commit is lost.",
+			says:    "x = 2 had been acknowledged to p1 through n1 at 3.000 s, yet p2 swapped x from 1 to 5 through n2 at 4.000 s: a commit is lost.",
 		},
 		{
 			name: "overwritten is not lost",
@@ -163,7 +187,7 @@ func TestCheckRegister(t *testing.T) {
 			history: `p1 n1 read x -> 7 [0,1] ok`,
 			verdict: Invalid, anomaly: PhantomRead,
 			witness: []string{"read -> 7"},
-			says:    "p1 read x = 7 from n1 at 1.000 s, but nobody ever wrote 7.",
+			says:    "p1 read x = 7 through n1 at 1.000 s, but nobody ever wrote 7.",
 		},
 		{
 			name: "phantom: the write failed",
@@ -171,7 +195,7 @@ func TestCheckRegister(t *testing.T) {
 			          p2 n2 read x -> 7 [2,3] ok`,
 			verdict: Invalid, anomaly: PhantomRead,
 			witness: []string{"read -> 7"},
-			says:    "p2 read x = 7 from n2 at 3.000 s, but p1's write of x = 7 on n1 had failed at 1.000 s.",
+			says:    "p2 read x = 7 through n2 at 3.000 s, but p1's write of x = 7 through n1 had failed at 1.000 s.",
 		},
 		{
 			name: "phantom: read before it was written",
@@ -179,7 +203,7 @@ func TestCheckRegister(t *testing.T) {
 			          p1 n1 write x 7 [3,4] ok`,
 			verdict: Invalid, anomaly: PhantomRead,
 			witness: []string{"read -> 7", "write 7"},
-			says:    "p2 read x = 7 from n2 at 1.000 s, 2.000 s before p1's write of x = 7 on n1 was invoked.",
+			says:    "p2 read x = 7 through n2 at 1.000 s, 2.000 s before p1's write of x = 7 through n1 was invoked.",
 		},
 		{
 			name: "double swap",
@@ -188,7 +212,7 @@ func TestCheckRegister(t *testing.T) {
 			          p2 n2 cas x 1 3 [3,5] ok`,
 			verdict: Invalid, anomaly: DoubleSwap,
 			witness: []string{"write 1", "cas 1 2", "cas 1 3"},
-			says:    "p1 swapped x from 1 to 2 on n1 at 6.000 s and p2 swapped x from 1 to 3 on n2 at 5.000 s: both replaced the one 1.",
+			says:    "p1 swapped x from 1 to 2 through n1 (invoked at 2.000 s, answered at 6.000 s) and p2 swapped x from 1 to 3 through n2 (invoked at 3.000 s, answered at 5.000 s): both replaced the one 1.",
 		},
 		{
 			name: "double swap to one value",
@@ -217,7 +241,7 @@ func TestCheckRegister(t *testing.T) {
 			          p3 n3 read x -> 1 [5,6] ok`,
 			verdict: Invalid, anomaly: StaleRead, stale: 1,
 			witness: []string{"write 1", "write 2", "read -> 1", "read -> 2", "read -> 1"},
-			says:    "p3 read x = 1 from n3 at 6.000 s, after p3 read x = 2 from n3 at 4.000 s, and before that p3 read x = 1 from n3 at 2.000 s: an overwritten value came back.",
+			says:    "p3 read x = 1 through n3 at 6.000 s, after p3 read x = 2 through n3 at 4.000 s, and before that p3 read x = 1 through n3 at 2.000 s: an overwritten value came back.",
 		},
 		{
 			name: "an overwritten value came back, and a write of its chain is unknown",
@@ -229,7 +253,7 @@ func TestCheckRegister(t *testing.T) {
 			          partition n3 from 4 to 6`,
 			verdict: Invalid, anomaly: Resurrected, lostMore: 1,
 			witness: []string{"write 1", "cas 1 2", "cas 2 3", "write 9", "cas 3 4"},
-			says:    "p2 swapped x from 3 to 4 on n2 at 10.000 s, after p3 wrote x = 9 on n3 at 5.000 s, and before that p2 swapped x from 1 to 2 on n2 at 2.000 s: an overwritten value came back; n3 had been cut off from n1 n2 from 4.000 s to 6.000 s.",
+			says:    "p2 swapped x from 3 to 4 through n2 at 10.000 s, after p3 wrote x = 9 through n3 at 5.000 s, and before that p2 swapped x from 1 to 2 through n2 at 2.000 s: an overwritten value came back; n3 had been cut off from n1 n2 from 4.000 s to 6.000 s.",
 		},
 		{
 			name: "a commit is lost to a value that was seen before its write was acknowledged",
@@ -239,7 +263,7 @@ func TestCheckRegister(t *testing.T) {
 			          p2 n2 cas x 1 5 [6,7] ok`,
 			verdict: Invalid, anomaly: LostCommit, lost: 1,
 			witness: []string{"write 1", "read -> 1", "write 2", "cas 1 5"},
-			says:    "n3 had acknowledged x = 2 to p3 at 4.000 s, yet p2 swapped x from 1 to 5 on n2 at 6.000 s: a commit is lost.",
+			says:    "x = 2 had been acknowledged to p3 through n3 at 4.000 s, yet p2 swapped x from 1 to 5 through n2 at 6.000 s: a commit is lost.",
 		},
 		{
 			name: "a stale read of a value that was seen before its write was acknowledged",
@@ -249,7 +273,7 @@ func TestCheckRegister(t *testing.T) {
 			          p2 n2 read x -> 1 [6,7] ok`,
 			verdict: Invalid, anomaly: StaleRead, stale: 1,
 			witness: []string{"write 1", "read -> 1", "write 2", "read -> 1"},
-			says:    "p2 read x = 1 from n2 at 6.000 s, 2.000 s after n3 had acknowledged x = 2 to p3.",
+			says:    "p2 read x = 1 through n2 at 6.000 s, 2.000 s after x = 2 had been acknowledged to p3 through n3.",
 		},
 		{
 			name: "nothing came back",
@@ -258,7 +282,7 @@ func TestCheckRegister(t *testing.T) {
 			          p3 n3 read x [4,5] ok`,
 			verdict: Invalid, anomaly: StaleRead, stale: 1,
 			witness: []string{"write 1", "read -> 1", "read"},
-			says:    "p3 found no x on n3 at 5.000 s, after p3 read x = 1 from n3 at 3.000 s: an overwritten value came back.",
+			says:    "p3 found no x through n3 at 5.000 s, after p3 read x = 1 through n3 at 3.000 s: an overwritten value came back.",
 		},
 		{
 			name: "two readers disagree",
@@ -277,7 +301,7 @@ func TestCheckRegister(t *testing.T) {
 			          p2 n2 cas x 2 1 [0,9] ok`,
 			verdict: Invalid, anomaly: Disorder,
 			witness: []string{"cas 1 2", "cas 2 1"},
-			says:    "no order explains that p1 swapped x from 1 to 2 on n1 at 9.000 s, that p2 swapped x from 2 to 1 on n2 at 9.000 s.",
+			says:    "no order explains that p1 swapped x from 1 to 2 through n1 (invoked at 0.000 s, answered at 9.000 s), that p2 swapped x from 2 to 1 through n2 (invoked at 0.000 s, answered at 9.000 s).",
 		},
 		{
 			name: "refused although the value was there",
@@ -287,7 +311,7 @@ func TestCheckRegister(t *testing.T) {
 			          p3 n3 read x -> 1 [6,7] ok`,
 			verdict: Invalid, anomaly: Disorder,
 			witness: []string{"write 1", "cas 1 2", "read -> 1"},
-			says:    "a compare-and-set of p2 found that x was not 1 on n2 at 5.000 s, after p1 wrote x = 1 on n1 at 1.000 s, and after that p3 read x = 1 from n3 at 7.000 s: the value was there.",
+			says:    "a compare-and-set of p2 through n2 found that x was not 1 at 5.000 s, after p1 wrote x = 1 through n1 at 1.000 s, and after that p3 read x = 1 through n3 at 7.000 s: the value was there.",
 		},
 		{
 			name: "refused although nothing had replaced the value",
@@ -297,7 +321,7 @@ func TestCheckRegister(t *testing.T) {
 			          p3 n3 write x 8 [6,7] info`,
 			verdict: Invalid, anomaly: Disorder,
 			witness: []string{"write 1", "cas 1 2"},
-			says:    "a compare-and-set of p2 found that x was not 1 on n2 at 5.000 s, after p1 wrote x = 1 on n1 at 3.000 s: nothing can have been written in between.",
+			says:    "a compare-and-set of p2 through n2 found that x was not 1 at 5.000 s, after p1 wrote x = 1 through n1 at 3.000 s: nothing can have been written in between.",
 		},
 		{
 			name: "refused between the swaps of a chain",
@@ -436,8 +460,8 @@ func TestCheckRegister(t *testing.T) {
 			if result.FirstViolation <= 0 || result.FirstViolation > v.At() {
 				t.Errorf("first violation at %s, this one at %s", result.FirstViolation, v.At())
 			}
-			if len(result.Violations) > 1 {
-				t.Errorf("%d violations, want one", len(result.Violations))
+			if len(result.Violations) != 1+test.further {
+				t.Errorf("%d violations, want %d", len(result.Violations), 1+test.further)
 			}
 		})
 	}

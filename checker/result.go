@@ -293,9 +293,10 @@ type Statistics struct {
 	Faults  map[string]int `json:"faults"`
 	Skipped map[string]int `json:"skipped,omitempty"`
 	// Troubles are what went wrong with faults: those that could not be injected,
-	// or not be healed, each with its time.
+	// or not be healed, each with its time. The last may be "and 7 more".
 	Troubles []string `json:"troubles,omitempty"`
-	// Errors are the clients', the most frequent first, at most MaxErrors.
+	// Errors are the clients', the most frequent first, at most MaxErrors. Where
+	// there are more, the last one has no Kind, and counts the others.
 	Errors []ErrorClass `json:"errors,omitempty"`
 	// Series is the whole run in slices of SeriesStep.
 	SeriesStep time.Duration `json:"series_step_ns"`

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rashomon-io/rashomon/harness/history"
@@ -25,7 +26,9 @@ import (
 //     earlier. (Jepsen compares invocations; an overlapping read that shows the
 //     element is given the benefit of the doubt here.) A run that was cut off
 //     before its final phase loses nothing: later reads might have shown it.
-//   - stale: known, missed by a read that had to show it, and not lost.
+//   - stale: known, missed by a read that had to show it, and not lost. That read is
+//     stale, and so is one that misses what is lost, but was shown after it had been
+//     missed there.
 //   - never read: acknowledged, and no read either shows it or had to.
 //   - unexpected: shown by a read that completed before its add was invoked, or
 //     without any add that did not fail.
@@ -59,6 +62,7 @@ func judgeSets(ctx context.Context, run *history.Run, options Options, result *R
 	final := finalBegins(run)
 	var delays []time.Duration
 	var staleReads, lostCommits []*history.Operation
+	atOdds := 0 // sets of which a read was stale, nobody knows which
 	judgeKeys(ctx, run, options, result, "set", func(ctx context.Context, memory *memory, key string, operations []*history.Operation) (findings, error) {
 		result.decided(Polynomial, "elements are added once", key)
 		s, err := newGrowingSet(key, final, operations)
@@ -73,9 +77,12 @@ func judgeSets(ctx context.Context, run *history.Run, options Options, result *R
 		staleReads, lostCommits = append(staleReads, stale...), append(lostCommits, lost...)
 		found, err := prove(ctx, memory, s.suspects())
 		found.first = min(found.first, s.first())
+		if slices.ContainsFunc(found.stories, func(s story) bool { return s.reads }) {
+			atOdds++
+		}
 		return found, err
 	})
-	result.StaleReads = Bounds{len(staleReads), len(staleReads)}
+	result.StaleReads = Bounds{len(staleReads) + atOdds, len(staleReads) + atOdds}
 	result.LostCommits = Bounds{len(lostCommits), len(lostCommits)}
 	result.Majority, result.Minority = anomaliesBySide(run, staleReads, lostCommits)
 	slices.Sort(delays)
@@ -88,7 +95,6 @@ type growingSet struct {
 	final    time.Duration
 	elements []*element // by add's invocation, then those never added
 	reads    []*read    // acknowledged, by invocation
-	stale    int        // reads that miss what is stale
 }
 
 type element struct {
@@ -282,7 +288,7 @@ func (s *growingSet) count(result *Result) (delays []time.Duration) {
 // wrong returns the reads that count as stale, and the adds of lost elements.
 func (s *growingSet) wrong() (staleReads, lostCommits []*history.Operation) {
 	for _, r := range s.reads {
-		if slices.ContainsFunc(r.missed, func(e *element) bool { return e.fate == stale }) {
+		if slices.ContainsFunc(r.missed, func(e *element) bool { return e.stale(r.operation) }) {
 			staleReads = append(staleReads, r.operation)
 		}
 	}
@@ -294,14 +300,16 @@ func (s *growingSet) wrong() (staleReads, lostCommits []*history.Operation) {
 	return staleReads, lostCommits
 }
 
-// suspects are the earliest of each anomaly.
+// stale: the read, which misses the element, is stale for it: others that completed
+// after the read was invoked show it.
+func (e *element) stale(read *history.Operation) bool {
+	return e.fate == stale || e.fate == lost && e.shown >= read.Invoke
+}
+
+// suspects are the earliest of each anomaly: one for all elements that are wrong in
+// the same way in one read.
 func (s *growingSet) suspects() []charge {
-	var suspects []story
-	for _, e := range s.elements {
-		if suspect, ok := e.suspect(s.key); ok {
-			suspects = append(suspects, suspect)
-		}
-	}
+	suspects := s.wrongReads()
 	if len(suspects) == 0 {
 		suspects = s.disorder()
 	}
@@ -330,24 +338,80 @@ func (s *growingSet) first() time.Duration {
 	return first
 }
 
-// suspect returns the story of an element that had an ill fate.
-func (e *element) suspect(key string) (story, bool) {
-	s := story{key: key, elements: []int64{e.number}}
-	var add *history.Operation // if it is not what made the element known
-	if e.known != e.add {
-		add = e.add
+// wrongReads returns the stories of elements that had an ill fate. A lost element is
+// told of the last read that misses it, others of the first that is wrong.
+func (s *growingSet) wrongReads() []story {
+	type wrong struct {
+		anomaly Anomaly
+		read    *history.Operation
+		known   history.Kind // whether the element had been acknowledged or only read
 	}
-	switch e.fate {
-	case lost:
-		s.anomaly, s.told = LostCommit, []*history.Operation{e.missed, e.known, add}
-	case stale:
-		s.anomaly, s.told = StaleRead, []*history.Operation{e.missedFirst, e.known, add}
-	case unexpected:
-		s.anomaly, s.told = PhantomRead, []*history.Operation{e.early, e.add}
-	default:
-		return s, false
+	var stories []story
+	places := map[wrong]int{} // in stories
+	add := func(anomaly Anomaly, e *element, told ...*history.Operation) {
+		alike := wrong{anomaly: anomaly, read: told[0]}
+		if anomaly != PhantomRead {
+			alike.known = e.known.Kind
+		}
+		i, begun := places[alike]
+		if !begun {
+			i = len(stories)
+			places[alike] = i
+			stories = append(stories, story{anomaly: anomaly, key: s.key, told: told, elements: []int64{e.number}})
+		}
+		stories[i].alike = append(stories[i].alike, e.number)
 	}
-	return s, true
+	for _, e := range s.elements {
+		var asked *history.Operation // the add, if it is not what made the element known
+		if e.known != e.add {
+			asked = e.add
+		}
+		if e.fate == lost {
+			add(LostCommit, e, e.missed, e.known, asked)
+		}
+		if e.missedFirst != nil && e.stale(e.missedFirst) {
+			add(StaleRead, e, e.missedFirst, e.known, asked)
+		}
+		if e.fate == unexpected {
+			add(PhantomRead, e, e.early, e.add)
+		}
+	}
+	return stories
+}
+
+// setText tells of a read in which several elements are wrong in the same way, and
+// of one of them in full.
+func (s story) setText(n narrator) string {
+	read, known := s.told[0], s.told[1]
+	saw := fmt.Sprintf("p%d's read of %s%s%s", read.Process, s.name(read.Kind), through(read), n.when(read, read.Invoke))
+	if s.anomaly == PhantomRead {
+		return fmt.Sprintf("%s shows %d elements that nobody can have added by then, %s: it shows %d, %s",
+			saw, len(s.alike), named(s.alike), s.alike[0], s.nowhere(n, read, known))
+	}
+	what := "%d acknowledged elements"
+	if known.Kind == history.ReadAll {
+		what = "%d elements that had been read"
+	}
+	missed := fmt.Sprintf("%s misses "+what+", %s", saw, len(s.alike), named(s.alike))
+	if s.anomaly == LostCommit {
+		return fmt.Sprintf("%s, and no later read shows them: they are lost; %s%s", missed, s.had(known), n.at(known.Complete))
+	}
+	return fmt.Sprintf("%s; it was invoked%s%s", missed, strings.TrimPrefix(n.after(read.Invoke-known.Complete), ","), s.had(known))
+}
+
+// named names a few elements: "such as 17, 18 and 19".
+func named(elements []int64) string {
+	const few = 3
+	var names []string
+	for _, e := range elements[:min(few, len(elements))] {
+		names = append(names, fmt.Sprint(e))
+	}
+	last := len(names) - 1
+	text := strings.Join(names[:last], ", ") + " and " + names[last]
+	if len(elements) > few {
+		return "such as " + text
+	}
+	return text
 }
 
 // disorder returns what is wrong between elements, if nothing is with each.

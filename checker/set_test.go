@@ -58,7 +58,7 @@ func TestCheckSet(t *testing.T) {
 			set:     SetResult{Attempted: 1, Acknowledged: 1, Lost: 1, LostElements: []int64{17}},
 			anomaly: LostCommit,
 			witness: []string{"add 17", "read-all"},
-			says:    "n1 had acknowledged 17 to p1 at 1.000 s, yet p3 read a set without 17 from n3 at 6.000 s: a commit is lost; n1 had been cut off from n2 n3 since 0.000 s.",
+			says:    "element 17 had been acknowledged to p1 through n1 at 1.000 s, yet p3 read set s without 17 through n3 at 6.000 s: the element is lost; n1 had been cut off from n2 n3 from 0.000 s to 3.000 s.",
 		},
 		{
 			name: "stale, as another final read shows it",
@@ -70,7 +70,7 @@ func TestCheckSet(t *testing.T) {
 			set:     SetResult{Attempted: 1, Acknowledged: 1, Stale: 1, StaleElements: []int64{17}, StaleMedian: 23 * time.Second, StaleMax: 23 * time.Second},
 			anomaly: StaleRead,
 			witness: []string{"add 17", "read-all"},
-			says:    "p3 read a set without 17 from n3 at 24.000 s, 23.000 s after n1 had acknowledged 17 to p1; no fault was in force.",
+			says:    "p3 read set s without 17 through n3 at 24.000 s, 23.000 s after element 17 had been acknowledged to p1 through n1; no fault was in force.",
 		},
 		{
 			name: "stale, as nobody knows how it ended",
@@ -81,7 +81,7 @@ func TestCheckSet(t *testing.T) {
 			set:     SetResult{Attempted: 1, Acknowledged: 1, Stale: 1, StaleElements: []int64{17}, StaleMedian: 3 * time.Second, StaleMax: 3 * time.Second},
 			anomaly: StaleRead,
 			witness: []string{"add 17", "read-all"},
-			says:    "p3 read a set without 17 from n3 at 4.000 s, 3.000 s after n1 had acknowledged 17 to p1.",
+			says:    "p3 read set s without 17 through n3 at 4.000 s, 3.000 s after element 17 had been acknowledged to p1 through n1.",
 		},
 		{
 			name: "stale, known by a read",
@@ -93,7 +93,7 @@ func TestCheckSet(t *testing.T) {
 			set:     SetResult{Attempted: 1, Recovered: 1, Stale: 1, StaleElements: []int64{17}, StaleMedian: 2 * time.Second, StaleMax: 2 * time.Second},
 			anomaly: StaleRead,
 			witness: []string{"add 17", "read-all -> 17", "read-all"},
-			says:    "p3 read a set without 17 from n3 at 5.000 s, 2.000 s after p2 had read a set with 17 from n2.",
+			says:    "p3 read set s without 17 through n3 at 5.000 s, 2.000 s after p2 had read set s with 17 through n2.",
 		},
 		{
 			name: "unexpected",
@@ -103,7 +103,33 @@ func TestCheckSet(t *testing.T) {
 			set:     SetResult{Unexpected: 2, UnexpectedElements: []int64{3, 9}},
 			anomaly: PhantomRead,
 			witness: []string{"read-all -> 3"},
-			says:    "p2 read a set with 3 from n2 at 3.000 s, but p1's add of 3 on n1 had failed at 1.000 s.",
+			says:    "p2's read of set s through n2 at 2.000 s shows 2 elements that nobody can have added by then, 3 and 9: it shows 3, but p1's add of 3 through n1 had failed at 1.000 s.",
+		},
+		{
+			name: "stale and then lost",
+			history: `p1 n1 add s 17 [0,1] ok
+			          p3 n3 read-all s [4,5] ok
+			          p2 n2 read-all s -> 17 [6,7] ok
+			          p3 n3 read-all s [8,9] ok`,
+			verdict: Invalid, stale: 1,
+			set:     SetResult{Attempted: 1, Acknowledged: 1, Lost: 1, LostElements: []int64{17}},
+			anomaly: StaleRead,
+			witness: []string{"add 17", "read-all"},
+			says:    "p3 read set s without 17 through n3 at 4.000 s, 3.000 s after element 17 had been acknowledged to p1 through n1.",
+		},
+		{
+			name: "many stale in one read",
+			history: `p1 n1 add s 17 [0,1] ok
+			          p1 n1 add s 18 [1,2] ok
+			          p1 n1 add s 19 [2,3] ok
+			          p1 n1 add s 20 [3,4] ok
+			          p3 n3 read-all s [5,6] ok
+			          p3 n3 read-all s -> 17 18 19 20 [8,9] ok`,
+			verdict: Invalid, stale: 1,
+			set:     SetResult{Attempted: 4, Acknowledged: 4, Stale: 4, StaleElements: []int64{17, 18, 19, 20}, StaleMedian: 2 * time.Second, StaleMax: 4 * time.Second},
+			anomaly: StaleRead,
+			witness: []string{"add 17", "read-all"},
+			says:    "p3's read of set s through n3 at 5.000 s misses 4 acknowledged elements, such as 17, 18 and 19; it was invoked 4.000 s after element 17 had been acknowledged to p1 through n1.",
 		},
 		{
 			name: "too early",
@@ -113,7 +139,7 @@ func TestCheckSet(t *testing.T) {
 			set:     SetResult{Attempted: 1, Acknowledged: 1, Unexpected: 1, UnexpectedElements: []int64{3}},
 			anomaly: PhantomRead,
 			witness: []string{"read-all -> 3", "add 3"},
-			says:    "p2 read a set with 3 from n2 at 3.000 s, 1.000 s before p1's add of 3 on n1 was invoked.",
+			says:    "p2 read set s with 3 through n2 at 3.000 s, 1.000 s before p1's add of 3 through n1 was invoked.",
 		},
 		{
 			name: "each element is fine, but the reads disagree",
@@ -121,18 +147,18 @@ func TestCheckSet(t *testing.T) {
 			          p2 n2 add s 2 [0,9] ok
 			          p3 n3 read-all s -> 1 [1,8] ok
 			          p4 n3 read-all s -> 2 [1,8] ok`,
-			verdict: Invalid,
+			verdict: Invalid, stale: 1,
 			set:     SetResult{Attempted: 2, Acknowledged: 2, OK: 2},
 			anomaly: StaleRead,
 			witness: []string{"add 1", "add 2", "read-all -> 1", "read-all -> 2"},
-			says:    "no order explains that p1 added 1 on n1 at 9.000 s, that p2 added 2 on n2 at 9.000 s, that p3 read a set with 1 without 2 from n3 at 8.000 s, that p4 read a set with 2 without 1 from n3 at 8.000 s: whatever the order, a read was stale.",
+			says:    "no order explains that p1 added 1 to set s through n1 (invoked at 0.000 s, answered at 9.000 s), that p2 added 2 to set s through n2 (invoked at 0.000 s, answered at 9.000 s), that p3 read set s with 1 without 2 through n3 (invoked at 1.000 s, answered at 8.000 s), that p4 read set s with 2 without 1 through n3 (invoked at 1.000 s, answered at 8.000 s): whatever the order, a read was stale.",
 		},
 		{
 			name: "each element is fine, but the adds disagree",
 			history: `p1 n1 add s 1 [1,2] ok
 			          p1 n1 add s 2 [3,4] ok
 			          p3 n3 read-all s -> 2 [0,5] ok`,
-			verdict: Invalid,
+			verdict: Invalid, stale: 1,
 			set:     SetResult{Attempted: 2, Acknowledged: 2, OK: 1, NeverRead: 1},
 			anomaly: StaleRead,
 			witness: []string{"read-all -> 2", "add 1", "add 2"},
@@ -170,6 +196,29 @@ func TestCheckSet(t *testing.T) {
 				t.Errorf("first violation at %s, this one at %s", result.FirstViolation, v.At())
 			}
 		})
+	}
+}
+
+// All that one read misses is one sentence, however much it is, and one violation.
+func TestManyLostAtOnce(t *testing.T) {
+	run := parse(t, `p9 n3 read-all s [9000,9001] ok
+	                 p9 n2 read-all s [9002,9003] ok
+	                 p8 n1 add s 9999 [1,2] info
+	                 p8 n1 add s 9998 [1,2] info
+	                 p7 n1 read-all s -> 9998 9999 [3,4] ok
+	                 final at 8000`)
+	for i := range 648 {
+		at := time.Duration(5+i) * time.Second
+		run.History.Operations = append(run.History.Operations, history.Operation{
+			Process: 1, Node: "n1", Kind: history.Add, Key: "s", Input: history.Value{int64(17 + i)}, Invoke: at, Complete: at + 1, Outcome: history.OK})
+	}
+	expectSentences(t, run, Set,
+		"p9's read of set s through n2 at 9002.000 s misses 2 elements that had been read, 9999 and 9998, and no later read shows them: they are lost; "+
+			"p7 had read set s with 9999 through n1 at 4.000 s; no fault was in force.",
+		"p9's read of set s through n2 at 9002.000 s misses 648 acknowledged elements, such as 17, 18 and 19, and no later read shows them: they are lost; "+
+			"element 17 had been acknowledged to p1 through n1 at 5.000 s; no fault was in force.")
+	if r := Check(t.Context(), run, Set, Options{}); r.Set.Lost != 650 || r.LostCommits != (Bounds{650, 650}) || r.StaleReads != (Bounds{}) {
+		t.Errorf("%+v, %s lost, %s stale", r.Set, r.LostCommits, r.StaleReads)
 	}
 }
 
@@ -223,6 +272,54 @@ func plainPorcupineSet(operations []history.Operation) bool {
 			return true, held
 		},
 	}, entries)
+}
+
+// countSet counts stale reads and lost elements by the definitions alone, of a
+// history without a final phase.
+func countSet(operations []history.Operation) (staleReads, lostCommits int) {
+	reads := slices.DeleteFunc(slices.Clone(operations), func(o history.Operation) bool {
+		return o.Kind != history.ReadAll || o.Outcome != history.OK
+	})
+	stale := map[int]bool{} // by process, which each operation has of its own
+	for number := range int64(len(operations)) {
+		added, known, early := never, never, false
+		for _, o := range operations {
+			if o.Kind == history.Add && o.Input[0] == number && o.Outcome != history.Fail {
+				added = o.Invoke
+				if o.Outcome == history.OK {
+					known = o.Complete
+				}
+			}
+		}
+		shows := func(r history.Operation) bool { return slices.Contains(r.Output, number) }
+		for _, r := range reads {
+			if shows(r) {
+				known, early = min(known, r.Complete), early || r.Complete < added
+			}
+		}
+		if early {
+			continue
+		}
+		shownSince := func(t time.Duration) bool {
+			return slices.ContainsFunc(reads, func(r history.Operation) bool { return shows(r) && r.Complete >= t })
+		}
+		last := -never // invocation of a read that misses it
+		for _, r := range reads {
+			if !shows(r) && known < r.Invoke {
+				last = max(last, r.Invoke)
+			}
+		}
+		lost := last != -never && !shownSince(last)
+		if lost {
+			lostCommits++
+		}
+		for _, r := range reads {
+			if !shows(r) && known < r.Invoke && (!lost || shownSince(r.Invoke)) {
+				stale[r.Process] = true
+			}
+		}
+	}
+	return len(stale), lostCommits
 }
 
 // drawSet returns a random history of one set, as universe.draw does.
@@ -298,7 +395,14 @@ func TestSetAgreesWithPorcupine(t *testing.T) {
 				t.Fatalf("seed %d: disorder suspected in a valid history\n%s", seed, list(operations))
 			}
 		}
+		if staleReads, lostCommits := countSet(operations); got.LostCommits.Certain != lostCommits ||
+			got.StaleReads.Certain != staleReads && got.Set.Lost+got.Set.Stale+got.Set.Unexpected > 0 {
+			t.Fatalf("seed %d: %s stale, %s lost; want %d and %d, of\n%s", seed, got.StaleReads, got.LostCommits, staleReads, lostCommits, list(operations))
+		}
 		for _, v := range got.Violations {
+			if v.Anomaly == StaleRead && got.StaleReads.Certain == 0 || v.Anomaly == LostCommit && got.LostCommits.Certain == 0 {
+				t.Fatalf("seed %d: %s, but %s stale and %s lost", seed, v.Anomaly, got.StaleReads, got.LostCommits)
+			}
 			anomalies[v.Anomaly]++
 			for _, o := range v.Witness {
 				for _, seen := range o.Output {

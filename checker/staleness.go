@@ -96,7 +96,18 @@ type registerCounts struct {
 	// certain and possible are the reads counted in stale, with those that
 	// atOdds has added; a certain one is possible too.
 	certain, possible map[*history.Operation]bool
-	certainlyLost     map[*history.Operation]bool
+	certainlyLost     lastSeen
+}
+
+// A lastSeen tells of updates when the last operation completed that may have seen
+// what they wrote; before time began if there is none.
+type lastSeen map[*history.Operation]time.Duration
+
+// missedBy: the update is among these, and was not seen again once a read had missed
+// it that was invoked then. In the final phase all reads missed it.
+func (l lastSeen) missedBy(invoked, final time.Duration, update *history.Operation) bool {
+	seen, lost := l[update]
+	return lost && (seen < invoked || invoked >= final)
 }
 
 // atOdds adds a violation that shows only that these reads are at odds: one of

@@ -86,6 +86,7 @@ func Measure(run *history.Run) Statistics {
 	s.Majority, s.Minority = sides(stands, operations, end)
 	s.LeaderChanges = leaderChanges(run, stands, operations)
 	s.SeriesStep, s.Series = series(operations)
+	s.Troubles, s.Errors = troubles(run.Events), errorClasses(operations)
 	return s
 }
 

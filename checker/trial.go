@@ -69,7 +69,8 @@ func crashes(run *history.Run) []Violation {
 		if e.Detail != "" {
 			text += " with " + e.Detail
 		}
-		text += faults(run, e.Time, node)
+		before := e.Time - 1
+		text += faults(run, span{before, before}, node)
 		if e.Reason != "" {
 			text += "; the last lines of its log: " + oneLine(e.Reason)
 		}
@@ -101,8 +102,9 @@ func forbiddenLines(run *history.Run) []Violation {
 }
 
 // noRecovery is a violation if the cluster had its time to serve again, all nodes
-// ran and all links were whole, and none of the reads or none of the updates that
-// the workload has was acknowledged since, through any node.
+// ran and all links were whole, and no read or no update was acknowledged since,
+// through any node, though some had been before. (If none ever was, the run is
+// vacuous: the fault may be the client's.)
 func noRecovery(run *history.Run) []Violation {
 	e, found := lastUnserved(run)
 	if !found || e.Reason != "" {
@@ -143,24 +145,26 @@ func noRecovery(run *history.Run) []Violation {
 
 // A tally counts operations of one sort.
 type tally struct {
-	ever         bool // the workload has such operations
-	tried, acked int  // since the healing
+	before       int // acknowledged before the healing
+	tried, acked int // since then
 	example      string
 }
 
 func (t *tally) add(o *history.Operation, since time.Duration, acked bool) {
-	t.ever = true
+	switch {
+	case o.Invoke >= since && acked:
+		t.acked++
+	case acked:
+		t.before++
+	}
 	if o.Invoke < since {
 		return
 	}
 	t.tried++
-	if acked {
-		t.acked++
-	}
 	t.example = cmp.Or(o.Error, t.example)
 }
 
-func (t *tally) none() bool { return t.ever && t.acked == 0 }
+func (t *tally) none() bool { return t.before > 0 && t.acked == 0 }
 
 // isRead and isUpdate sort the kinds that recovery is about.
 func isRead(kind history.Kind) bool {

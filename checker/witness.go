@@ -89,7 +89,7 @@ func (h *keyHistory) convict(ctx context.Context, memory *memory, j *judgement) 
 }
 
 // tell names the contradiction that a witness is, preferably as suspected.
-func (h *keyHistory) tell(ctx context.Context, memory *memory, suspected Anomaly, lost map[*history.Operation]bool) contradiction {
+func (h *keyHistory) tell(ctx context.Context, memory *memory, suspected Anomaly, lost lastSeen) contradiction {
 	suspects := h.suspects(lost)
 	s := suspect{anomaly: Disorder}
 	for i := range h.steps {

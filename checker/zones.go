@@ -60,7 +60,7 @@ func (c contradiction) at() time.Duration {
 // narrower tells of a value that came back as of a stale read or a lost commit,
 // if it was there at the early step, an acknowledged update came between, and
 // the late step saw it again.
-func (h *keyHistory) narrower(s suspect, lost map[*history.Operation]bool) suspect {
+func (h *keyHistory) narrower(s suspect, lost lastSeen) suspect {
 	if s.anomaly != Resurrected || s.told[2] < 0 {
 		return s
 	}
@@ -72,7 +72,7 @@ func (h *keyHistory) narrower(s suspect, lost map[*history.Operation]bool) suspe
 	switch {
 	case late.From != was || late.Ret == register.Never || !between.Writes() || between.Ret == register.Never || between.To == was:
 		return s
-	case late.Writes() || lost[h.operation(s.told[1])]:
+	case late.Writes() || lost.missedBy(time.Duration(late.Call), h.final, h.operation(s.told[1])):
 		s.anomaly = LostCommit
 	default:
 		s.anomaly = StaleRead
@@ -83,7 +83,7 @@ func (h *keyHistory) narrower(s suspect, lost map[*history.Operation]bool) suspe
 // suspects are ordered by time; lost commits that a final read shows come first
 // of their sort. Where values are unique there is one unless the register is
 // linearizable.
-func (h *keyHistory) suspects(lost map[*history.Operation]bool) []suspect {
+func (h *keyHistory) suspects(lost lastSeen) []suspect {
 	var found []suspect
 	named := map[int32]bool{}
 	add := func(anomaly Anomaly, told ...int32) {
@@ -94,7 +94,7 @@ func (h *keyHistory) suspects(lost map[*history.Operation]bool) []suspect {
 		observer, newer := &h.steps[o.observer], &h.steps[o.newer]
 		switch {
 		case observer.Writes() && newer.From == observer.From: // a double swap
-		case observer.Writes() || lost[h.operation(o.newer)]:
+		case observer.Writes() || lost.missedBy(time.Duration(observer.Call), h.final, h.operation(o.newer)):
 			add(LostCommit, o.observer, o.newer, o.source)
 		default:
 			add(StaleRead, o.observer, o.newer, o.source)

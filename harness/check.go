@@ -1,11 +1,7 @@
 package harness
 
 import (
-	"fmt"
-	"maps"
 	"path/filepath"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -54,39 +50,4 @@ func workloadName(trial Trial) string {
 		return "nothing"
 	}
 	return trial.Workload.Name()
-}
-
-// Summary tells a result in a few lines: the verdict, what it rests on, and a
-// sentence for each violation.
-func Summary(run *history.Run, result checker.Result) string {
-	var b strings.Builder
-	name := strings.TrimSpace(run.Manifest.Target + " " + run.Manifest.Options)
-	fmt.Fprintf(&b, "%s: %s, %s", name, result.Verdict, result.AsClaimed)
-	if expect := run.Manifest.Claim.Expect; len(expect) > 0 {
-		fmt.Fprintf(&b, " (expect: %s)", strings.Join(expect, ", "))
-	}
-	for _, why := range []string{result.Reason, result.Vacuous, result.Torn} {
-		if why != "" {
-			fmt.Fprintf(&b, "; %s", why)
-		}
-	}
-	s := result.Statistics
-	fmt.Fprintf(&b, "\n%d operations: %d ok, %d failed, %d unknown; ", s.Operations, s.OK, s.Failed, s.Unknown)
-	if result.StaleReads.Possible+result.LostCommits.Possible > 0 { // not all models count them
-		fmt.Fprintf(&b, "%s stale reads, %s lost commits; ", result.StaleReads, result.LostCommits)
-	}
-	b.WriteString("faults:")
-	for _, family := range slices.Sorted(maps.Keys(s.Faults)) {
-		fmt.Fprintf(&b, " %s %d", family, s.Faults[family])
-	}
-	fmt.Fprintf(&b, "; seed %d", run.Manifest.Seed)
-	const most = 5
-	for i, violation := range result.Violations {
-		if i == most {
-			fmt.Fprintf(&b, "\n… and %d more", len(result.Violations)-most)
-			break
-		}
-		fmt.Fprintf(&b, "\n%s: %s", violation.Anomaly, violation.Sentence)
-	}
-	return b.String()
 }

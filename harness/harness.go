@@ -71,8 +71,11 @@ type Trial struct {
 	deadline time.Time               // by which it must have ended; zero means never
 }
 
-// MaxNodes bounds a trial's cluster.
-const MaxNodes = cluster.MaxNodes
+// The bounds of a trial.
+const (
+	MaxNodes       = cluster.MaxNodes
+	MaxConcurrency = 10_000
+)
 
 // A Target is a system under test.
 type Target struct {

@@ -95,8 +95,8 @@ func (t *Trial) complete() error {
 		return fmt.Errorf("trial: %d nodes (want 1 to %d)", t.Nodes, MaxNodes)
 	}
 	t.Concurrency = cmp.Or(t.Concurrency, 4*t.Nodes)
-	if t.Concurrency < 1 || t.Concurrency > 10_000 {
-		return fmt.Errorf("trial: %d clients (want 1 to 10,000)", t.Concurrency)
+	if t.Concurrency < 1 || t.Concurrency > MaxConcurrency {
+		return fmt.Errorf("trial: %d clients (want 1 to %d)", t.Concurrency, MaxConcurrency)
 	}
 	t.Rate = cmp.Or(t.Rate, 600)
 	if math.IsNaN(t.Rate) || math.IsInf(t.Rate, 0) {
@@ -220,7 +220,7 @@ func (t *Trial) record(ctx context.Context, cl cluster.Cluster, watch *watch) er
 		t.searchLogs(ctx, cl, watch, recorder)
 	}
 	watch.end()
-	if closeErr := recorder.Close(); closeErr != nil {
+	if closeErr := recorder.Close(); closeErr != nil && !errors.Is(err, closeErr) {
 		return errors.Join(err, fmt.Errorf("record the history in %s: %w", t.Dir, closeErr))
 	}
 	if t.FailFast && stream.Off() != "" {

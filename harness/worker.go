@@ -45,10 +45,10 @@ type seat struct {
 	hung *sync.WaitGroup
 }
 
-// counts are what progress tells; ok counts all that were answered.
-type counts struct{ ok, failed, unknown atomic.Int64 }
+// counts are what progress tells.
+type counts struct{ answered, failed, unknown atomic.Int64 }
 
-func (c *counts) all() int64 { return c.ok.Load() + c.failed.Load() + c.unknown.Load() }
+func (c *counts) all() int64 { return c.answered.Load() + c.failed.Load() + c.unknown.Load() }
 
 // A round is what a seat does from when the load begins until it ends: the
 // generator's operations, each tried until it succeeds, at most tries times. If
@@ -274,16 +274,12 @@ func outcome(err error) history.Outcome {
 func (s *seat) complete(operation *history.Operation) {
 	s.lane.Complete(operation)
 	s.lately.note(operation)
-	switch operation.Outcome {
-	case history.OK:
-		s.counts.ok.Add(1)
-	case history.Fail:
-		if operation.Answered() {
-			s.counts.ok.Add(1)
-		} else {
-			s.counts.failed.Add(1)
-		}
-	case history.Info:
+	switch {
+	case operation.Answered(): // also by a precondition that did not hold
+		s.counts.answered.Add(1)
+	case operation.Outcome == history.Fail:
+		s.counts.failed.Add(1)
+	default:
 		s.counts.unknown.Add(1)
 		s.process += s.worker.Of
 		s.leave()

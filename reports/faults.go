@@ -18,7 +18,7 @@ type fault struct {
 }
 
 // families are the faults with a colour of their own; the rest is "other".
-var families = []string{"partition", "kill", "pause", "latency", "loss", "flaky", "slow", "clock", "other"}
+var families = []string{"partition", "kill", "pause", "latency", "loss", "flaky", "slow", "clock", "crash", "other"}
 
 func family(name string) string {
 	if slices.Contains(families, name) {
@@ -27,8 +27,8 @@ func family(name string) string {
 	return "other"
 }
 
-// faults pairs each of the first maxFaults injections with its healing. What was
-// never healed lasts until end.
+// faults pairs each of the first maxFaults injections with its healing, and has
+// each crash among them. What was never healed lasts until end.
 func faults(events []history.Event, end time.Duration) []fault {
 	var all []fault
 	open := map[int]int{} // from a fault's number to its place in all
@@ -44,6 +44,10 @@ func faults(events []history.Event, end time.Duration) []fault {
 				all[i].To = max(all[i].From, event.Time)
 				delete(open, event.Fault)
 			}
+		case history.Crash: // a moment; when the node came back, other events tell
+			if len(all) < maxFaults {
+				all = append(all, fault{"crash", describe(event), event.Time, event.Time})
+			}
 		}
 	}
 	return all
@@ -53,6 +57,9 @@ func faults(events []history.Event, end time.Duration) []fault {
 func describe(event history.Event) string {
 	const limit = 12
 	words := []string{Clean(event.Family, 20), Clean(event.Shape, 40)}
+	if event.Type == history.Crash {
+		words = []string{"crash of"}
+	}
 	for i, node := range event.Nodes {
 		if i == limit {
 			words = append(words, "and "+count(len(event.Nodes)-limit)+" more")

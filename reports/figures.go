@@ -1,7 +1,6 @@
 package reports
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -20,7 +19,7 @@ type figure struct {
 
 var figures = []figure{
 	{"claims", claim},
-	{"verdict", func(e Entry) string { return verdict(e.Result) }},
+	{"verdict", func(e Entry) string { return e.Result.Judgement() }},
 	{"stale reads", func(e Entry) string {
 		if !countsStaleReads(e.Result) {
 			return unmeasured
@@ -66,7 +65,7 @@ var figures = []figure{
 	{"p50 / p99 before faults", func(e Entry) string { return latency(e.Result.Statistics.Before) }},
 	{"p50 / p99 during faults", func(e Entry) string { return latency(e.Result.Statistics.During) }},
 	{"operations", func(e Entry) string { return count(e.Result.Statistics.Operations) }},
-	{"ok / failed / unknown", func(e Entry) string {
+	{"answered / failed / unknown", func(e Entry) string {
 		s := e.Result.Statistics
 		return count(s.OK) + " / " + count(s.Failed) + " / " + count(s.Unknown)
 	}},
@@ -242,36 +241,21 @@ func expected(e Entry) string {
 	return strings.Join(anomalies, ", ")
 }
 
-// verdict is the judgement in the fewest words: "INVALID, as claimed".
-func verdict(result checker.Result) string {
-	text := Clean(string(result.Verdict), 20)
-	if result.Verdict == checker.Invalid {
-		text = "INVALID"
-	}
-	if result.Verdict != checker.Unknown && result.AsClaimed != checker.Undecided {
-		text += ", " + Clean(string(result.AsClaimed), 20)
-	}
-	if result.Vacuous != "" {
-		text += " but VACUOUS"
-	}
-	return text
-}
-
-// verdictLine is the judgement in one sentence, with its reason.
+// verdictLine is the judgement in one line, with its reasons.
 func verdictLine(e Entry) string {
-	line := e.name() + ": " + verdict(e.Result)
+	line := e.name() + ": " + e.Result.Judgement()
 	admits := !admission(e).Linearizable()
 	switch {
-	case e.Result.Vacuous != "":
-		return line + ": " + Clean(e.Result.Vacuous, 300)
-	case e.Result.Verdict == checker.Unknown:
-		return line + ": " + Clean(cmp.Or(e.Result.Reason, "no reason was given"), 300)
+	case e.Result.AsClaimed != checker.AsClaimed && e.Result.AsClaimed != checker.NotAsClaimed:
 	case admits && e.Result.Verdict == checker.Valid:
-		return line + " (expects " + expected(e) + ", and showed none)"
+		line += " (expects " + expected(e) + ", and showed none)"
 	case admits:
-		return line + " (expects " + expected(e) + ")"
+		line += " (expects " + expected(e) + ")"
 	case e.Result.Verdict == checker.Invalid:
-		return line + " (claims linearizability)"
+		line += " (claims linearizability)"
+	}
+	if why := Clean(e.Result.Why(), 900); why != "" {
+		line += ": " + why
 	}
 	return line
 }
@@ -309,9 +293,6 @@ func tally(counts map[string]int) string {
 // notes are what a reader must know before believing the figures.
 func notes(e Entry) []string {
 	var notes []string
-	if e.Result.Torn != "" {
-		notes = append(notes, "The history was cut off: "+Clean(e.Result.Torn, 300))
-	}
 	for _, event := range e.Run.Events {
 		if event.Type == history.Stop {
 			notes = append(notes, fmt.Sprintf("Stopped at %s: %s", duration(event.Time), Clean(event.Reason, 300)))
@@ -320,9 +301,19 @@ func notes(e Entry) []string {
 	if e.Result.KeysUnknown > 0 {
 		notes = append(notes, fmt.Sprintf("Undecided, wholly or in part: %s of %s.", counted(e.Result.KeysUnknown, "key"), count(e.Result.Keys)))
 	}
-	// Of what is unknown and nothing else, verdictLine gives the reason.
-	if e.Result.Reason != "" && (e.Result.Verdict != checker.Unknown || e.Result.Vacuous != "") {
-		notes = append(notes, Clean(e.Result.Reason, 300))
+	for i, warning := range e.Result.Warnings {
+		if i == maxNotes {
+			notes = append(notes, fmt.Sprintf("… and %s.", counted(len(e.Result.Warnings)-maxNotes, "more warning")))
+			break
+		}
+		notes = append(notes, "Warning: "+Clean(warning, 200))
+	}
+	for i, trouble := range e.Result.Statistics.Troubles {
+		if i == maxNotes {
+			notes = append(notes, "… and more trouble with faults.")
+			break
+		}
+		notes = append(notes, "Trouble with a fault: "+Clean(trouble, 200))
 	}
 	for i, reason := range slices.Sorted(maps.Keys(e.Result.Statistics.Skipped)) {
 		if i == 8 {

@@ -118,6 +118,10 @@ func load(run *history.Run, result *checker.Result, length time.Duration, operat
 	statistics.Majority = checker.Service{Operations: 270, OK: 251}
 	statistics.Minority = checker.Service{Operations: 180, OK: 34}
 	statistics.Kinds = map[history.Kind]checker.Service{history.Read: statistics.During, history.Write: statistics.After}
+	statistics.Errors = []checker.ErrorClass{
+		{Kind: history.Read, Outcome: history.Info, Count: statistics.Unknown, Example: "time-out", Node: "n1"},
+		{Kind: history.Read, Outcome: history.Fail, Count: statistics.Failed, Example: "no leader", Node: "n3"},
+	}
 	statistics.Nodes = map[string]checker.Service{"n1": statistics.During, "n2": statistics.Minority}
 }
 
@@ -142,6 +146,8 @@ func others() []Entry {
 	undecided.Result.Verdict, undecided.Result.AsClaimed, undecided.Result.Reason = checker.Unknown, checker.Undecided, "1 of 3 keys needs more than the budget of 60 s"
 	undecided.Result.KeysUnknown, undecided.Result.Torn = 1, "the last line was cut off after 17 bytes"
 	undecided.Result.Violations = undecided.Result.Violations[:1]
+	undecided.Result.Warnings = []string{"Nobody else led after a fault at the leader: faults of 1.5 s are too short; try --interval 10s."}
+	undecided.Result.Statistics.Troubles = []string{"at 7.000 s: kill leader n4: the engine did not answer"}
 	undecided.Result.Set = &checker.SetResult{OK: 1400, Lost: 3, Stale: 12, Recovered: 4, NeverRead: 1}
 	return []Entry{sound, vacuous, undecided}
 }

@@ -145,6 +145,7 @@ type system struct {
 	Stale          template.HTML
 	Slice          string // of the chart's time axis
 	Services       []serviceRow
+	Errors         [][]string
 	Events         []eventRow
 	MoreEvents     string
 	Command, Dir   string
@@ -182,7 +183,7 @@ func newPage(entry Entry) (page, error) {
 		return page{}, fmt.Errorf("%s: %w", entry.name(), err)
 	}
 	s.Figures = rows(entry)
-	return page{Title: entry.name() + ": " + verdict(entry.Result), Style: template.CSS(style), Systems: []system{s}}, nil
+	return page{Title: entry.name() + ": " + entry.Result.Judgement(), Style: template.CSS(style), Systems: []system{s}}, nil
 }
 
 func newComparisonPage(path string, c Comparison) (page, error) {
@@ -264,7 +265,7 @@ func newSystem(e Entry, limit int) (system, error) {
 	manifest, statistics := e.Run.Manifest, e.Result.Statistics
 	s := system{
 		Name: e.name(), Subtitle: subtitle(manifest), Line: verdictLine(e), Mood: mood(e.Result), Notes: notes(e),
-		Chart: chart, Stale: stale, Services: services(statistics),
+		Chart: chart, Stale: stale, Services: services(statistics), Errors: errorRows(statistics.Errors),
 		Command: Clean(manifest.Command, 1000), Dir: Clean(e.Run.Dir, 1000),
 	}
 	if len(statistics.Series) > 0 {
@@ -341,11 +342,17 @@ func operationRows(operations []history.Operation, about []int64) []operationRow
 
 func newEvent(event history.Event) eventRow {
 	row := eventRow{Time: fmt.Sprintf("%.3f s", event.Time.Seconds()), Type: Clean(string(event.Type), 20), Family: family(event.Family), What: describe(event)}
-	if event.Type == history.PhaseBegins {
+	switch event.Type {
+	case history.PhaseBegins:
 		row.What = "phase " + Clean(string(event.Phase), 20) + " begins"
+	case history.Crash:
+		row.Family = "crash"
+	case history.Unserved:
+		row.What += " did not serve"
 	}
-	if event.Reason != "" {
-		row.What = strings.TrimPrefix(row.What+": ", ": ") + Clean(event.Reason, 200)
+	lines := strings.FieldsFunc(event.Reason, func(r rune) bool { return r == '\n' }) // of a log, it may be
+	if reason := strings.Join(lines, " / "); reason != "" {
+		row.What = strings.TrimPrefix(row.What+": ", ": ") + Clean(reason, 400)
 	}
 	if event.Fault > 0 {
 		row.Fault = "#" + strconv.Itoa(event.Fault)

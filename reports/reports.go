@@ -35,6 +35,7 @@ type Entry struct {
 const (
 	textViolations    = 5   // of one run, in Text
 	compareViolations = 3   // of one system, in a comparison
+	compareErrors     = 3   // classes of one system, in a comparison
 	maxWitness        = 8   // operations of a witness; the checker makes two to four
 	maxNeighbours     = 60  // operations around a violation, on its page
 	maxFaults         = 400 // faults drawn
@@ -43,6 +44,7 @@ const (
 	maxPoints         = 600 // slices along a chart's time axis
 	maxSeeds          = 10  // runs of a system, or schedules, that are listed
 	maxLinks          = 100 // to the reports of a system's runs
+	maxNotes          = 5   // of each sort, on a run
 	maxBars           = 40  // systems in a chart
 )
 

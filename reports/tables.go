@@ -62,8 +62,8 @@ var comparisonTables = []struct {
 		{"answered before faults", func(s System) string { return share(s.Before) }},
 		{"during faults", func(s System) string { return share(s.During) }},
 		{"after faults", func(s System) string { return share(s.After) }},
-		{"new leader", func(s System) string { return ofSeen(s.NewLeader, s.LeaderChanges) }},
-		{"recovery", func(s System) string { return ofSeen(s.Recovery, s.Recovered) }},
+		{"new leader", func(s System) string { return ofSeen(s, s.NewLeader, s.LeaderChanges) }},
+		{"recovery", func(s System) string { return ofSeen(s, s.Recovery, s.Recovered) }},
 	}},
 	{"How fast", []column{
 		{"ok per s before faults", func(s System) string { return rate(s.PerSecondBefore) }},
@@ -122,6 +122,12 @@ func (c Comparison) Text(w io.Writer) {
 		}
 		for _, note := range notes(system.shown) {
 			fmt.Fprintln(w, note)
+		}
+		if system.shown.Result.Vacuous != "" {
+			rows := errorRows(system.shown.Result.Statistics.Errors)
+			for _, row := range rows[:min(len(rows), compareErrors)] {
+				fmt.Fprintf(w, "%s × %s, %s: %s\n", row[0], row[1], row[2], row[3])
+			}
 		}
 		writeViolations(w, system.shown.Result, compareViolations)
 	}
@@ -198,8 +204,11 @@ func (t table) write(w io.Writer) {
 func verdicts(s System) string {
 	tally := map[string]int{}
 	for _, run := range s.Runs {
-		name := verdict(checker.Result{Verdict: run.Verdict, AsClaimed: checker.Undecided})
-		if run.Vacuous {
+		name, _, _ := strings.Cut(checker.Result{Verdict: run.Verdict, AsClaimed: run.AsClaimed}.Judgement(), ",")
+		switch {
+		case run.Vacuous && run.Verdict == checker.Valid:
+			name = "VACUOUS"
+		case run.Vacuous:
 			name += ", VACUOUS"
 		}
 		tally[name]++
@@ -260,14 +269,17 @@ func latencies(p50, p99 Mean) string {
 }
 
 // ofSeen is a mean of what was seen, and how much that is: what was never seen
-// took longest.
-func ofSeen(m Mean, seen Share) string {
+// took longest. Of a single run, it says so only if that is news.
+func ofSeen(s System, m Mean, seen Share) string {
 	if seen.Of == 0 {
 		return unmeasured
 	}
 	text := "not seen"
 	if m.Runs > 0 {
 		text = span(m)
+	}
+	if len(s.Runs) == 1 && (seen.Of == 1 || seen.Count == seen.Of) {
+		return text
 	}
 	return text + fmt.Sprintf("\n%d of %d seen", seen.Count, seen.Of)
 }

@@ -19,10 +19,13 @@ import (
 func Text(w io.Writer, run *history.Run, result checker.Result) {
 	entry := Entry{run, result}
 	fmt.Fprintf(w, "%s\n\n", verdictLine(entry))
-	writeTable(w, entry)
+	writeTable(w, []string{"", entry.name()}, rows(entry))
 	fmt.Fprintln(w, decisions(result))
 	for _, note := range notes(entry) {
 		fmt.Fprintf(w, "%s\n", note)
+	}
+	if rows := errorRows(result.Statistics.Errors); rows != nil {
+		writeTable(w, errorHeader, rows)
 	}
 	writeViolations(w, result, textViolations)
 	fmt.Fprintln(w)
@@ -35,8 +38,8 @@ func Text(w io.Writer, run *history.Run, result checker.Result) {
 }
 
 // writeTable writes at most 120 columns.
-func writeTable(w io.Writer, entry Entry) {
-	const cell = 88
+func writeTable(w io.Writer, header []string, rows [][]string) {
+	const cell = 88 // beside short ones
 	table := tablewriter.NewTable(w,
 		tablewriter.WithHeaderAutoFormat(tw.Off),
 		tablewriter.WithHeaderAlignment(tw.AlignLeft),
@@ -44,14 +47,14 @@ func writeTable(w io.Writer, entry Entry) {
 		tablewriter.WithRowMaxWidth(cell),
 		tablewriter.WithHeaderMaxWidth(cell),
 	)
-	table.Header([]string{"", entry.name()})
+	table.Header(header)
 	// Bulk and Render fail only where w does.
-	_ = table.Bulk(rows(entry))
+	_ = table.Bulk(rows)
 	_ = table.Render()
 }
 
 // writeViolations writes up to limit violations: a sentence, then the
-// operations that prove it.
+// operations that prove it, which some do not need: a node that ended by itself.
 func writeViolations(w io.Writer, result checker.Result, limit int) {
 	for i, violation := range result.Violations {
 		if i == limit {

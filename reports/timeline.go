@@ -78,6 +78,9 @@ func newTimeline(witness, neighbours []history.Operation, about []int64, faults 
 	y := 2.0*markLabel + 4
 	for _, f := range faults {
 		from, to := scale.x(f.From), scale.x(f.To)
+		if f.From == f.To && scale.covers(f.From) {
+			to = from + 3
+		}
 		if to > from && len(t.Faults) < maxShades {
 			t.Faults = append(t.Faults, shade{fault: f, X: from, Y: y, Width: to - from, LabelX: min(from, timelineRight-220) + 4, LabelY: y + 12})
 			y += shadeLabel
@@ -154,6 +157,8 @@ func newScale(witness []history.Operation) scale {
 	}
 	return s
 }
+
+func (s scale) covers(t time.Duration) bool { return s.at[0] <= t && t <= s.at[len(s.at)-1] }
 
 // x puts what lies outside on the edge.
 func (s scale) x(t time.Duration) float64 {

@@ -56,7 +56,7 @@ it goes.`,
 					return err
 				}
 			}
-			if err := positive(command, "check-time"); err != nil {
+			if err := budget.sound(command); err != nil {
 				return err
 			}
 			options.Budget = budget.budget()

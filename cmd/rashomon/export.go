@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 
@@ -14,6 +15,7 @@ import (
 func exportCommand() *cobra.Command {
 	var foreign jepsen.Options
 	var output string
+	var edn bool
 	command := &cobra.Command{
 		Use:   "export --edn DIR|FILE",
 		Short: "Write a run's history in a form that other checkers read",
@@ -24,6 +26,9 @@ tuples if there is more than one key.`,
   rashomon export --edn history.jsonl | grep :nemesis`,
 		Args: operands(1, 1, "want one run directory or history, such as runs/latest"),
 		RunE: func(command *cobra.Command, args []string) error {
+			if !edn {
+				return fmt.Errorf("export: say in which form: rashomon export --edn %s", shell(args))
+			}
 			if err := checkForeign(foreign); err != nil {
 				return err
 			}
@@ -43,8 +48,7 @@ tuples if there is more than one key.`,
 			return nil
 		},
 	}
-	command.Flags().Bool("edn", false, "as Jepsen's history.edn")
-	_ = command.MarkFlagRequired("edn") // the flag exists
+	command.Flags().BoolVar(&edn, "edn", false, "as Jepsen's history.edn: the only form, and so needed")
 	command.Flags().StringVarP(&output, "output", "o", "", "new file to write to (default: standard output)")
 	command.Flags().StringVar(&foreign.Model, "model", "", "what a Jepsen history is about (default: what its operations look like)")
 	foreignFlags(command, &foreign)

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"strings"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -34,6 +37,9 @@ func listCommand() *cobra.Command {
 				names = append(names, workload.Name())
 			}
 			fmt.Fprintf(out, "workloads\n  %s\n", strings.Join(names, ", "))
+			if err := listServed(command.Context(), out, names); err != nil {
+				return failureError{err}
+			}
 			fmt.Fprintln(out, "nemesis")
 			for _, entry := range nemesis.List() {
 				fmt.Fprintf(out, "  %-27s %s\n", entry.Word, entry.Meaning)
@@ -46,6 +52,28 @@ func listCommand() *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// listServed tells which target's clients can do what which workload needs.
+func listServed(ctx context.Context, out io.Writer, names []string) error {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(table, "  served by\t%s\n", strings.Join(names, "\t"))
+	for _, system := range targets.All {
+		target, err := targets.Parse(system.Name)
+		if err != nil {
+			return err
+		}
+		row := []string{"  " + system.Name}
+		for _, workload := range workloads.All() {
+			answer := "yes"
+			if targets.Serves(ctx, target, workload) != nil {
+				answer = "–"
+			}
+			row = append(row, answer)
+		}
+		fmt.Fprintln(table, strings.Join(row, "\t"))
+	}
+	return table.Flush()
 }
 
 func doctorCommand() *cobra.Command {

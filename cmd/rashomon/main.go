@@ -151,6 +151,6 @@ vacuous or interrupted; 254 usage; 255 the trial could not be carried out.`,
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(runCommand(), compareCommand(), checkCommand(), exportCommand(), listCommand(), doctorCommand(), imagesCommand())
+	root.AddCommand(runCommand(), compareCommand(), checkCommand(), exportCommand(), listCommand(), doctorCommand(), imagesCommand(), versionCommand())
 	return root
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -48,8 +47,8 @@ func (f *trialFlags) register(command *cobra.Command, duration time.Duration) {
 	flags.StringVar(&f.world, "world", "process", "where nodes run")
 	flags.IntVar(&f.nodes, "nodes", 5, "nodes of the cluster")
 	flags.IntVar(&f.concurrency, "concurrency", 0, "clients, spread over the nodes (default 4 a node)")
-	flags.Float64Var(&f.rate, "rate", 600, "operations per second of all clients together; negative: as fast as they can")
-	flags.IntVar(&f.operations, "operations", 0, "end the load after so many operations, if positive")
+	flags.Float64Var(&f.rate, "rate", 600, "operations per second of all clients together; -1: as fast as they can")
+	flags.IntVar(&f.operations, "operations", 0, "end the load after so many operations (default: no limit)")
 	flags.DurationVar(&f.quiet, "quiet", 2*time.Second, "load before the faults, more than 0")
 	flags.DurationVar(&f.duration, "duration", duration, "length of the faults phase, more than 0")
 	flags.DurationVar(&f.recovery, "recovery", 3*time.Second, "load after the faults, more than 0")
@@ -60,26 +59,10 @@ func (f *trialFlags) register(command *cobra.Command, duration time.Duration) {
 	flags.StringVar(&f.dir, "dir", "", "directory to write to, new or empty (default runs/<what>-<time>)")
 }
 
-// budgetFlags bound a check, of a trial or of a run again.
-type budgetFlags struct {
-	time     time.Duration
-	memoryMB uint64
-}
-
-func (b *budgetFlags) register(command *cobra.Command) {
-	flags := command.Flags()
-	flags.DurationVar(&b.time, "check-time", checker.DefaultBudget.Time, "time budget of the check, more than 0")
-	flags.Uint64Var(&b.memoryMB, "check-memory", checker.DefaultBudget.MemoryBytes>>20, "memory budget of the check, in MiB")
-}
-
-func (b *budgetFlags) budget() checker.Budget {
-	return checker.Budget{Time: b.time, MemoryBytes: b.memoryMB << 20}
-}
-
 // trial returns the trial of one target, and its command line for repeating it.
 func (f *trialFlags) trial(command *cobra.Command, name string) (harness.Trial, error) {
 	none := harness.Trial{}
-	if err := positive(command, "quiet", "duration", "recovery", "timeout", "check-time"); err != nil {
+	if err := f.sound(command); err != nil {
 		return none, err
 	}
 	target, err := targets.Parse(name)
@@ -88,6 +71,9 @@ func (f *trialFlags) trial(command *cobra.Command, name string) (harness.Trial, 
 	}
 	workload, err := workloads.ByName(f.workload)
 	if err != nil {
+		return none, err
+	}
+	if err := targets.Serves(command.Context(), target, workload); err != nil {
 		return none, err
 	}
 	if _, streams := workload.(harness.Streamer); f.failFast && !streams {
@@ -108,16 +94,6 @@ func (f *trialFlags) trial(command *cobra.Command, name string) (harness.Trial, 
 		Options:  checker.Options{Budget: f.check.budget()},
 		Progress: command.ErrOrStderr(), Command: f.repeat(command, "run", name), Report: reports.Write,
 	}, nil
-}
-
-// positive refuses lengths of time that would be taken for "the default".
-func positive(command *cobra.Command, names ...string) error {
-	for _, name := range names {
-		if length, err := command.Flags().GetDuration(name); err != nil || length <= 0 {
-			return cmp.Or(err, fmt.Errorf("--%s %v (want more than 0, such as 500ms)", name, length))
-		}
-	}
-	return nil
 }
 
 func (f *trialFlags) faults() (harness.Nemesis, error) {
@@ -160,7 +136,20 @@ func (f *trialFlags) repeat(command *cobra.Command, verb string, names ...string
 	if f.failFast {
 		words = append(words, "--fail-fast")
 	}
-	return strings.Join(append(words, "--seed", fmt.Sprint(f.seed)), " ")
+	return shell(append(words, "--seed", fmt.Sprint(f.seed)))
+}
+
+// shell is a command line that a POSIX shell splits into these words again.
+func shell(words []string) string {
+	quoted := make([]string, len(words))
+	for i, word := range words {
+		plain := strings.Trim(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+=:,./@%") == ""
+		if !plain || word == "" {
+			word = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+		}
+		quoted[i] = word
+	}
+	return strings.Join(quoted, " ")
 }
 
 // prepare draws the seed and makes the directory, which reports and runs share.

@@ -148,8 +148,8 @@ type History struct {
 	// A torn history is still consistent: whatever caused a recorded event is
 	// recorded too (see Recorder).
 	Torn string
-	// Untimed means that the file held no times: those of the operations say in
-	// which order events came, and nothing else.
+	// Untimed means that the operations have no times but an order: Invoke and
+	// Complete say which of two events came first, and nothing else.
 	Untimed bool
 }
 

@@ -205,7 +205,7 @@ func (q *queue) accept(due []packet) {
 	for i, p := range due {
 		switch {
 		case p.changed != nil:
-			q.check(q.nf.SetVerdictModPacket(p.id, nfqueue.NfAccept, p.changed))
+			q.check(q.nf.SetVerdictWithOption(p.id, nfqueue.NfAccept, nfqueue.WithAlteredPacket(p.changed)))
 		case q.wire.Reorder > 0:
 			q.check(q.nf.SetVerdict(p.id, nfqueue.NfAccept))
 		case i == len(due)-1 || due[i+1].changed != nil:

@@ -74,14 +74,15 @@ func TestLocalChangesWithDefinition(t *testing.T) {
 		other.Command = []string{"another"}
 		more := d
 		more.Packages = append(slices.Clone(d.Packages), "another")
-		for _, local := range []string{d.Local(), other.Local(), more.Local()} {
+		own := d.Local()
+		for _, local := range []string{own, other.Local(), more.Local()} {
 			if !valid.MatchString(local) || seen[local] {
 				t.Errorf("%s: %s is not a reference of its own", d.Image, local)
 			}
 			seen[local] = true
 		}
-		if d.Local() != d.Local() {
-			t.Errorf("%s: its reference changes by itself", d.Image)
+		if again := d.Local(); again != own {
+			t.Errorf("%s: its reference changes by itself, to %s", d.Image, again)
 		}
 	}
 }

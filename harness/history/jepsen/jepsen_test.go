@@ -268,3 +268,18 @@ func TestOrderOfLinesIsOrderOfEvents(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// Whether the history has times is kept, so that nobody takes the number of a line
+// for one.
+func TestUntimed(t *testing.T) {
+	for text, untimed := range map[string]bool{
+		op(0, "invoke", "write", "1") + op(0, "ok", "write", "1"):                                       true,
+		"{:time 5, " + op(0, "invoke", "write", "1")[1:] + "{:time 7, " + op(0, "ok", "write", "1")[1:]: false,
+		"INFO - 1\t:invoke\t:read\tnil\nINFO - 1\t:ok\t:read\t3\n":                                      true,
+	} {
+		made, err := jepsen.Read(strings.NewReader(text), jepsen.Options{})
+		if err != nil || made.History.Untimed != untimed {
+			t.Errorf("%q: untimed is %t (%v), want %t", text, made.History.Untimed, err, untimed)
+		}
+	}
+}

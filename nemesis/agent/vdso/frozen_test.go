@@ -50,8 +50,8 @@ func TestFrozenTarget(t *testing.T) {
 		want := time.Hour * time.Duration(i%2)
 		n.set(cluster.Clock{Offset: time.Minute * time.Duration(i%3)})
 		freeze()
-		at := n.set(cluster.Clock{Offset: 2 * time.Hour})
-		at = n.set(cluster.Clock{Offset: want})
+		n.set(cluster.Clock{Offset: 2 * time.Hour})
+		at := n.set(cluster.Clock{Offset: want})
 		thaw()
 		for _, r := range reader.readingsAfter(at, 20) {
 			near(t, r, "wall", want)

@@ -1,0 +1,41 @@
+package checker
+
+import "strings"
+
+// Judgement is what the result is worth, in the fewest words: "INVALID, not as
+// claimed". What is no pass never begins with "valid".
+func (r Result) Judgement() string {
+	decided := r.AsClaimed == AsClaimed || r.AsClaimed == NotAsClaimed
+	switch {
+	case r.Verdict == Unknown && r.Vacuous != "":
+		return "unknown and VACUOUS"
+	case r.Verdict == Unknown:
+		return "unknown"
+	case r.Verdict == Valid && r.Vacuous != "":
+		return "VACUOUS, no pass"
+	case r.Verdict == Valid && decided:
+		return "valid, " + string(r.AsClaimed)
+	case r.Verdict == Valid:
+		return "undecided"
+	}
+	words := "INVALID"
+	if decided {
+		words += ", " + string(r.AsClaimed)
+	}
+	if r.Vacuous != "" {
+		words += " but VACUOUS"
+	}
+	return words
+}
+
+// Why are the reasons for a Judgement that is no pass, or no whole one: why the run
+// tested nothing, what is unknown, and where it was cut off. Empty if there is none.
+func (r Result) Why() string {
+	var reasons []string
+	for _, reason := range []string{r.Vacuous, r.Reason, r.Torn} {
+		if reason = strings.TrimSuffix(reason, "."); reason != "" && !strings.Contains(strings.Join(reasons, "; "), reason) {
+			reasons = append(reasons, reason)
+		}
+	}
+	return strings.Join(reasons, "; ")
+}

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Tell the module's version, its commit, and the Go version it was built with",
+		Args:  cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			build, ok := debug.ReadBuildInfo()
+			if !ok {
+				return failureError{fmt.Errorf("this binary has no build information; build it with the go command")}
+			}
+			fmt.Fprintln(command.OutOrStdout(), version(build))
+			return nil
+		},
+	}
+}
+
+// version is one line. The commit is only known to a build in a clone, and
+// "modified" says that the clone differed from it.
+func version(build *debug.BuildInfo) string {
+	settings := map[string]string{}
+	for _, setting := range build.Settings {
+		settings[setting.Key] = setting.Value
+	}
+	words := []string{"rashomon", cmp.Or(build.Main.Version, "(devel)")}
+	if commit := settings["vcs.revision"]; commit != "" {
+		words = append(words, "commit", commit)
+	}
+	if settings["vcs.modified"] == "true" {
+		words = append(words, "modified")
+	}
+	return strings.Join(append(words, build.GoVersion), " ")
+}

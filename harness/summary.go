@@ -1,0 +1,96 @@
+package harness
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+// The most lines of each sort in a Summary.
+const (
+	summaryErrors     = 3
+	summaryTroubles   = 3
+	summaryWarnings   = 5
+	summaryViolations = 5
+)
+
+// Summary tells a result in a few lines: what it is worth and why, what it rests
+// on, what went wrong with operations and faults, and a sentence for each
+// violation.
+func Summary(run *history.Run, result checker.Result) string {
+	var b strings.Builder
+	b.WriteString(heading(run.Manifest, result))
+	s := result.Statistics
+	fmt.Fprintf(&b, "\n%d operations: %d answered, %d failed, %d unknown; ", s.Operations, s.OK, s.Failed, s.Unknown)
+	if result.StaleReads.Possible+result.LostCommits.Possible > 0 { // not all models count them
+		fmt.Fprintf(&b, "%s stale reads, %s lost commits; ", result.StaleReads, result.LostCommits)
+	}
+	fmt.Fprintf(&b, "%s; seed %d", landed(s.Faults), run.Manifest.Seed)
+
+	var errors []string
+	for _, class := range s.Errors {
+		errors = append(errors, "errors: "+class.String())
+	}
+	var troubles, warnings, violations []string
+	for _, trouble := range s.Troubles {
+		troubles = append(troubles, "trouble with a fault: "+trouble)
+	}
+	for _, warning := range result.Warnings {
+		warnings = append(warnings, "warning: "+warning)
+	}
+	for _, violation := range result.Violations {
+		violations = append(violations, fmt.Sprintf("%s: %s", violation.Anomaly, violation.Sentence))
+	}
+	list(&b, errors, summaryErrors)
+	list(&b, troubles, summaryTroubles)
+	list(&b, warnings, summaryWarnings)
+	list(&b, violations, summaryViolations)
+	return strings.Map(printable, b.String())
+}
+
+func heading(manifest history.Manifest, result checker.Result) string {
+	line := strings.TrimSpace(manifest.Target+" "+manifest.Options) + ": " + result.Judgement()
+	if expect := manifest.Claim.Expect; len(expect) > 0 {
+		line += fmt.Sprintf(" (expect: %s)", strings.Join(expect, ", "))
+	}
+	if why := result.Why(); why != "" {
+		line += ": " + why
+	}
+	return line
+}
+
+// landed is "faults: kill 3, partition 4", ordered by name.
+func landed(faults map[string]int) string {
+	var families []string
+	for _, family := range slices.Sorted(maps.Keys(faults)) {
+		families = append(families, fmt.Sprintf("%s %d", family, faults[family]))
+	}
+	if len(families) == 0 {
+		return "no faults"
+	}
+	return "faults: " + strings.Join(families, ", ")
+}
+
+// list writes at most so many lines. Of too many, the last tells how many more
+// there are.
+func list(b *strings.Builder, lines []string, most int) {
+	if more := len(lines) - most; more > 0 {
+		lines = append(lines[:most-1:most-1], fmt.Sprintf("… and %d more", more+1))
+	}
+	for _, line := range lines {
+		b.WriteString("\n" + line)
+	}
+}
+
+// printable leaves nothing for a terminal to obey: servers word the errors.
+func printable(r rune) rune {
+	if r == '\n' || unicode.IsPrint(r) {
+		return r
+	}
+	return '?'
+}
