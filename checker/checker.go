@@ -190,10 +190,10 @@ func idle(run *history.Run) string {
 	observed, updated := false, false
 	for kind := range issued {
 		observed = observed || observes(kind) && acknowledged[kind] > 0
-		updated = updated || isUpdate(kind) && acknowledged[kind] > 0
+		updated = updated || kind.Updates() && acknowledged[kind] > 0
 	}
 	for _, kind := range slices.Sorted(maps.Keys(issued)) {
-		if (observes(kind) || isUpdate(kind)) && acknowledged[kind] == 0 {
+		if (observes(kind) || kind.Updates()) && acknowledged[kind] == 0 {
 			return fmt.Sprintf("None of %d operations of the kind %q was acknowledged.", issued[kind], kind)
 		}
 	}

@@ -267,9 +267,14 @@ func (s story) nowhere(n narrator, o, late *history.Operation) string {
 	}
 	for i := range n.run.History.Operations {
 		w := &n.run.History.Operations[i]
-		if w.Key == o.Key && w.Outcome == history.Fail && len(w.Input) > 0 && w.Input[len(w.Input)-1] == observed {
-			return fmt.Sprintf("but %s had failed%s", s.intent(w), n.at(w.Complete))
+		if w.Key != o.Key || w.Outcome != history.Fail || w.Invoke > o.Complete || len(w.Input) == 0 || w.Input[len(w.Input)-1] != observed {
+			continue
 		}
+		failed := "had failed"
+		if w.Complete > o.Complete {
+			failed = "failed"
+		}
+		return fmt.Sprintf("but %s %s%s", s.intent(w), failed, n.at(w.Complete))
 	}
 	verb := "wrote"
 	switch o.Kind {

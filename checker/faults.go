@@ -50,9 +50,10 @@ type spell struct {
 func (s spell) over() bool { return s.until != never }
 
 // faults says what happened to these nodes in a span, and what was over only
-// recently before it. If that is nothing, or no nodes are named, it tells of what
-// happened anywhere in the span. That nothing did is said only if all of the run's
-// events are understood; nothing is said if there are none.
+// recently before it, the last one first. If that is nothing, it tells of what happened
+// anywhere in the span; and so it does if no nodes are named, but then the first comes
+// first. That nothing happened is said only if all of the run's events are understood;
+// nothing is said if there are none.
 func faults(run *history.Run, during span, nodes ...string) string {
 	if len(run.Events) == 0 {
 		return ""
@@ -62,6 +63,9 @@ func faults(run *history.Run, during span, nodes ...string) string {
 		past = 0
 	}
 	spells := spells(run.Events, during.to)
+	if len(nodes) == 0 {
+		slices.SortStableFunc(spells, func(a, b spell) int { return cmp.Compare(a.Time, b.Time) })
+	}
 	since := func(t time.Duration) []spell {
 		return slices.DeleteFunc(slices.Clone(spells), func(s spell) bool { return s.until < t })
 	}
@@ -128,9 +132,12 @@ func heal(all []spell, e history.Event) {
 		return
 	}
 	all[i].until = e.Time
+	if all[i].Family != "kill" {
+		return
+	}
+	started := func(node string) bool { return slices.Contains(all[i].Nodes, node) }
 	for j := range all {
-		s := &all[j]
-		if all[i].Family == "kill" && s.Type == history.Crash && !s.over() && slices.Contains(all[i].Nodes, s.Nodes[0]) {
+		if s := &all[j]; s.Type == history.Crash && !s.over() && slices.ContainsFunc(s.Nodes, started) {
 			s.until = e.Time
 		}
 	}
@@ -168,6 +175,9 @@ func tell(spells []spell, nodes []string, timed bool) []string {
 		}
 		if i := slices.IndexFunc(notes, func(n note) bool { return n.text == text }); i >= 0 {
 			notes[i].count++
+			if s.Time > notes[i].last.Time {
+				notes[i].last = s
+			}
 		} else {
 			notes = append(notes, note{text, 1, s})
 		}
@@ -207,7 +217,7 @@ func (n note) words(timed bool) string {
 // text says what happened, as seen by one of the nodes; empty if it hit none of them.
 func (s spell) text(nodes []string) string {
 	if len(s.Links) == 0 && len(s.Nodes) == 0 {
-		return fmt.Sprintf("nodes that are not known had suffered %s%s", s.Family, s.detail())
+		return fmt.Sprintf("nodes that are not known had suffered %s%s", cmp.Or(s.Family, "a "+string(s.Type)), s.detail())
 	}
 	node, text := "", ""
 	for _, n := range nodes {
@@ -307,5 +317,8 @@ func peers(nodes []string) string {
 	if len(nodes) > maxPeers {
 		return fmt.Sprintf("%d nodes", len(nodes))
 	}
+	nodes = slices.SortedFunc(slices.Values(nodes), func(a, b string) int { // n2 before n10
+		return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
+	})
 	return strings.Join(nodes, " ")
 }

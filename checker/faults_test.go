@@ -58,6 +58,8 @@ func TestFaultsInWords(t *testing.T) {
 		{"an event that is not understood", []string{"n1"}, []history.Event{{Type: "sabotage", Time: time.Second}}, ""},
 		{"a fault that could not be healed", []string{"n1"}, []history.Event{{Type: history.Trouble, Time: time.Second, Reason: "no answer"}}, ""},
 		{"a fault that could not be injected later", []string{"n1"}, []history.Event{{Type: history.Trouble, Time: time.Minute, Reason: "no answer"}}, "; no fault was in force"},
+		{"nobody knows who crashed", []string{"n1"}, []history.Event{{Type: history.Crash, Time: time.Second}, inject(1, 2, history.Event{Family: "kill", Nodes: []string{"n2"}}), heal(1, 4)},
+			"; nodes that are not known had suffered a crash at 1.000 s"},
 		{"crashed", []string{"n1", "n2"}, []history.Event{crash("n2", 1)}, "; n2 had crashed (exit status 2) at 1.000 s"},
 		{"crashed elsewhere", []string{"n1"}, []history.Event{crash("n2", 1)}, "; elsewhere n2 had crashed (exit status 2) at 1.000 s"},
 		{"crashed later", []string{"n2"}, []history.Event{crash("n2", 11)}, "; no fault was in force"},
@@ -75,7 +77,7 @@ func TestFaultsInWords(t *testing.T) {
 // Between what a sentence tells first and last, all faults count, however long ago
 // they were over.
 func TestFaultsInBetween(t *testing.T) {
-	all := []string{"n1", "n2", "n3"}
+	all := []string{"n3", "n1", "n2"}
 	run := parse(t, `
 		p1 n1 write x 1 [0,0.5] ok
 		p1 n1 write x 2 [1,1.5] ok
@@ -94,7 +96,7 @@ func TestFaultsInBetween(t *testing.T) {
 		history.Event{Type: history.Heal, Fault: 3, Family: "pause", Time: 60*time.Second + time.Second/2})
 	expectSentences(t, run, Register,
 		"x = 2 had been acknowledged to p1 through n1 at 1.500 s, yet p3 read x = 1 through n3 (invoked at 60.200 s, answered at 60.700 s): a commit is lost; "+
-			"n3 had been paused from 58.000 s to 60.500 s, n1 n2 n3 had been killed twice, last at 3.000 s and restarted at 3.500 s.",
+			"n1 n2 n3 had been killed twice, last at 3.000 s and restarted at 3.500 s, n3 had been paused from 58.000 s to 60.500 s.",
 		"y = 2 had been acknowledged to p2 through n2 at 42.500 s, yet p3 read y = 1 through n3 at 61.000 s: a commit is lost; n3 had been paused from 58.000 s to 60.500 s.")
 
 	run = parse(t, `

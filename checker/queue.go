@@ -218,7 +218,11 @@ func (q *fifo) judge(counts *QueueResult) []charge {
 		add(story{anomaly: OutOfOrder, told: told, witness: copies(told...)})
 	}
 	if len(lost) > 0 {
-		suspects = append(suspects, q.gone(lost))
+		add(q.gone(lost))
+		all := &suspects[len(suspects)-1]
+		for _, e := range lost {
+			all.first = min(all.first, e.Complete)
+		}
 	} else { // else it is told that they are gone, not that others came first
 		for _, b := range few(skipped) {
 			a := q.orphans[0]
@@ -325,10 +329,10 @@ func (q *fifo) notEmpty() (empty, lost []*history.Operation) {
 	return empty, lost
 }
 
-// gone charges the dequeues that found nothing although elements must have been inside
-// that nobody is known to have taken, with the one that tells of the most. The
+// gone is the story of dequeues that found nothing although elements must have been
+// inside that nobody is known to have taken: of the one that tells of the most. The
 // elements are lost only if there are not as many dequeues of unknown outcome at all.
-func (q *fifo) gone(empties []*history.Operation) charge {
+func (q *fifo) gone(empties []*history.Operation) story {
 	e := slices.MaxFunc(empties, func(a, b *history.Operation) int {
 		return cmp.Compare(q.orphansBefore(a.Invoke), q.orphansBefore(b.Invoke))
 	})
@@ -340,11 +344,7 @@ func (q *fifo) gone(empties []*history.Operation) charge {
 	}
 	s.witness = append(q.outnumber(g.inside[0], g.taken), *e)
 	s.text = func(n narrator) string { return s.goneText(n, g) }
-	c := accuse(s, newQueueSteps)
-	for _, e := range empties {
-		c.first = min(c.first, e.Complete)
-	}
-	return c
+	return s
 }
 
 // Gone are elements that were inside and that nobody is known to have taken, when a

@@ -198,6 +198,22 @@ func TestCheckRegister(t *testing.T) {
 			says:    "p2 read x = 7 through n2 at 3.000 s, but p1's write of x = 7 through n1 had failed at 1.000 s.",
 		},
 		{
+			name: "phantom: the write failed, but not yet",
+			history: `p2 n2 read x -> 7 [2,3] ok
+			          p1 n1 write x 7 [2,4] fail`,
+			verdict: Invalid, anomaly: PhantomRead,
+			witness: []string{"read -> 7"},
+			says:    "p2 read x = 7 through n2 at 3.000 s, but p1's write of x = 7 through n1 failed at 4.000 s.",
+		},
+		{
+			name: "phantom: a later write failed",
+			history: `p2 n2 read x -> 7 [2,3] ok
+			          p1 n1 write x 7 [4,5] fail`,
+			verdict: Invalid, anomaly: PhantomRead,
+			witness: []string{"read -> 7"},
+			says:    "p2 read x = 7 through n2 at 3.000 s, but nobody ever wrote 7.",
+		},
+		{
 			name: "phantom: read before it was written",
 			history: `p2 n2 read x -> 7 [0,1] ok
 			          p1 n1 write x 7 [3,4] ok`,

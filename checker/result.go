@@ -193,8 +193,8 @@ type Violation struct {
 	// Elements are those of a set that matter, and what its reads did not see of
 	// these is as telling as what they saw; empty if it is no set.
 	Elements []int64 `json:"elements,omitempty"`
-	// Sentence tells it, with processes, nodes, times and what the nemesis was
-	// doing then.
+	// Sentence tells it, with processes, the nodes that their clients went
+	// through, times where the history has them, and the faults meanwhile.
 	Sentence string `json:"sentence"`
 }
 

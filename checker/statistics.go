@@ -45,7 +45,7 @@ func Measure(run *history.Run) Statistics {
 			s.Writes++
 		}
 		switch {
-		case answered(o):
+		case o.Answered():
 			s.OK++
 		case o.Outcome == history.Fail:
 			s.Failed++
@@ -90,11 +90,6 @@ func Measure(run *history.Run) Statistics {
 	return s
 }
 
-// answered: acknowledged, or a precondition that did not hold.
-func answered(o *history.Operation) bool {
-	return o.Outcome == history.OK || o.Outcome == history.Fail && o.Error == ""
-}
-
 // A group collects operations for their Service.
 type group struct {
 	operations int
@@ -103,7 +98,7 @@ type group struct {
 
 func (g *group) add(o *history.Operation) {
 	g.operations++
-	if answered(o) {
+	if o.Answered() {
 		g.latencies = append(g.latencies, o.Complete-o.Invoke)
 	}
 }
@@ -174,7 +169,7 @@ func recovery(run *history.Run, operations []*history.Operation) time.Duration {
 	}
 	served := map[string]time.Duration{} // the first completion through each node
 	for _, o := range operations {
-		if o.Invoke < max(healed, crashed[o.Node]) || !answered(o) {
+		if o.Invoke < max(healed, crashed[o.Node]) || !o.Answered() {
 			continue
 		}
 		if first, ok := served[o.Node]; !ok || o.Complete < first {
@@ -453,7 +448,7 @@ func series(operations []*history.Operation) (step time.Duration, all []Slice) {
 			o := operations[next]
 			g.add(o)
 			switch {
-			case answered(o):
+			case o.Answered():
 				slice.OK++
 			case o.Outcome == history.Fail:
 				slice.Failed++

@@ -115,10 +115,10 @@ func noRecovery(run *history.Run) []Violation {
 	for i := range run.History.Operations {
 		o := &run.History.Operations[i]
 		switch {
-		case isRead(o.Kind):
+		case o.Kind.Reads():
 			reads.add(o, healed, o.Outcome == history.OK)
-		case isUpdate(o.Kind):
-			updates.add(o, healed, changes(o) || grants(o) || answered(o) && o.Kind != history.CompareAndSet)
+		case o.Kind.Updates():
+			updates.add(o, healed, changes(o) || grants(o) || o.Answered() && o.Kind != history.CompareAndSet)
 		}
 	}
 	var what string
@@ -166,22 +166,9 @@ func (t *tally) add(o *history.Operation, since time.Duration, acked bool) {
 
 func (t *tally) none() bool { return t.before > 0 && t.acked == 0 }
 
-// isRead and isUpdate sort the kinds that recovery is about.
-func isRead(kind history.Kind) bool {
-	return kind == history.Read || kind == history.ReadAll || kind == history.Dequeue
-}
-
-// observes: an operation of that kind tells what is there.
+// observes: an operation of that kind tells what is there, or who has it.
 func observes(kind history.Kind) bool {
-	return isRead(kind) || kind == history.Acquire || kind == history.Generate
-}
-
-func isUpdate(kind history.Kind) bool {
-	switch kind {
-	case history.Write, history.CompareAndSet, history.Add, history.Increment, history.Enqueue, history.Transfer, history.Acquire, history.Generate:
-		return true
-	}
-	return false
+	return kind.Reads() || kind == history.Acquire || kind == history.Generate
 }
 
 func lastUnserved(run *history.Run) (history.Event, bool) {
@@ -201,7 +188,7 @@ func unserved(run *history.Run) []string {
 	}
 	served := map[string]bool{}
 	for i := range run.History.Operations {
-		if o := &run.History.Operations[i]; o.Invoke >= e.Time-e.Took && answered(o) {
+		if o := &run.History.Operations[i]; o.Invoke >= e.Time-e.Took && o.Answered() {
 			served[o.Node] = true
 		}
 	}

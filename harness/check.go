@@ -1,12 +1,10 @@
 package harness
 
 import (
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/rashomon-io/rashomon/checker"
-	"github.com/rashomon-io/rashomon/harness/history"
 )
 
 // Check runs the trial and fails the test unless the target kept what it
@@ -14,40 +12,51 @@ import (
 // explanation, and so does a verdict that is unknown or vacuous, because that
 // is not a pass.
 //
-// The run directory is under t.ArtifactDir(), so `go test -artifacts` keeps
-// it. Progress is shown by `go test -v`. Check returns the result for tests
-// that want to know more.
+// The run directory of a failed trial is kept in rashomon-runs/, beside the test's
+// source, and the failure names it; a trial that passes leaves nothing. With `go test
+// -artifacts`, every run directory is kept, under t.ArtifactDir(). Progress is shown by
+// `go test -v`.
+//
+// Check ends before `go test -timeout` does, and fails the test if there is too little
+// time for a verdict. A pass is not cached: `go test` runs the trial again, for it does
+// not know whether the servers are still the same.
+//
+// Check returns the result for tests that want to know more.
 func Check(t testing.TB, trial Trial) checker.Result {
 	t.Helper()
-	if trial.Dir == "" {
-		dir, err := history.CreateRunDir(t.ArtifactDir(), trial.Target.String()+"-"+workloadName(trial), time.Now())
+	uncache()
+	if test, ok := t.(interface{ Deadline() (time.Time, bool) }); ok {
+		trial.deadline, _ = test.Deadline()
+	}
+	if trial.Progress == nil {
+		trial.Progress = t.Output()
+	}
+	if err := trial.complete(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ours := trial.Dir == ""
+	if ours {
+		dir, err := createCheckDir(t, trial)
 		if err != nil {
 			t.Fatal(err)
 		}
 		trial.Dir = dir
 	}
-	if trial.Progress == nil {
-		trial.Progress = t.Output()
-	}
 	run, result, err := Run(t.Context(), trial)
 	if err != nil && result.Verdict == "" {
-		t.Fatal(err)
+		t.Fatalf("%v\nrun directory: %s", err, trial.Dir)
 	} else if err != nil {
 		t.Error(err)
 	}
 	summary := Summary(run, result)
-	switch result.AsClaimed {
-	case checker.AsClaimed:
+	switch {
+	case result.AsClaimed != checker.AsClaimed:
+		t.Errorf("%s\nrun directory: %s", summary, trial.Dir)
+	case ours && err == nil && !artifacts():
 		t.Log(summary)
+		removeCheckDir(t, trial.Dir)
 	default:
-		t.Errorf("%s\nrun directory (kept by `go test -artifacts`): %s", summary, filepath.Clean(run.Dir))
+		t.Log(summary)
 	}
 	return result
-}
-
-func workloadName(trial Trial) string {
-	if trial.Workload == nil {
-		return "nothing"
-	}
-	return trial.Workload.Name()
 }

@@ -14,9 +14,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker"
 	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/history"
+	"github.com/rashomon-io/rashomon/nemesis"
 	"github.com/rashomon-io/rashomon/workloads"
 )
 
@@ -187,4 +189,35 @@ func TestExitBeforeReady(t *testing.T) {
 			t.Errorf("it took %v", time.Since(began))
 		}
 	})
+}
+
+// serveUntilPanic is a node that serves once, and panics whenever it is started again.
+func serveUntilPanic(address, mark string) {
+	if _, err := os.Stat(mark); err == nil {
+		panic("the log is corrupt")
+	}
+	serveVanishing(address, "", mark)
+}
+
+// A node that panics at every restart is recorded as that, and does not keep the trial
+// from its verdict.
+func TestNodeThatPanicsAtEveryRestart(t *testing.T) {
+	target := vanishingTarget(func(place cluster.Place) []string {
+		return []string{"panicking-node", place.Listen, filepath.Join(place.Data, "started")}
+	})
+	recorded, result, err := harness.Run(t.Context(), harness.Trial{
+		Target: target, Workload: workloads.IDs{}, Nemesis: nemesis.Kills("one"), Nodes: 3, Rate: 100, Seed: 1,
+		Quiet: 500 * time.Millisecond, Duration: 1500 * time.Millisecond, Recovery: 500 * time.Millisecond,
+		Dir: t.TempDir(), Progress: t.Output(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	crashes := crashesOf(recorded)
+	if len(crashes) == 0 || !strings.HasPrefix(crashes[0].Reason, "panic: the log is corrupt\n") {
+		t.Errorf("crashes recorded: %+v", crashes)
+	}
+	if result.AsClaimed == checker.AsClaimed {
+		t.Error("it passes")
+	}
 }

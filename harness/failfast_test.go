@@ -90,9 +90,9 @@ func (c *noted) Collect(ctx context.Context, node cluster.Node, dir string, patt
 // paused, that is, during the freeze; within less time than that takes.
 type killer struct{}
 
-func (killer) Name() string                                 { return "killer" }
-func (killer) Needs() []cluster.Fault                       { return nil }
-func (killer) Possible(cluster.World, []cluster.Node) error { return nil }
+func (killer) Name() string                                                  { return "killer" }
+func (killer) Needs() []cluster.Fault                                        { return nil }
+func (killer) Possible(context.Context, cluster.World, []cluster.Node) error { return nil }
 func (killer) Play(ctx context.Context, stage harness.Stage) error {
 	err := stage.Cluster.Kill(ctx, "n2")
 	stage.Record(history.Event{Type: history.Inject, Fault: 1, Family: "kill", Nodes: []string{"n2"}})

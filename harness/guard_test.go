@@ -127,10 +127,10 @@ func (panickingWorkload) Generator(harness.Worker) harness.Generator {
 // An idle nemesis has no faults.
 type idle struct{}
 
-func (idle) Name() string                                    { return "idle" }
-func (idle) Needs() []cluster.Fault                          { return nil }
-func (idle) Possible(cluster.World, []cluster.Node) error    { return nil }
-func (idle) Play(ctx context.Context, _ harness.Stage) error { <-ctx.Done(); return nil }
+func (idle) Name() string                                                  { return "idle" }
+func (idle) Needs() []cluster.Fault                                        { return nil }
+func (idle) Possible(context.Context, cluster.World, []cluster.Node) error { return nil }
+func (idle) Play(ctx context.Context, _ harness.Stage) error               { <-ctx.Done(); return nil }
 
 type panicker struct{ idle }
 

@@ -90,17 +90,21 @@ type Target struct {
 	// Program returns how one node is run.
 	Program func(cluster.Place) cluster.Program
 	// Ready returns nil once the fresh cluster serves. It is called again
-	// until then, with a context of some hundred milliseconds.
+	// until then, with a context of some hundred milliseconds, for a minute at
+	// most.
 	Ready func(context.Context, cluster.Cluster) error
 	// Prepare, if not nil, is called once, after Ready and before any other client
-	// is opened: to create the bucket, the table, the accounts.
+	// is opened: to create the bucket, the table, the accounts. It shares Ready's
+	// minute. After its error there is no trial.
 	Prepare func(context.Context, cluster.Cluster) error
 	// Open returns a client that is pinned to one node. It is called again
 	// after each operation of unknown outcome, also while the node is down,
-	// and need not connect before the first call.
+	// and need not connect before the first call. Without an error there must be a
+	// client.
 	Open func(context.Context, cluster.Cluster, cluster.Node) (Client, error)
-	// Leader returns the node that leads now, asking the nodes themselves; nil
-	// if the system has no leader.
+	// Leader returns the node that leads now, asking the nodes themselves, within
+	// half a second; nil if the system has no leader. Faults at the leader then hit
+	// a random node, and say so.
 	Leader func(context.Context, cluster.Cluster) (cluster.Node, error)
 	// LogPatterns are of lines that no log may have, besides those of a Go
 	// program that panics, races or faults, which are always looked for: the
@@ -136,6 +140,10 @@ var ErrPrecondition = Definite(errors.New("the precondition did not hold"))
 // Certain are a connection refused before a byte was sent, a precondition that
 // did not hold, and a rejection that the protocol defines as not applied. Not
 // certain are time-outs, resets, unexpected ends and "leadership lost".
+//
+// A precondition that did not hold is an observation, too: a client that answers a
+// compare-and-set with false says that another value was there, and the checker holds
+// it to that. A client that does not know returns an error instead.
 func Definite(err error) error {
 	if err == nil {
 		return nil
@@ -160,7 +168,9 @@ type Workload interface {
 	Name() string
 	// Generator returns the operations of one worker.
 	Generator(Worker) Generator
-	// Final returns one worker's last operations, after recovery.
+	// Final returns one worker's last operations, after recovery. If its node is
+	// down, or answers nothing for some seconds, the worker goes on with them through
+	// another one.
 	Final(Worker) Generator
 	// Bind returns how operations are carried out on client, or an error that
 	// names the interface it lacks.
@@ -211,7 +221,7 @@ type Nemesis interface {
 	Needs() []cluster.Fault
 	// Possible returns nil if one of its faults can be injected in this world,
 	// into these nodes, or if it has none; else why not the first one.
-	Possible(cluster.World, []cluster.Node) error
+	Possible(context.Context, cluster.World, []cluster.Node) error
 	// Play injects faults until ctx ends or its schedule does. It returns with
 	// everything healed, also if ctx has ended or a fault failed; what could
 	// not be healed is its error.

@@ -18,8 +18,10 @@ import (
 // clients misbehave by themselves, also in virtual time.
 type memoryWorld struct{}
 
-func (memoryWorld) Name() string                   { return "memory" }
-func (memoryWorld) Supports(f cluster.Fault) error { return fmt.Errorf("memory cannot inject %s", f) }
+func (memoryWorld) Name() string { return "memory" }
+func (memoryWorld) Supports(_ context.Context, f cluster.Fault) error {
+	return fmt.Errorf("memory cannot inject %s", f)
+}
 func (memoryWorld) Build(_ context.Context, spec cluster.Spec) (cluster.Cluster, error) {
 	return memoryCluster{spec.Nodes}, nil
 }

@@ -76,8 +76,11 @@ func (t *Trial) awaitReady(ctx context.Context, cl cluster.Cluster, watch *watch
 			defer cancel()
 			return struct{}{}, t.Target.Ready(attempt, cl)
 		})
-		if err == nil {
+		switch {
+		case err == nil:
 			return nil
+		case ctx.Err() != nil:
+			return fmt.Errorf("%w; last: %w", context.Cause(ctx), err)
 		}
 		select {
 		case exit := <-watch.early:
@@ -86,7 +89,6 @@ func (t *Trial) awaitReady(ctx context.Context, cl cluster.Cluster, watch *watch
 		case <-progress.C:
 			t.tell("waiting for the cluster: %v", err)
 		case <-ctx.Done():
-			return fmt.Errorf("%w; last: %w", context.Cause(ctx), err)
 		}
 	}
 }

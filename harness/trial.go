@@ -35,7 +35,7 @@ const (
 // be removed.
 func Run(ctx context.Context, trial Trial) (*history.Run, checker.Result, error) {
 	none := checker.Result{}
-	if err := trial.complete(); err != nil {
+	if err := trial.complete(ctx); err != nil {
 		return nil, none, err
 	}
 	if err := trial.makeDir(); err != nil {
@@ -76,7 +76,7 @@ func (t *Trial) makeDir() error {
 }
 
 // complete fills in the defaults and refuses what cannot be run.
-func (t *Trial) complete() error {
+func (t *Trial) complete(ctx context.Context) error {
 	if t.Target.Program == nil || t.Target.Open == nil {
 		return errors.New("trial: the target needs Program and Open")
 	}
@@ -110,7 +110,7 @@ func (t *Trial) complete() error {
 		return errors.New("trial: a negative duration")
 	}
 	if t.Nemesis != nil {
-		if err := t.Nemesis.Possible(t.World, cluster.Names(t.Nodes)); err != nil {
+		if err := t.Nemesis.Possible(ctx, t.World, cluster.Names(t.Nodes)); err != nil {
 			return fmt.Errorf("the nemesis %q would inject nothing: %w", t.Nemesis.Name(), err)
 		}
 	}

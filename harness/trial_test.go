@@ -246,10 +246,12 @@ func TestUnusableTrials(t *testing.T) {
 // An Open that hangs holds nothing up but the operations that wait for it.
 func TestOpenHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		const healed = 4 * time.Second
+		began := time.Now()
 		recorded, result := run(t, &store{}, func(trial *harness.Trial) {
 			open := trial.Target.Open
 			trial.Target.Open = func(ctx context.Context, c cluster.Cluster, node cluster.Node) (harness.Client, error) {
-				if node == "n2" {
+				if node == "n2" && time.Since(began) < healed {
 					time.Sleep(2 * time.Second)
 				}
 				return open(ctx, c, node)
@@ -257,7 +259,7 @@ func TestOpenHangs(t *testing.T) {
 		})
 		abandoned := 0
 		for _, o := range recorded.History.Operations {
-			if o.Node != "n2" {
+			if o.Node != "n2" || o.Invoke > healed {
 				continue
 			}
 			if o.Outcome != history.Info || !strings.Contains(o.Error, "abandoned") || o.Complete-o.Invoke > 351*time.Millisecond {
@@ -265,7 +267,7 @@ func TestOpenHangs(t *testing.T) {
 			}
 			abandoned++
 		}
-		if abandoned < 20 || result.Verdict != checker.Unknown || !strings.Contains(result.Reason, "n2 served nothing") {
+		if abandoned < 20 || result.Verdict != checker.Valid {
 			t.Errorf("%d operations abandoned, verdict %s: %s", abandoned, result.Verdict, result.Reason)
 		}
 	})
@@ -318,6 +320,7 @@ func (f *fakeTB) Errorf(format string, arguments ...any) {
 func (f *fakeTB) Fatalf(format string, arguments ...any) { f.Errorf(format, arguments...) }
 
 func TestCheckFailsTheTestUnlessItIsAsClaimed(t *testing.T) {
+	t.Chdir(t.TempDir()) // where run directories of failed trials stay
 	forget := func(_ context.Context, node, kind string, do func()) error {
 		if node == "n2" && kind == "write" {
 			return nil

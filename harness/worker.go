@@ -16,8 +16,9 @@ import (
 const (
 	// grace is what a call may take beyond its deadline before it is abandoned.
 	grace = 100 * time.Millisecond
-	// breather is how long a worker waits after a refusal, so that a dead node
-	// at full speed does not fill the disk with refusals.
+	// breather is how long a worker waits after a refusal, and before any other try
+	// of the same operation, so that a dead node at full speed does not fill the
+	// disk.
 	breather = 10 * time.Millisecond
 	// finalTries bounds how often a final operation is tried.
 	finalTries = 20
@@ -109,8 +110,8 @@ func (s *seat) run(r *round, last *history.Operation) {
 func (s *seat) next(r *round, last *history.Operation, wait func(time.Duration) bool) bool {
 	if last != nil {
 		s.previous = last
-		refused := last.Outcome == history.Fail && last.Error != ""
-		if refused && !wait(breather<<min(r.try-1, 4)) {
+		inVain := !last.Answered() && (last.Outcome == history.Fail || r.tries > 1)
+		if inVain && !wait(breather<<min(r.try-1, 4)) {
 			return false
 		}
 		if !last.Answered() && s.forsaken(r) {

@@ -181,8 +181,8 @@ func (f *fake) State(node cluster.Node) cluster.State {
 
 type fakeWorld struct{ *fake }
 
-func (w fakeWorld) Name() string                       { return "fake" }
-func (w fakeWorld) Supports(fault cluster.Fault) error { return w.lacks[fault] }
+func (w fakeWorld) Name() string                                          { return "fake" }
+func (w fakeWorld) Supports(_ context.Context, fault cluster.Fault) error { return w.lacks[fault] }
 func (w fakeWorld) Build(context.Context, cluster.Spec) (cluster.Cluster, error) {
 	return w.fake, nil
 }

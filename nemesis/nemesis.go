@@ -188,7 +188,7 @@ func (s Schedule) Name() string {
 
 // Play implements harness.Nemesis. It lasts for stage.Duration.
 func (s Schedule) Play(ctx context.Context, stage harness.Stage) error {
-	s.picks = supported(stage, s.picks)
+	s.picks = supported(ctx, stage, s.picks)
 	faults, skipped, err := s.plan(stage.Cluster.Nodes(), stage.Duration, stage.Rand)
 	if err != nil {
 		return err
@@ -203,8 +203,8 @@ func (s Schedule) Play(ctx context.Context, stage harness.Stage) error {
 func (s Schedule) Needs() []cluster.Fault { return needs(s.picks) }
 
 // Possible implements harness.Nemesis.
-func (s Schedule) Possible(world cluster.World, nodes []cluster.Node) error {
-	return possible(world, nodes, s.picks)
+func (s Schedule) Possible(ctx context.Context, world cluster.World, nodes []cluster.Node) error {
+	return possible(ctx, world, nodes, s.picks)
 }
 
 func (p pick) of() *family    { return p.family }

@@ -95,9 +95,9 @@ func requires(i injection) []cluster.Fault {
 }
 
 // unsupported returns why the world cannot inject it, in a line.
-func unsupported(world cluster.World, i injection) error {
+func unsupported(ctx context.Context, world cluster.World, i injection) error {
 	for _, need := range requires(i) {
-		if err := world.Supports(need); err != nil {
+		if err := world.Supports(ctx, need); err != nil {
 			return errors.New(oneLine(err))
 		}
 	}
@@ -106,10 +106,10 @@ func unsupported(world cluster.World, i injection) error {
 
 // supported leaves out what the world cannot inject, and reports each family and
 // reason once.
-func supported[I injection](stage harness.Stage, all []I) []I {
+func supported[I injection](ctx context.Context, stage harness.Stage, all []I) []I {
 	reported := map[[2]string]bool{} // families, with the reason
 	return slices.DeleteFunc(slices.Clone(all), func(one I) bool {
-		why := unsupported(stage.World, one)
+		why := unsupported(ctx, stage.World, one)
 		if why == nil {
 			return false
 		}
@@ -136,9 +136,9 @@ func needs[I injection](all []I) (needs []cluster.Fault) {
 
 // possible returns nil if one of all can be injected, or there is none; else why
 // not the first.
-func possible[I injection](world cluster.World, nodes []cluster.Node, all []I) (first error) {
+func possible[I injection](ctx context.Context, world cluster.World, nodes []cluster.Node, all []I) (first error) {
 	for _, one := range all {
-		err := unsupported(world, one)
+		err := unsupported(ctx, world, one)
 		for _, shape := range one.among() {
 			impossible := cmp.Or(err, shape.possible(nodes))
 			if impossible == nil {

@@ -106,7 +106,7 @@ func (r replay) Name() string { return "replay" }
 // Play implements harness.Nemesis.
 func (r replay) Play(ctx context.Context, stage harness.Stage) error {
 	var faults []fault
-	for _, f := range supported(stage, r) {
+	for _, f := range supported(ctx, stage, r) {
 		err := f.shape.possible(stage.Cluster.Nodes())
 		if err == nil && f.begin >= stage.Duration {
 			err = fmt.Errorf("it began after %v, and this faults phase is over then", f.begin)
@@ -127,8 +127,8 @@ func (r replay) Play(ctx context.Context, stage harness.Stage) error {
 func (r replay) Needs() []cluster.Fault { return needs(r) }
 
 // Possible implements harness.Nemesis.
-func (r replay) Possible(world cluster.World, nodes []cluster.Node) error {
-	return possible(world, nodes, r)
+func (r replay) Possible(ctx context.Context, world cluster.World, nodes []cluster.Node) error {
+	return possible(ctx, world, nodes, r)
 }
 
 func (f fault) of() *family    { return f.family }

@@ -198,7 +198,7 @@ func TestPossible(t *testing.T) {
 		{foreign, "leader names n7, which is not in the cluster"},
 	} {
 		got := ""
-		if err := test.nemesis.Possible(fakeWorld{f}, f.nodes); err != nil {
+		if err := test.nemesis.Possible(t.Context(), fakeWorld{f}, f.nodes); err != nil {
 			got = err.Error()
 		}
 		if got != test.want {

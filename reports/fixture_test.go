@@ -50,7 +50,7 @@ func staleRaft() Entry {
 		Lost: []checker.Loss{{Key: "k1", Value: 1200, Process: 9, Node: "n5", At: 9310 * ms, Certain: true}},
 		Violations: []checker.Violation{{
 			Anomaly: checker.StaleRead, Key: "k1",
-			Sentence: "p0 read k1 = 1007 from n1 at 3.415 s, 0.212 s after n3 had acknowledged the swap of k1 from 1007 to 1008 to p7; n1 had been cut off from n3 n4 n5 since 3.000 s",
+			Sentence: "p0 read k1 = 1007 through n1 at 3.415 s, 0.212 s after the swap of k1 from 1007 to 1008 had been acknowledged to p7 through n3; n1 had been cut off from n3 n4 n5 since 3.000 s",
 			Witness: []history.Operation{
 				{Process: 3, Node: "n4", Kind: history.Write, Key: "k1", Input: history.Value{1007}, Invoke: 2900 * ms, Complete: 2904 * ms, Outcome: history.OK},
 				{Process: 7, Node: "n3", Kind: history.CompareAndSet, Key: "k1", Input: history.Value{1007, 1008}, Invoke: 3150 * ms, Complete: 3203 * ms, Outcome: history.OK},
@@ -58,7 +58,7 @@ func staleRaft() Entry {
 			},
 		}, {
 			Anomaly: checker.LostCommit, Key: "k1",
-			Sentence: "n5 had acknowledged k1 = 1200 to p9 at 9.310 s, yet p15 read k1 = 1190 from n1 at 15.500 s: a commit is lost; elsewhere n4 had been killed at 7.000 s",
+			Sentence: "k1 = 1200 had been acknowledged to p9 through n5 at 9.310 s, yet p15 read k1 = 1190 through n1 at 15.500 s: a commit is lost; n4 had been killed at 7.000 s",
 			Witness: []history.Operation{
 				{Process: 2, Node: "n3", Kind: history.Write, Key: "k1", Input: history.Value{1190}, Invoke: 9200 * ms, Complete: 9200*ms + 800_000, Outcome: history.Info, Error: "time-out: no answer within 250 ms"},
 				{Process: 9, Node: "n5", Kind: history.Write, Key: "k1", Input: history.Value{1200}, Invoke: 9305 * ms, Complete: 9310 * ms, Outcome: history.OK},

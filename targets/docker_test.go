@@ -18,7 +18,7 @@ func inContainers(t *testing.T, faults ...cluster.Fault) cluster.World {
 	t.Helper()
 	world := docker.World()
 	for _, fault := range append(faults, cluster.KillFault) {
-		if err := world.Supports(fault); err != nil {
+		if err := world.Supports(t.Context(), fault); err != nil {
 			t.Skipf("world docker, fault %s: %v", fault, err)
 		}
 	}

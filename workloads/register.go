@@ -22,7 +22,9 @@ type RegisterClient interface {
 	Write(ctx context.Context, key string, value int64) error
 	// CompareAndSet sets the key's value to new if it is old. If it is not,
 	// the answer is false with a nil error or, where the system tells what
-	// there was instead, with a *Mismatch.
+	// there was instead, with a *Mismatch. False is evidence that the key did not
+	// have the value old at some moment of the call: whoever does not know returns
+	// an error, which is no evidence (see harness.Definite).
 	CompareAndSet(ctx context.Context, key string, old, new int64) (swapped bool, err error)
 	Close() error
 }

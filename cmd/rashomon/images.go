@@ -6,6 +6,7 @@ import (
 	"github.com/moby/moby/client"
 	"github.com/spf13/cobra"
 
+	"github.com/rashomon-io/rashomon/harness/cluster/docker"
 	"github.com/rashomon-io/rashomon/targets/images"
 )
 
@@ -20,6 +21,9 @@ func imagesCommand() *cobra.Command {
 				for _, definition := range images.List() {
 					names = append(names, definition.Image)
 				}
+			}
+			if err := docker.Contact(command.Context()); err != nil {
+				return failureError{err}
 			}
 			engine, err := client.New(client.FromEnv)
 			if err != nil {

@@ -86,7 +86,10 @@ func doctorCommand() *cobra.Command {
 				fmt.Fprintf(command.OutOrStdout(), "world %s\n", world.Name())
 				for _, fault := range cluster.Faults {
 					answer := "yes"
-					if err := world.Supports(fault); err != nil {
+					if err := world.Supports(command.Context(), fault); err != nil {
+						if command.Context().Err() != nil {
+							return err
+						}
 						answer = "no: " + err.Error()
 					}
 					fmt.Fprintf(command.OutOrStdout(), "  %-8s %s\n", fault, answer)

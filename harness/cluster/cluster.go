@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"regexp"
 	"slices"
@@ -139,9 +140,13 @@ type Port struct {
 
 // A Program is how one node is run.
 type Program struct {
-	// Path is an executable's path, or its name in PATH; empty means this very
-	// binary, which then must hand its hidden "node" arguments to targets.Main.
+	// Path is an executable's path, or its name in PATH. In a container it takes the
+	// place of the image's ENTRYPOINT. Empty means the image's ENTRYPOINT or, without
+	// an image, this very binary, which then must hand its hidden "node" arguments
+	// to targets.Main.
 	Path string
+	// Args are the arguments. If Path is empty, they take the place of the image's
+	// CMD; if they are empty too, the image's CMD is what it runs with.
 	Args []string
 	// Env is added to the harness's own environment, as KEY=value; in a
 	// container, to the image's.
@@ -156,7 +161,9 @@ type Program struct {
 	// Equivalent is an image that takes the place of Image where the engine has
 	// this one only: see package images of the targets.
 	Equivalent string
-	// Files are put into the container before it starts, by absolute path.
+	// Files are written before each start, executable, by slash-separated name: a
+	// relative one such as "conf/store.conf" in Place.Data, an absolute one in the
+	// container. Worlds without containers refuse absolute ones.
 	Files map[string][]byte
 }
 
@@ -192,6 +199,23 @@ type Spec struct {
 	// Progress is told what Build does that takes long, in a line, and again
 	// every few seconds; nil if nobody wants to know. Calls do not overlap.
 	Progress func(step string)
+}
+
+// ProgramAt returns what Program says. That it panics is an error, and so are
+// files that no world can write.
+func (s Spec) ProgramAt(place Place) (program Program, err error) {
+	defer func() {
+		if problem := recover(); problem != nil {
+			err = fmt.Errorf("the function Program panicked: %v", problem)
+		}
+	}()
+	program = s.Program(place)
+	for name := range program.Files {
+		if within := strings.TrimPrefix(name, "/"); !fs.ValidPath(within) || within == "." {
+			return Program{}, fmt.Errorf("file %q: want a name such as conf/store.conf, which is in Place.Data, or /etc/store.conf", name)
+		}
+	}
+	return program, nil
 }
 
 // MaxNodes bounds a cluster: n nodes are n·(n-1) links.
@@ -234,8 +258,9 @@ type World interface {
 	// Name is the one that --world takes: "process".
 	Name() string
 	// Supports returns nil, or why this world cannot inject the fault here, in
-	// a line that says what would help.
-	Supports(Fault) error
+	// a line that says what would help. It may have to build a cluster to find out,
+	// and gives up when ctx ends.
+	Supports(context.Context, Fault) error
 	// Build lays out a cluster without starting a node. Its Close must be
 	// called even after ctx has ended.
 	Build(ctx context.Context, spec Spec) (Cluster, error)

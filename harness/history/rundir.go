@@ -20,7 +20,7 @@ const (
 	ResultFile  = "result.json"   // checker.Result
 	ReportFile  = "report.html"
 	LogsDir     = "logs" // logs/<node>/…
-	DataDir     = "data" // data/<node>/…, if the load was stopped early
+	DataDir     = "data" // data/<node>/…, if the claim was broken, or the load stopped early
 	LatestLink  = "latest"
 )
 

@@ -35,6 +35,7 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -126,16 +127,21 @@ func Target(options Options) harness.Target {
 		expect = append(expect, string(checker.StaleRead))
 	}
 	return harness.Target{
-		Name:    "etcd",
-		Options: options.String(),
-		Claim:   history.Claim{CAP: "CP", Expect: expect},
-		Ports:   []string{peerPort},
-		Program: options.program,
-		Ready:   ready,
-		Open:    options.open,
-		Leader:  leader,
+		Name:        "etcd",
+		Options:     options.String(),
+		Claim:       history.Claim{CAP: "CP", Expect: expect},
+		Ports:       []string{peerPort},
+		Program:     options.program,
+		Ready:       ready,
+		Open:        options.open,
+		Leader:      leader,
+		LogPatterns: []*regexp.Regexp{corruption},
 	}
 }
+
+// corruption is what a member logs that panics, gives up, or finds its log or its
+// peers' data to be not what it wrote.
+var corruption = regexp.MustCompile(`"level":"(panic|fatal)"|found data inconsistency with peers|etcdserver: corrupt cluster|Was the raft log corrupted|walpb: crc mismatch`)
 
 // program runs one member. What is in its data directory wins over the flags
 // about the first cluster, so a restart needs no others.

@@ -127,6 +127,7 @@ func unpack(ctx context.Context, arguments []string, into io.Writer, say func(st
 	err = mmdebstrap.Run()
 	switch {
 	case ctx.Err() != nil:
+		syscall.Kill(-mmdebstrap.Process.Pid, syscall.SIGKILL) // what ignores SIGTERM, if anything
 		return context.Cause(ctx)
 	case stdout.err != nil: // of which mmdebstrap's own follows
 		return stdout.err

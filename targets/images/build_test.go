@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -72,6 +73,8 @@ func TestCancelledBuildCleansUp(t *testing.T) {
 	dir := fakeMmdebstrap(t, `
 		trap 'touch "$DIR/terminated"; exit 1' TERM
 		touch "$TMPDIR/left-behind"
+		(trap '' TERM; exec sleep 300 >/dev/null 2>&1) &
+		echo $! >"$DIR/child"
 		echo "$TMPDIR" >"$DIR/tmpdir"
 		head -c 700 "$DIR/root.tar"
 		echo "I: downloading..." >&2
@@ -94,6 +97,21 @@ func TestCancelledBuildCleansUp(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, "terminated")); err != nil {
 		t.Errorf("mmdebstrap could not end by itself: %v", err)
 	}
+	child, err := os.ReadFile(filepath.Join(dir, "child"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	poll := time.NewTicker(time.Millisecond)
+	defer poll.Stop()
+	for end := time.Now().Add(10 * time.Second); ; <-poll.C {
+		line, err := os.ReadFile(filepath.Join("/proc", strings.TrimSpace(string(child)), "cmdline"))
+		if err != nil || len(line) == 0 { // gone, or a zombie
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("its child is still there: %q", line)
+		}
+	}
 	tmpdir, err := os.ReadFile(filepath.Join(dir, "tmpdir"))
 	if err != nil {
 		t.Fatal(err)
@@ -103,6 +121,16 @@ func TestCancelledBuildCleansUp(t *testing.T) {
 	}
 	if found, err := present(t.Context(), engine, d.Local()); found || err != nil {
 		t.Errorf("present: %v, %v", found, err)
+	}
+}
+
+func TestInterruptIsNamed(t *testing.T) {
+	engine := realEngine(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := Ensure(ctx, engine, "redis:7", io.Discard)
+	if want := "image redis:7: interrupted: context canceled"; err == nil || err.Error() != want {
+		t.Errorf("error is %v, want %q", err, want)
 	}
 }
 

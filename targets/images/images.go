@@ -155,6 +155,9 @@ var refusals sync.Map // of references to errors
 // one line, with what was tried and what to do.
 func Ensure(ctx context.Context, engine *client.Client, name string, progress io.Writer) (string, error) {
 	image, err := ensure(ctx, engine, name, func(step string) { fmt.Fprintf(progress, "image %s: %s\n", name, step) })
+	if err != nil && ctx.Err() != nil { // not what happened to break off
+		return "", fmt.Errorf("image %s: interrupted: %w", name, ctx.Err())
+	}
 	if err != nil {
 		return "", fmt.Errorf("image %s: %w", name, err)
 	}

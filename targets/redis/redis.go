@@ -37,6 +37,7 @@ package redis
 import (
 	"fmt"
 	"net"
+	"regexp"
 	"sync"
 	"time"
 
@@ -126,6 +127,10 @@ func (o *Options) list() options.List {
 	}
 }
 
+// corruption is what a server logs that crashes, or cannot read what it has on disk. A
+// replica's short read of what its primary sends is ordinary, and none of these.
+var corruption = regexp.MustCompile(`=== REDIS BUG REPORT START|crashed by signal: |Guru Meditation: |Bad file format reading the append only file|Terminating server after rdb file reading failure`)
+
 // Target returns the target. Its World is nil.
 func Target(options Options) harness.Target {
 	s := &system{options: options}
@@ -140,11 +145,12 @@ func Target(options Options) harness.Target {
 			string(checker.Resurrected), string(checker.Disorder), string(checker.WrongCount),
 			string(checker.OutOfOrder), string(checker.DequeuedTwice), string(checker.HeldTwice),
 		}},
-		Ports:   []string{serverPort, sentinelPort},
-		Program: s.program,
-		Ready:   s.ready,
-		Open:    s.servers().Open,
-		Leader:  s.leader,
+		LogPatterns: []*regexp.Regexp{corruption},
+		Ports:       []string{serverPort, sentinelPort},
+		Program:     s.program,
+		Ready:       s.ready,
+		Open:        s.servers().Open,
+		Leader:      s.leader,
 	}
 }
 

@@ -42,6 +42,7 @@ import (
 	"maps"
 	"net"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -131,16 +132,22 @@ func Target(options Options) harness.Target {
 		expect = append(expect, string(checker.StaleRead))
 	}
 	return harness.Target{
-		Name:    "zookeeper",
-		Options: options.String(),
-		Claim:   history.Claim{CAP: "CP", Expect: expect},
-		Ports:   []string{peerPort, electionPort},
-		Program: options.program,
-		Ready:   ready,
-		Open:    options.open,
-		Leader:  leader,
+		Name:        "zookeeper",
+		Options:     options.String(),
+		Claim:       history.Claim{CAP: "CP", Expect: expect},
+		Ports:       []string{peerPort, electionPort},
+		Program:     options.program,
+		Ready:       ready,
+		Open:        options.open,
+		Leader:      leader,
+		LogPatterns: []*regexp.Regexp{corruption},
 	}
 }
+
+// corruption is what a server logs whose data are not those of its leader, or that
+// cannot write them. A severe unrecoverable error "from thread : FollowerRequestProcessor"
+// is only a leader that was lost.
+var corruption = regexp.MustCompile(`First digest mismatch on txn|Digests are not matching|Severe unrecoverable error, exiting`)
 
 // configuration is a server's zoo.cfg. In its own entry a server must find where
 // to listen, in the others' where to reach them.

@@ -14,7 +14,10 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
+	"syscall"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
@@ -78,18 +81,19 @@ func (e *engine) image(ctx context.Context, progress func(string)) (string, erro
 // executable returns the path of a rashomon for that platform: of this very
 // binary if it serves there, else of one that the Go toolchain builds.
 func executable(ctx context.Context, goos, goarch string, progress func(string)) (string, error) {
-	why := errors.New("this program does not call docker.Main")
-	if serves {
-		path, err := os.Executable()
-		if err != nil {
-			return "", err
-		}
-		if why = runsAs(path, goos, goarch); why == nil {
-			return path, nil
-		}
-	}
-	path, err := build(ctx, goos, goarch, progress)
+	path, err := os.Executable()
 	if err != nil {
+		return "", err
+	}
+	why := runsAs(path, goos, goarch)
+	if why == nil {
+		return path, nil
+	}
+	path, err = build(ctx, goos, goarch, progress)
+	switch {
+	case ctx.Err() != nil:
+		return "", fmt.Errorf("interrupted while rashomon was built for containers: %w", context.Cause(ctx))
+	case err != nil:
 		return "", fmt.Errorf("no rashomon for %s/%s: %w, and it cannot be built instead: %w", goos, goarch, why, err)
 	}
 	return path, nil
@@ -97,7 +101,7 @@ func executable(ctx context.Context, goos, goarch string, progress func(string))
 
 // runsAs returns nil if the running executable, which is at path, is one for
 // that platform, and on Linux needs nothing but itself.
-func runsAs(path, goos, goarch string) error {
+var runsAs = func(path, goos, goarch string) error {
 	if goos != runtime.GOOS || goarch != runtime.GOARCH {
 		return fmt.Errorf("this program is for %s/%s", runtime.GOOS, runtime.GOARCH)
 	}
@@ -139,61 +143,100 @@ func build(ctx context.Context, goos, goarch string, progress func(string)) (str
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
-	from := sources(ctx)
-	// Another checkout of the module may build at the same time.
-	module, err := exec.CommandContext(ctx, "go", "env", "-C", from, "GOMOD").Output()
+	from, err := sources(ctx)
 	if err != nil {
-		return "", fmt.Errorf("go env GOMOD: %w", err)
+		return "", err
 	}
+	// Another checkout of the module may build at the same time.
 	which := fnv.New64a()
-	fmt.Fprintf(which, "%s %s", command, module)
+	fmt.Fprintf(which, "%s %s", command, from)
 	path := filepath.Join(dir, fmt.Sprintf("rashomon-%s-%x", platform, which.Sum64()))
 
-	unlock, err := lock(path + ".lock")
+	unlock, err := lock(ctx, path+".lock")
 	if err != nil {
 		return "", err
 	}
 	defer unlock()
-	tool := exec.CommandContext(ctx, "go", "build", "-C", from, "-trimpath", "-ldflags=-s -w", "-o", path, command)
-	tool.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+goos, "GOARCH="+goarch)
+	// Under the lock, what is there was left by a harness that was killed.
+	work := path + ".work"
+	if err := errors.Join(os.RemoveAll(work), os.Mkdir(work, 0o755)); err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(work)
+	// The sources are a module of their own, whatever module or workspace this
+	// program is of: what it requires for itself is not what the command needs.
+	tool := exec.CommandContext(ctx, "go", "build", "-C", from, "-mod=readonly", "-buildvcs=false", "-trimpath", "-ldflags=-s -w", "-o", path, command)
+	tool.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+goos, "GOARCH="+goarch, "GOWORK=off", "GOTMPDIR="+work)
+	// A group of its own, so that compilers and linkers end with it.
+	tool.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	tool.Cancel = func() error { return syscall.Kill(-tool.Process.Pid, syscall.SIGKILL) }
 	if output, err := tool.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build %s: %w: %s", command, err, bytes.TrimSpace(output))
+		return "", fmt.Errorf("go build %s: %w: %s", command, err, complaint(output))
 	}
 	builds.paths[platform] = path
 	return path, nil
 }
 
-// sources returns a directory from which the toolchain finds the command: the
-// working directory if its module requires that, as a test's does; else the root
-// of the sources that this program was built from, if they are still there.
-func sources(ctx context.Context) string {
-	const here = "."
-	if exec.CommandContext(ctx, "go", "list", command).Run() == nil {
-		return here
+// complaint is the first line of a toolchain's output that says what is wrong.
+func complaint(output []byte) string {
+	for line := range strings.Lines(string(output)) {
+		line = strings.TrimSpace(line)
+		if line != "" && !strings.HasPrefix(line, "# ") && !strings.HasPrefix(line, "go: downloading ") {
+			return line
+		}
 	}
-	_, file, _, _ := runtime.Caller(0) // relative if built with -trimpath
-	root := filepath.Join(file, "../../../..")
-	if _, err := os.Stat(filepath.Join(root, "go.mod")); err != nil || !filepath.IsAbs(root) {
-		return here
-	}
-	return root
+	return "it does not say why"
 }
 
+// sources returns the root of the sources that this program was built from: a
+// checkout, or a directory in the module cache. If the program does not know, the
+// toolchain does, in a module that requires them.
+func sources(ctx context.Context) (string, error) {
+	_, file, _, _ := runtime.Caller(0) // relative if built with -trimpath
+	root := filepath.Join(file, "../../../..")
+	if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil && filepath.IsAbs(root) {
+		return root, nil
+	}
+	return listed(ctx)
+}
+
+// listed returns the root of the sources that the working directory's module uses.
+func listed(ctx context.Context) (string, error) {
+	const module = "github.com/rashomon-io/rashomon"
+	output, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", module).Output()
+	root := string(bytes.TrimSpace(output))
+	if err != nil || root == "" {
+		return "", fmt.Errorf("the sources of %s are not to be found (run this in a module that requires it, or build this program with CGO_ENABLED=0)", module)
+	}
+	return root, nil
+}
+
+// lockEvery is how often a lock that another process has is tried again.
+const lockEvery = 100 * time.Millisecond
+
 // lock waits until no other process has the lock. It goes with the process.
-func lock(path string) (unlock func(), err error) {
+func lock(ctx context.Context, path string) (unlock func(), err error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, err
 	}
+	again := time.NewTicker(lockEvery)
+	defer again.Stop()
 	for {
-		err = unix.Flock(int(file.Fd()), unix.LOCK_EX)
-		if err != unix.EINTR {
-			break
+		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		switch err {
+		case nil:
+			return func() { file.Close() }, nil
+		case unix.EWOULDBLOCK, unix.EINTR:
+		default:
+			file.Close()
+			return nil, os.NewSyscallError("flock", err)
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			file.Close()
+			return nil, ctx.Err()
 		}
 	}
-	if err != nil {
-		file.Close()
-		return nil, os.NewSyscallError("flock", err)
-	}
-	return func() { file.Close() }, nil
 }

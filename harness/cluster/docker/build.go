@@ -175,13 +175,13 @@ func (n *node) createTarget(ctx context.Context, program cluster.Program) error 
 			return err
 		}
 	}
-	command := slices.Clone(program.Args)
+	command := program.Args
+	var entrypoint []string // nil means the image's
 	if program.Path != "" {
-		command = slices.Insert(command, 0, program.Path)
+		entrypoint = []string{program.Path}
 	}
-	var entrypoint []string // empty means the image's
 	if n.gated {
-		whole, err := n.engine.commandLine(ctx, image, command)
+		whole, err := n.engine.commandLine(ctx, image, entrypoint, command)
 		if err != nil {
 			return err
 		}
@@ -210,17 +210,24 @@ func (n *node) createTarget(ctx context.Context, program cluster.Program) error 
 		return err
 	}
 	n.target, n.program = id, program
-	if program.Image == "" && len(program.Files) == 0 {
+	if program.Image == "" {
 		return nil
 	}
 	// Any user can write to the volume, whoever the image's is.
-	files := map[string][]byte{data + "/": nil}
-	maps.Copy(files, program.Files)
+	return n.write(ctx, map[string][]byte{data + "/": nil})
+}
+
+// write writes files into the container, by name: an absolute one, or one within
+// the data directory.
+func (n *node) write(ctx context.Context, files map[string][]byte) error {
+	if len(files) == 0 {
+		return nil
+	}
 	content, err := archive(files)
 	if err != nil {
 		return err
 	}
-	_, err = n.engine.api.CopyToContainer(ctx, id, client.CopyToContainerOptions{DestinationPath: "/", Content: content})
+	_, err = n.engine.api.CopyToContainer(ctx, n.target, client.CopyToContainerOptions{DestinationPath: "/", Content: content})
 	if err != nil {
 		return fmt.Errorf("put files into the container: %w", err)
 	}
@@ -252,34 +259,37 @@ func (c *containers) fillGate(ctx context.Context) error {
 	return err
 }
 
-// commandLine is what an image runs, given a command or none.
-func (e *engine) commandLine(ctx context.Context, image string, command []string) ([]string, error) {
+// commandLine is what an image runs, given an entrypoint or nil, and a command or
+// none.
+func (e *engine) commandLine(ctx context.Context, image string, entrypoint, command []string) ([]string, error) {
 	inspected, err := e.api.ImageInspect(ctx, image)
 	if err != nil {
 		return nil, err
 	}
-	if config := inspected.Config; config != nil {
+	if config := inspected.Config; config != nil && entrypoint == nil {
+		entrypoint = config.Entrypoint
 		if len(command) == 0 {
 			command = config.Cmd
 		}
-		command = slices.Concat(config.Entrypoint, command)
 	}
+	command = slices.Concat(entrypoint, command)
 	if len(command) == 0 {
 		return nil, fmt.Errorf("image %s has no command of its own, and none is given", image)
 	}
 	return command, nil
 }
 
-// archive is a tar of files, by name, from the root. A name that ends in a slash
-// is a directory's.
+// archive is a tar of files, by name, from the root; relative names are of the data
+// directory. A name that ends in a slash is a directory's.
 func archive(files map[string][]byte) (*bytes.Buffer, error) {
 	var buffer bytes.Buffer
 	writer := tar.NewWriter(&buffer)
 	for _, name := range slices.Sorted(maps.Keys(files)) {
+		within := name[1:]
 		if !path.IsAbs(name) {
-			return nil, fmt.Errorf("file %q: want an absolute path", name)
+			within = path.Join(data[1:], name)
 		}
-		header := &tar.Header{Name: name[1:], Mode: 0o755, Size: int64(len(files[name]))}
+		header := &tar.Header{Name: within, Mode: 0o755, Size: int64(len(files[name]))}
 		if strings.HasSuffix(name, "/") {
 			header.Typeflag, header.Mode = tar.TypeDir, 0o777
 		}

@@ -57,6 +57,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,7 +93,7 @@ type world struct {
 func (*world) Name() string { return worldName }
 
 // Supports may build a cluster of one node to find out.
-func (w *world) Supports(fault cluster.Fault) error {
+func (w *world) Supports(ctx context.Context, fault cluster.Fault) error {
 	if fault == cluster.DiskFault {
 		return errors.New("containers write to the engine's own disk; that takes a file system of the node's own")
 	}
@@ -105,23 +106,26 @@ func (w *world) Supports(fault cluster.Fault) error {
 	if known {
 		return lack
 	}
-	if err := w.explore(); err != nil {
-		return err
-	}
+	err := w.explore(ctx)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.lacks[fault]
+	if errors.Is(err, errSilent) { // who asks about all faults is not to wait each time
+		for _, fault := range cluster.Faults {
+			w.lacks[fault] = err
+		}
+	}
+	return cmp.Or(err, w.lacks[fault])
 }
 
 // explore learns of all faults.
-func (w *world) explore() error {
+func (w *world) explore(ctx context.Context) error {
 	logs, err := os.MkdirTemp("", "rashomon-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(logs)
 	builtIn := func(cluster.Place) cluster.Program { return cluster.Program{} }
-	c, err := w.Build(context.Background(), cluster.Spec{Nodes: cluster.Names(1), Program: builtIn, Faults: cluster.Faults, Logs: logs})
+	c, err := w.Build(ctx, cluster.Spec{Nodes: cluster.Names(1), Program: builtIn, Faults: cluster.Faults, Logs: logs})
 	if err != nil {
 		return err
 	}
@@ -165,6 +169,9 @@ type containers struct {
 
 // build makes everything that Start then only has to start.
 func (c *containers) build(ctx context.Context) error {
+	if !serves {
+		return errNoMain
+	}
 	var err error
 	if c.engine, err = connect(ctx); err != nil {
 		return err
@@ -250,7 +257,10 @@ func (c *containers) createHolders(ctx context.Context) error {
 func (c *containers) createTargets(ctx context.Context) error {
 	programs := map[cluster.Node]cluster.Program{}
 	for name, n := range c.nodes {
-		programs[name] = c.spec.Program(n.place)
+		var err error
+		if programs[name], err = c.spec.ProgramAt(n.place); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
 	}
 	// A pull takes its time, and leaves nothing of ours when interrupted.
 	pulled := map[string]bool{"": true}

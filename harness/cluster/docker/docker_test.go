@@ -1,11 +1,11 @@
 package docker
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/moby/moby/client"
+	"github.com/testcontainers/testcontainers-go"
 
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/targets/raft"
@@ -153,18 +154,78 @@ func TestFilesAndEnvironment(t *testing.T) {
 	c := started(t, cluster.Spec{Nodes: cluster.Names(1), Program: func(place cluster.Place) cluster.Program {
 		program := echo(place)
 		program.Env = []string{"STORY=" + text}
-		program.Files = map[string][]byte{"/etc/deep/story": []byte(text)}
+		program.Files = map[string][]byte{"/etc/deep/story": []byte(text), "deep/story": []byte(text), "value": []byte("0")}
 		return program
 	}})
 	for _, want := range []string{"one", "two"} { // the program may change between lives
 		expect(t, c, "n1", "env STORY", want)
 		expect(t, c, "n1", "cat /etc/deep/story", want)
+		expect(t, c, "n1", "cat /data/deep/story", want)
+		expect(t, c, "n1", "cat /data/value", "0") // written before each start
 		expect(t, c, "n1", "put 42", "<nil>")
 		must(t, c.Kill(t.Context(), "n1"))
 		text = "two"
 		must(t, c.Start(t.Context(), "n1"))
 		awaitServing(t, c, "n1")
-		expect(t, c, "n1", "cat /data/value", "42")
+	}
+}
+
+// Path takes the place of an image's ENTRYPOINT, Args that of its CMD.
+func TestEntrypoint(t *testing.T) {
+	needEngine(t)
+	e, err := connect(t.Context())
+	must(t, err)
+	defer e.close()
+	base, err := e.image(t.Context(), nil)
+	must(t, err)
+	dockerfile := fmt.Sprintf("FROM %s\nENTRYPOINT [%q, \"echo\"]\nCMD [\"n1\", \":%d\", \"\"]\n", base, binary, port)
+	sources, err := archive(map[string][]byte{"/Dockerfile": []byte(dockerfile)})
+	must(t, err)
+	image, err := e.tc.BuildImage(t.Context(), &testcontainers.ContainerRequest{FromDockerfile: testcontainers.FromDockerfile{
+		ContextArchive: bytes.NewReader(sources.Bytes()), Repo: "rashomon-test-entrypoint", Tag: string(newSession()), KeepImage: true,
+	}})
+	must(t, err)
+	defer func() {
+		_, err := e.api.ImageRemove(context.WithoutCancel(t.Context()), image, client.ImageRemoveOptions{PruneChildren: true})
+		must(t, err)
+	}()
+	listen := fmt.Sprintf(":%d", port)
+	for want, program := range map[string]cluster.Program{
+		"pong from n1": {},
+		"pong from n8": {Args: []string{"n8", listen, ""}},
+		"pong from n9": {Path: binary, Args: []string{"echo", "n9", listen, ""}},
+	} {
+		for _, faults := range [][]cluster.Fault{nil, {cluster.ClockFault}} { // also behind the gate
+			t.Run(fmt.Sprint(want, faults), func(t *testing.T) {
+				program.Image = image
+				c := started(t, cluster.Spec{Nodes: cluster.Names(1), Faults: faults, Program: func(cluster.Place) cluster.Program { return program }})
+				expect(t, c, "n1", "ping", want)
+				must(t, c.Close()) // the image is to be removed
+			})
+		}
+	}
+}
+
+// A panic of Program is an error that names the node, and leaves nothing.
+func TestProgramThatPanics(t *testing.T) {
+	needEngine(t)
+	e, err := connect(t.Context())
+	must(t, err)
+	defer e.close()
+	const want = "n1: the function Program panicked: no luck"
+	refused(t, cluster.Spec{Nodes: cluster.Names(1), Program: func(cluster.Place) cluster.Program { panic("no luck") }, Logs: t.TempDir()}, want)
+	if found := left(t, e, thisProcess()); len(found) > 0 {
+		t.Errorf("there is left: %q", found)
+	}
+	calls := 0
+	c := built(t, cluster.Spec{Nodes: cluster.Names(1), Program: func(place cluster.Place) cluster.Program {
+		if calls++; calls > 1 {
+			panic("no luck")
+		}
+		return echo(place)
+	}})
+	if err := c.Start(t.Context(), "n1"); err == nil || !strings.Contains(err.Error(), "cannot start "+want) {
+		t.Errorf("error %v does not say %q", err, want)
 	}
 }
 
@@ -181,7 +242,7 @@ func TestBuildRefusesPrograms(t *testing.T) {
 		"image that is nowhere":   {cluster.Program{Image: "rashomon.invalid/nowhere:1"}, "image rashomon.invalid/nowhere:1 is not here and cannot be pulled (`rashomon images`"},
 		"image that has no name":  {cluster.Program{Image: "No Name"}, "No Name"},
 		"program of this machine": {cluster.Program{Path: "/bin/sh"}, "/bin/sh is a program of this machine"},
-		"relative file":           {cluster.Program{Files: map[string][]byte{"file": nil}}, "want an absolute path"},
+		"file that is nowhere":    {cluster.Program{Files: map[string][]byte{"../file": nil}}, `n1: file "../file": want a name such as`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			program := func(cluster.Place) cluster.Program { return test.program }
@@ -304,23 +365,6 @@ func TestFiveNodesAreQuick(t *testing.T) {
 		begin = time.Now()
 		must(t, c.Close())
 		t.Logf("faults %v: built after %v, started after %v, ready after %v, removed in %v", faults, build, start, ready, time.Since(begin))
-	}
-}
-
-// An engine that is not there is named, in one line.
-func TestEngineThatIsDown(t *testing.T) {
-	executable, err := os.Executable()
-	must(t, err)
-	for host, want := range map[string]string{
-		"unix:///no/such.sock": "the Docker engine does not answer at unix:///no/such.sock (start it, or change DOCKER_HOST)",
-		"tcp://127.0.0.1:1":    "the Docker engine does not answer at tcp://127.0.0.1:1 (start it, or change DOCKER_HOST)",
-	} {
-		probe := exec.Command(executable, "test-supports")
-		probe.Env = append(os.Environ(), "DOCKER_HOST="+host)
-		output, err := probe.CombinedOutput()
-		if err != nil || !strings.Contains(string(output), want) || strings.Count(string(output), "\n") != 1 {
-			t.Errorf("at %s: %q, %v; want %q", host, output, err, want)
-		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,17 +42,22 @@ type engine struct {
 var connecting sync.Mutex
 
 // connect connects to the engine that testcontainers finds: the one of
-// DOCKER_HOST, of the docker command's context, or the default socket.
+// DOCKER_HOST, or of the default socket.
 func connect(ctx context.Context) (*engine, error) {
+	// testcontainers would wait for ever, and may know other places.
+	unreachable := Contact(ctx)
+	if ctx.Err() != nil || errors.Is(unreachable, errSilent) {
+		return nil, unreachable
+	}
 	provider, err := newProvider()
 	if err != nil {
-		return nil, fmt.Errorf("no Docker engine is to be found (start one, or set DOCKER_HOST): %w", err)
+		return nil, cmp.Or(unreachable, fmt.Errorf("no Docker engine is to be found (start one, or set DOCKER_HOST): %w", err))
 	}
 	e := &engine{tc: provider, api: provider.Client()}
 	// testcontainers falls back on another engine. Nobody who names one wants that.
 	if named := os.Getenv(client.EnvOverrideHost); named != "" && named != e.api.DaemonHost() {
 		e.close()
-		return nil, fmt.Errorf("the Docker engine does not answer at %s (start it, or change DOCKER_HOST)", named)
+		return nil, cmp.Or(unreachable, fmt.Errorf("the Docker engine does not answer at %s (start it, or change DOCKER_HOST)", named))
 	}
 	ctx, cancel := context.WithTimeout(ctx, engineTimeout)
 	defer cancel()

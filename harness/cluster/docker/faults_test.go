@@ -17,7 +17,7 @@ func TestSupports(t *testing.T) {
 	needEngine(t)
 	w := World()
 	for _, fault := range append(cluster.Faults, "earthquake") {
-		err := w.Supports(fault)
+		err := w.Supports(t.Context(), fault)
 		t.Logf("%s: %v", fault, err)
 		switch fault {
 		case cluster.KillFault, cluster.PauseFault, cluster.SignalFault:

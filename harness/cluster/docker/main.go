@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -11,11 +12,13 @@ import (
 // containers.
 var serves bool
 
+var errNoMain = errors.New("this program does not call docker.Main, nor targets.Main, which does: call it first thing in main, or in a test's func TestMain(m *testing.M) { docker.Main(); os.Exit(m.Run()) }")
+
 // Main carries out a hidden subcommand and exits, if the command line asks for
 // one: this world starts the very binary again, in containers and as its reaper.
-// Call it first thing in main, and in TestMain of tests in this world. A program
-// that does not is replaced by cmd/rashomon there, which the Go toolchain then
-// must build.
+// Call it first thing in main, and in TestMain of tests in this world, or else Build
+// refuses. Where the binary itself cannot run in containers, as one that is linked
+// dynamically, the Go toolchain builds cmd/rashomon to take its place.
 func Main() {
 	serves = true
 	if len(os.Args) < 2 {

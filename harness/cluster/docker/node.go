@@ -90,7 +90,10 @@ func (n *node) start(ctx context.Context) error {
 	if state := n.currentState(); state == cluster.Running || state == cluster.Paused {
 		return fmt.Errorf("it is %s already; kill it first", state)
 	}
-	program := n.spec.Program(n.place)
+	program, err := n.spec.ProgramAt(n.place)
+	if err != nil {
+		return err
+	}
 	replaced := !reflect.DeepEqual(program, n.program)
 	if replaced {
 		if _, err := n.engine.api.ContainerRemove(ctx, n.target, client.ContainerRemoveOptions{RemoveVolumes: true}); unlessGone(err) != nil {
@@ -99,6 +102,9 @@ func (n *node) start(ctx context.Context) error {
 		if err := n.createTarget(ctx, program); err != nil {
 			return err
 		}
+	}
+	if err := n.write(ctx, program.Files); err != nil {
+		return err
 	}
 	l, err := n.newLife(ctx, replaced)
 	if err != nil {

@@ -49,7 +49,7 @@ func validateCondition(c cluster.Condition) error {
 	case c.BytesPerSecond < 0:
 		return fmt.Errorf("rate of %d bytes per second is negative (0 means unbounded)", c.BytesPerSecond)
 	case c.Loss != 0 || c.Reorder != 0 || c.Duplicate != 0 || c.Corrupt != 0:
-		return world{}.Supports(cluster.LossFault)
+		return errNoLoss
 	}
 	return nil
 }

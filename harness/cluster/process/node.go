@@ -10,7 +10,9 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -32,12 +34,11 @@ var errClosed = errors.New("the cluster is closed")
 // A node is one process at a time, in one place.
 type node struct {
 	place    cluster.Place
-	program  func(cluster.Place) cluster.Program
+	spec     cluster.Spec
 	logs     string
 	guardian *guardian
-	exited   func(cluster.Node, string) // Spec.Exited, or nil
-	telling  *sync.WaitGroup            // calls of exited
-	ports    []io.Closer                // reservations
+	telling  *sync.WaitGroup // calls of Spec.Exited
+	ports    []io.Closer     // reservations
 
 	// acting is held throughout start, kill, pause, resume and close.
 	acting sync.Mutex
@@ -102,8 +103,15 @@ func (n *node) start(ctx context.Context) error {
 	if state := n.currentState(); state == cluster.Running || state == cluster.Paused {
 		return fmt.Errorf("it is %s already; kill it first", state)
 	}
-	cmd, err := n.command()
+	program, err := n.program()
 	if err != nil {
+		return err
+	}
+	cmd, err := n.command(program)
+	if err != nil {
+		return err
+	}
+	if err := n.write(program.Files); err != nil {
 		return err
 	}
 	n.starts++
@@ -142,9 +150,37 @@ func (n *node) start(ctx context.Context) error {
 	return nil
 }
 
-// command is how the program is run, all but its files.
-func (n *node) command() (*exec.Cmd, error) {
-	program := n.program(n.place)
+// program is what is to be run. Files that only a container can have are refused.
+func (n *node) program() (cluster.Program, error) {
+	program, err := n.spec.ProgramAt(n.place)
+	for name := range program.Files {
+		if path.IsAbs(name) {
+			return program, fmt.Errorf("file %s: an absolute path is a container's; name it within Place.Data, or choose the world docker", name)
+		}
+	}
+	return program, err
+}
+
+// write writes files into the data directory.
+func (n *node) write(files map[string][]byte) error {
+	data, err := os.OpenRoot(n.place.Data)
+	if err != nil {
+		return err
+	}
+	defer data.Close()
+	for name, content := range files {
+		if err := data.MkdirAll(path.Dir(name), 0o777); err != nil {
+			return err
+		}
+		if err := data.WriteFile(name, content, 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// command is how the program is run, all but its streams.
+func (n *node) command(program cluster.Program) (*exec.Cmd, error) {
 	if program.ImageOnly {
 		return nil, fmt.Errorf("it is to run the image %s, and only containers have images: choose the world docker", program.Image)
 	}
@@ -152,16 +188,16 @@ func (n *node) command() (*exec.Cmd, error) {
 	if program.Path != "" {
 		find = func() (string, error) { return exec.LookPath(program.Path) }
 	}
-	path, err := find()
+	executable, err := find()
 	if err != nil {
 		return nil, err
 	}
-	if path, err = filepath.Abs(path); err != nil { // the node works elsewhere
+	if executable, err = filepath.Abs(executable); err != nil { // the node works elsewhere
 		return nil, err
 	}
-	cmd := exec.Command(path, program.Args...)
+	cmd := exec.Command(executable, program.Args...)
 	cmd.Dir = n.place.Data
-	cmd.Env = append(os.Environ(), program.Env...)
+	cmd.Env = slices.Concat(os.Environ(), program.Env, []string{clusterVariable + "=" + filepath.Dir(n.place.Data)})
 	return cmd, nil
 }
 
@@ -190,7 +226,7 @@ func (n *node) await(l *life, cmd *exec.Cmd) {
 	n.mu.Lock()
 	l.ended = true
 	killed := l.killed
-	tells := !killed && n.exited != nil
+	tells := !killed && n.spec.Exited != nil
 	if tells {
 		n.telling.Add(1) // before close can look
 	}
@@ -220,7 +256,7 @@ func (n *node) await(l *life, cmd *exec.Cmd) {
 	close(l.gone)
 	if tells {
 		defer n.telling.Done()
-		n.exited(n.place.Node, statusOf(cmd.ProcessState))
+		n.spec.Exited(n.place.Node, statusOf(cmd.ProcessState))
 	}
 }
 

@@ -49,7 +49,7 @@
 // # Leaving nothing behind
 //
 // Close ends the nodes and removes their data. If the harness is killed, the
-// guardian does it.
+// guardian does it; and if that was killed too, the next Build on this machine.
 package process
 
 import (
@@ -60,6 +60,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -71,6 +72,10 @@ import (
 // a process stuck in the kernel takes longer than milliseconds.
 const closeTimeout = 30 * time.Second
 
+// errNode: a binary that runs all its tests as a node, with clusters of their own,
+// would never come to an end.
+var errNode = errors.New("this process was started as a node of a cluster: its program is to hand its arguments to targets.Main first thing in main, or in a test's func TestMain(m *testing.M) { targets.Main(); os.Exit(m.Run()) }")
+
 // worldName is what --world takes.
 const worldName = "process"
 
@@ -79,16 +84,18 @@ func World() cluster.World { return world{} }
 
 type world struct{}
 
+var errNoLoss = errors.New("a TCP proxy carries streams, in which no packet can be lost; cuts, delay and rate are what it can do")
+
 func (world) Name() string { return worldName }
 
-func (world) Supports(fault cluster.Fault) error {
+func (world) Supports(_ context.Context, fault cluster.Fault) error {
 	switch fault {
 	case cluster.CutFault, cluster.DelayFault, cluster.RateFault, cluster.KillFault, cluster.PauseFault:
 		return nil
 	case cluster.SignalFault:
 		return errors.New("kill and pause reach the processes of a node all together; the docker world can hit them by name")
 	case cluster.LossFault:
-		return errors.New("a TCP proxy carries streams, in which no packet can be lost; cuts, delay and rate are what it can do")
+		return errNoLoss
 	case cluster.ClockFault:
 		return errors.New("processes share the machine's clock, which is never touched")
 	case cluster.DiskFault:
@@ -114,7 +121,8 @@ type loopback struct {
 	nodes    map[cluster.Node]*node
 	links    map[cluster.Link]*link
 	proxies  []*proxy
-	data     string // parent of the nodes' data directories
+	data     string   // parent of the nodes' data directories
+	lock     *os.File // on data
 	guardian *guardian
 	telling  sync.WaitGroup // calls of Spec.Exited
 
@@ -123,14 +131,20 @@ type loopback struct {
 }
 
 func (l *loopback) build(ctx context.Context, spec cluster.Spec) error {
+	if os.Getenv(clusterVariable) != "" {
+		return errNode
+	}
+	err := sweep()
+	if err != nil {
+		return err
+	}
 	// The guardian is told of the directory before it exists, so that there is
 	// no moment at which a killed harness would leave it.
-	data := filepath.Join(os.TempDir(), "rashomon-"+rand.Text())
-	var err error
+	data := filepath.Join(os.TempDir(), strings.Replace(dataPattern, "*", rand.Text(), 1))
 	if l.guardian, err = newGuardian(data); err != nil {
 		return err
 	}
-	if err := os.Mkdir(data, 0o700); err != nil {
+	if l.lock, err = claim(data); err != nil {
 		return err
 	}
 	l.data = data
@@ -139,7 +153,7 @@ func (l *loopback) build(ctx context.Context, spec cluster.Spec) error {
 		return err
 	}
 	for _, name := range l.names {
-		n := &node{program: spec.Program, exited: spec.Exited, telling: &l.telling, logs: filepath.Join(logs, name), guardian: l.guardian, state: cluster.Down}
+		n := &node{spec: spec, telling: &l.telling, logs: filepath.Join(logs, name), guardian: l.guardian, state: cluster.Down}
 		n.place = cluster.Place{World: worldName, Node: name, Data: filepath.Join(data, name), Peers: map[cluster.Node]string{}}
 		if n.place.Listen, err = n.reserve(); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
@@ -165,7 +179,15 @@ func (l *loopback) build(ctx context.Context, spec cluster.Spec) error {
 		l.proxies = append(l.proxies, p)
 		l.nodes[from].place.Peers[to] = p.address()
 	}
-	return l.openPorts(spec.Ports)
+	if err := l.openPorts(spec.Ports); err != nil {
+		return err
+	}
+	for _, name := range l.names {
+		if _, err := l.nodes[name].program(); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // pairs yields every ordered pair of different nodes.
@@ -274,7 +296,7 @@ func (l *loopback) close() error {
 		p.wait()
 	}
 	if l.data != "" {
-		errs = append(errs, os.RemoveAll(l.data))
+		errs = append(errs, os.RemoveAll(l.data), l.lock.Close())
 	}
 	if l.guardian != nil {
 		errs = append(errs, l.guardian.dismiss())
@@ -282,12 +304,12 @@ func (l *loopback) close() error {
 	return errors.Join(errs...)
 }
 
-func (l *loopback) SetClock(context.Context, cluster.Node, cluster.Clock) error {
-	return World().Supports(cluster.ClockFault)
+func (l *loopback) SetClock(ctx context.Context, _ cluster.Node, _ cluster.Clock) error {
+	return World().Supports(ctx, cluster.ClockFault)
 }
 
-func (l *loopback) Signal(_ context.Context, node cluster.Node, process string, _ syscall.Signal) error {
-	return fmt.Errorf("%s: cannot signal %s alone: %w: %w", node, process, World().Supports(cluster.SignalFault), errors.ErrUnsupported)
+func (l *loopback) Signal(ctx context.Context, node cluster.Node, process string, _ syscall.Signal) error {
+	return fmt.Errorf("%s: cannot signal %s alone: %w: %w", node, process, World().Supports(ctx, cluster.SignalFault), errors.ErrUnsupported)
 }
 
 func (l *loopback) Means(cluster.Fault) string { return "" }

@@ -23,7 +23,7 @@ import (
 func TestSupports(t *testing.T) {
 	can := []cluster.Fault{cluster.CutFault, cluster.DelayFault, cluster.RateFault, cluster.KillFault, cluster.PauseFault}
 	for _, fault := range append(cluster.Faults, "earthquake") {
-		if err := World().Supports(fault); (err == nil) != slices.Contains(can, fault) {
+		if err := World().Supports(t.Context(), fault); (err == nil) != slices.Contains(can, fault) {
 			t.Errorf("%s: %v", fault, err)
 		}
 	}
@@ -293,6 +293,71 @@ func TestProgramThatCannotRun(t *testing.T) {
 	if got := c.State("n1"); got != cluster.Down {
 		t.Errorf("it is %s", got)
 	}
+}
+
+// Relative files are in the data directory at each start. Absolute ones are the
+// containers'.
+func TestFiles(t *testing.T) {
+	text := "one"
+	c, logs := build(t, 1, func(place cluster.Place) cluster.Program {
+		return cluster.Program{
+			Path: "sh", Args: []string{"-c", "conf/run.sh; echo spoilt > conf/story"},
+			Files: map[string][]byte{"conf/story": []byte(text), "conf/run.sh": []byte("#!/bin/sh\ncat conf/story\n")},
+		}
+	})
+	for _, next := range []string{"two", "three"} {
+		must(t, c.Start(t.Context(), "n1"))
+		<-c.nodes["n1"].life.gone
+		stdout, err := os.ReadFile(filepath.Join(logs, "n1", "stdout.log"))
+		if err != nil || !strings.HasSuffix(string(stdout), "\n"+text) {
+			t.Errorf("%v: it does not say %q:\n%s", err, text, stdout)
+		}
+		text = next
+	}
+	for name, want := range map[string]string{
+		"/etc/story": "n1: file /etc/story: an absolute path is a container's",
+		"../story":   `n1: file "../story": want a name such as`,
+		"":           `n1: file "": want a name such as`,
+	} {
+		refused(t, want, func(cluster.Place) cluster.Program {
+			return cluster.Program{Path: "true", Files: map[string][]byte{name: nil}}
+		})
+	}
+}
+
+// refused expects Build to fail, and to leave nothing.
+func refused(t *testing.T, want string, program func(cluster.Place) cluster.Program) {
+	t.Helper()
+	t.Setenv("TMPDIR", t.TempDir())
+	goroutines := runtime.NumGoroutine()
+	c, err := World().Build(t.Context(), cluster.Spec{Nodes: cluster.Names(2), Program: program, Logs: t.TempDir()})
+	if err == nil {
+		c.Close()
+	}
+	if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("error %v does not say %q in a line", err, want)
+	}
+	if left, err := os.ReadDir(os.TempDir()); err != nil || len(left) > 0 {
+		t.Errorf("left %v, %v", left, err)
+	}
+	eventually(t, "goroutines end", func() bool { return runtime.NumGoroutine() <= goroutines })
+}
+
+// A panic of Program is an error that names the node, and leaves nothing.
+func TestProgramThatPanics(t *testing.T) {
+	const want = "n1: the function Program panicked: no luck"
+	refused(t, want, func(cluster.Place) cluster.Program { panic("no luck") })
+	calls := 0
+	c, _ := build(t, 1, func(place cluster.Place) cluster.Program {
+		if calls++; calls == 2 {
+			panic("no luck")
+		}
+		return testProgram(place)
+	})
+	if err := c.Start(t.Context(), "n1"); err == nil || !strings.Contains(err.Error(), "cannot start "+want) {
+		t.Errorf("error %v does not say %q", err, want)
+	}
+	start(t, c)
 }
 
 func TestImageOnly(t *testing.T) {

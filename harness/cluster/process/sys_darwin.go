@@ -66,3 +66,18 @@ func reserve(port int) (io.Closer, error) {
 
 // ephemeralPorts returns the first port that the kernel gives out by itself.
 func ephemeralPorts() int { return 49152 }
+
+// allProcesses returns the numbers of this user's.
+func allProcesses() (pids []int) {
+	all, _ := unix.SysctlKinfoProcSlice("kern.proc.uid", unix.Geteuid())
+	for _, info := range all {
+		pids = append(pids, int(info.Proc.P_pid))
+	}
+	return pids
+}
+
+// environment returns a process's arguments and variables, each between two zeros.
+func environment(pid int) []byte {
+	text, _ := unix.SysctlRaw("kern.procargs2", pid)
+	return append(text, 0)
+}

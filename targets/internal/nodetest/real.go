@@ -27,7 +27,7 @@ func InWorlds(t *testing.T, image string, programs []string, test func(*testing.
 	t.Run("docker", func(t *testing.T) {
 		t.Parallel()
 		world := docker.World()
-		if err := world.Supports(cluster.CutFault); err != nil {
+		if err := world.Supports(t.Context(), cluster.CutFault); err != nil {
 			t.Skipf("world docker: %v", err)
 		}
 		if err := ensure(t.Context(), image); err != nil {
