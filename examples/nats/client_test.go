@@ -93,12 +93,10 @@ func (c *client) Write(ctx context.Context, key string, value int64) error {
 // another, and the answer is an error and not false.
 func (c *client) CompareAndSet(ctx context.Context, key string, old, new int64) (swapped bool, err error) {
 	value, revision, err := c.get(ctx, key)
-	switch {
-	case errors.Is(err, jetstream.ErrKeyNotFound):
-		return false, &workloads.Mismatch{}
-	case err != nil:
-		return false, err
-	case value != old:
+	if err != nil {
+		return false, harness.Definite(err) // it was only read
+	}
+	if value != old {
 		return false, &workloads.Mismatch{Value: value, Found: true}
 	}
 	_, err = c.registers.Update(ctx, key, strconv.AppendInt(nil, new, 10), revision)

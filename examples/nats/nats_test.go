@@ -20,11 +20,11 @@ import (
 func TestBucketHasStaleReads(t *testing.T) {
 	target := target(t)
 	target.Claim = history.Claim{CAP: "CP", Expect: []string{string(checker.StaleRead)}}
-	partitions := nemesis.Partitions("follower")
+	partitions := nemesis.Partitions("follower:reset")
 	partitions.Interval = 4 * time.Second
 	result := harness.Check(t, harness.Trial{
 		Target: target, Workload: workloads.Register{ReadPercent: 90}, Nemesis: partitions,
-		Nodes: 3, Concurrency: 24, Rate: 300, Duration: 8 * time.Second, Timeout: time.Second,
+		Nodes: 3, Concurrency: 24, Rate: 300, Duration: 12 * time.Second, Timeout: time.Second,
 	})
 	if result.StaleReads.Certain == 0 {
 		t.Error("no stale read was found")
