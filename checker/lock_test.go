@@ -243,6 +243,35 @@ func TestLockUnknown(t *testing.T) {
 	}
 }
 
+// life returns when the process of the first operation, which acquires, was last seen
+// to hold the lock, and by when the lock was free.
+func life(operations []history.Operation, reentrant bool) (seen, gone time.Duration) {
+	seen, gone = operations[0].Complete, math.MaxInt64
+	depth := 1
+	for _, next := range operations[1:] {
+		switch {
+		case next.Process != operations[0].Process, next.Kind == history.Acquire && next.Outcome != history.OK:
+		case next.Kind == history.Use && next.Outcome == history.Info:
+			seen = next.Invoke
+		case next.Kind == history.Use:
+			seen = next.Complete
+		case next.Kind == history.Acquire && reentrant:
+			seen = next.Complete
+			depth++
+		case next.Outcome == history.Fail && next.Error != "":
+			return next.Complete, gone
+		case next.Outcome != history.OK:
+			return next.Invoke, gone
+		default:
+			seen = next.Invoke
+			if depth--; depth == 0 {
+				return seen, next.Complete
+			}
+		}
+	}
+	return seen, gone
+}
+
 // plainPorcupineLock judges one lock with a model of its own: each grant and
 // each return takes effect inside its operation, and what is not duly given
 // back goes at some time after its process was last seen.
@@ -280,33 +309,7 @@ func plainPorcupineLock(operations []history.Operation, reentrant bool) bool {
 			}
 			inside[o.Process] = 1
 			add(effect{history.Acquire, i, token}, o.Invoke, o.Complete)
-			seen, gone := o.Complete, time.Duration(math.MaxInt64)
-			depth := 1
-		life:
-			for _, next := range operations[i+1:] {
-				switch {
-				case next.Process != o.Process, next.Kind == history.Acquire && next.Outcome != history.OK:
-				case next.Kind == history.Use && next.Outcome == history.Info:
-					seen = next.Invoke
-				case next.Kind == history.Use:
-					seen = next.Complete
-				case next.Kind == history.Acquire && reentrant:
-					seen = next.Complete
-					depth++
-				case next.Outcome == history.Fail && next.Error != "":
-					seen = next.Complete
-					break life
-				case next.Outcome != history.OK:
-					seen = next.Invoke
-					break life
-				default:
-					seen = next.Invoke
-					if depth--; depth == 0 {
-						gone = next.Complete
-						break life
-					}
-				}
-			}
+			seen, gone := life(operations[i:], reentrant)
 			add(effect{history.Release, i, 0}, seen, gone)
 		}
 	}

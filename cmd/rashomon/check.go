@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -49,16 +50,8 @@ because its harness was killed, is judged as far as it goes.`,
   rashomon check runs/latest --engine porcupine --check-time 10m   a second opinion`,
 		Args: operands(1, math.MaxInt, "want a run directory or history, such as runs/latest"),
 		RunE: func(command *cobra.Command, args []string) error {
-			if !slices.Contains(engines, string(options.Engine)) && options.Engine != "" {
-				return fmt.Errorf("no engine %q (there are: %s)", options.Engine, strings.Join(engines, ", "))
-			}
-			if err := checkForeign(foreign); err != nil {
-				return err
-			}
-			if foreign.Model != "" && !slices.Contains(jepsen.Models(), foreign.Model) {
-				return fmt.Errorf("no model %q (there are: %s)", foreign.Model, strings.Join(jepsen.Models(), ", "))
-			}
-			if err := budget.sound(command); err != nil {
+			if err := cmp.Or(oneOf("engine", string(options.Engine), engines), checkForeign(foreign),
+				oneOf("model", foreign.Model, jepsen.Models()), budget.sound(command)); err != nil {
 				return err
 			}
 			options.Budget = budget.budget()
@@ -102,6 +95,14 @@ because its harness was killed, is judged as far as it goes.`,
 	flags.StringVar(&foreign.Total, "total", "", "what all accounts of a Jepsen history's bank hold together, if nobody knows what each holds")
 	flags.BoolVar(&foreign.NegativeBalances, "negative-balances", false, "the balances of a Jepsen history's bank may be negative")
 	return command
+}
+
+// oneOf refuses a name, if one was given, that is none of these.
+func oneOf(what, name string, names []string) error {
+	if name == "" || slices.Contains(names, name) {
+		return nil
+	}
+	return fmt.Errorf("no %s %q (there are: %s)", what, name, strings.Join(names, ", "))
 }
 
 // judge checks one run, and tells on the way how long that has taken.

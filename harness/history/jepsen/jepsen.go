@@ -249,7 +249,7 @@ func convert(calls []call, o Options) (Import, error) {
 // that of a :cas holds a pair again.
 func looksIndependent(calls []call) bool {
 	for i := range calls {
-		key, value, ok := tuple(calls[i].input)
+		key, value, ok := calls[i].tuple(calls[i].input)
 		if !ok || key.kind <= null || calls[i].key.kind != absent {
 			return false
 		}
@@ -277,18 +277,27 @@ func tuple(d datum) (key, value datum, ok bool) {
 	return datum{}, datum{}, false
 }
 
+// tuple takes a [key value] tuple of a call apart. That of a :cas may be
+// [key expected new], too.
+func (c *call) tuple(d datum) (key, value datum, ok bool) {
+	if c.f == "cas" && d.kind == vector && len(d.items) == 3 {
+		return d.items[0], datum{kind: vector, items: d.items[1:]}, true
+	}
+	return tuple(d)
+}
+
 // splitTuples moves a call's key from its values to where it belongs.
 func splitTuples(c *call, independent bool) error {
 	if !independent {
 		return nil
 	}
-	key, value, ok := tuple(c.input)
+	key, value, ok := c.tuple(c.input)
 	if !ok {
 		return &history.LineError{Line: c.line, Err: fmt.Errorf("the :value %.60s is no [key value] tuple", c.input)}
 	}
 	name := key.String()
 	c.key, c.input = key, value
-	key, value, ok = tuple(c.output)
+	key, value, ok = c.tuple(c.output)
 	switch {
 	case ok && key.String() == name:
 		c.output = value

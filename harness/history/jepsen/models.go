@@ -95,13 +95,18 @@ func modelByName(name string) (model, error) {
 // guess returns the model that calls look like, and why.
 func guess(calls []call) (model, string, error) {
 	seen := map[string]bool{}
-	collections, scalars := false, false // were read
+	collections, scalars, balances := false, false, false // were read
+	added, again := map[string]bool{}, false              // an element was added again
 	for i := range calls {
 		c := &calls[i]
 		seen[c.f] = true
 		if out := c.output.untagged(); c.f == "read" && c.outcome == history.OK && out.kind > null {
 			isCollection := slices.Contains([]kind{vector, list, set}, out.kind)
-			collections, scalars = collections || isCollection, scalars || !isCollection
+			collections, scalars, balances = collections || isCollection, scalars || !isCollection, balances || out.kind == mapping
+		}
+		if c.f == "add" && c.outcome != history.Fail {
+			element := c.input.String()
+			added[element], again = true, again || added[element]
 		}
 	}
 	if looksVersioned(calls) {
@@ -114,8 +119,9 @@ func guess(calls []call) (model, string, error) {
 	var fitting []model
 	for _, m := range models {
 		marked := slices.ContainsFunc(functions, func(f string) bool { return slices.Contains(m.marks, f) })
-		bare := len(seen) == 0 && m.name == "register" && !collections || len(seen) == 0 && m.name == "set" && collections
-		wrongReads := m.name == "set" && scalars || m.name == "counter" && !scalars
+		bare := len(seen) == 0 && m.name == readAlone(collections, balances)
+		counts := scalars || again && !collections
+		wrongReads := m.name == "set" && counts || m.name == "counter" && !counts
 		if (marked || bare) && !wrongReads {
 			fitting = append(fitting, m)
 		}
@@ -125,6 +131,17 @@ func guess(calls []call) (model, string, error) {
 		return model{}, "", fmt.Errorf("no model is recognized by the operations, which are :%s; name it with --model", clip(strings.Join(functions, ", :")))
 	}
 	return fitting[0], why, nil
+}
+
+// readAlone is the model of which nothing is known but what was read.
+func readAlone(collections, balances bool) string {
+	switch {
+	case collections:
+		return "set"
+	case balances:
+		return "bank"
+	}
+	return "register"
 }
 
 // numbers gives each value that is no integer an integer of its own, which no
