@@ -216,19 +216,20 @@ func (s *versionStep) observes(value int64) bool {
 
 // did says what the step did, and when: "p7 read x = 41 in version 3 at 1.000 s".
 func (s *versionStep) did(n narrator, key string) string {
-	if key == "" {
-		key = "the register"
+	name := "the register"
+	if key != "" {
+		name = keyName(key)
 	}
 	text := fmt.Sprintf("p%d ", s.Process)
 	switch {
 	case s.updates() && s.Kind == history.Write:
-		text += fmt.Sprintf("wrote %s = %d", key, s.value)
+		text += fmt.Sprintf("wrote %s = %d", name, s.value)
 	case s.updates():
-		text += fmt.Sprintf("swapped %s from %d to %d", key, s.Input[0], s.value)
+		text += fmt.Sprintf("swapped %s from %d to %d", name, s.Input[0], s.value)
 	case s.some:
-		text += fmt.Sprintf("read %s = %d", key, s.value)
+		text += fmt.Sprintf("read %s = %d", name, s.value)
 	default:
-		text += "found no " + key
+		text += "found nothing in " + name
 	}
 	if s.version != history.NoVersion {
 		text += fmt.Sprintf(" in version %d", s.version)
