@@ -427,10 +427,11 @@ type finalReads struct {
 	rest          map[int32]time.Duration // the greatest restLatest of each value
 }
 
-func (l *ledger) countLost(counts *registerCounts) {
-	var swaps []outlook   // by call, each with all that are later
-	var ofValue []outlook // by value, then by call, each with all of its value that are later; latest is restLatest
-	final := finalReads{at: never, latest: newSummit(), least: newSummit(), rest: map[int32]time.Duration{}}
+// later returns what acknowledged swaps and final reads saw: swaps by call, each with
+// all that are later; ofValue by value, then by call, each with all of its value that
+// are later, where latest is restLatest.
+func (l *ledger) later() (swaps, ofValue []outlook, final finalReads) {
+	final = finalReads{at: never, latest: newSummit(), least: newSummit(), rest: map[int32]time.Duration{}}
 	for _, o := range l.observers {
 		latest, restLatest, least := l.over(o)
 		call := o.operation.Invoke
@@ -462,6 +463,11 @@ func (l *ledger) countLost(counts *registerCounts) {
 			ofValue[i].latest = min(ofValue[i].latest, ofValue[i+1].latest)
 		}
 	}
+	return swaps, ofValue, final
+}
+
+func (l *ledger) countLost(counts *registerCounts) {
+	swaps, ofValue, final := l.later()
 	values := map[int32]time.Duration{} // that were certainly lost, and when they were last seen
 	for i := range l.updates {
 		w := &l.updates[i]
