@@ -13,7 +13,8 @@ import (
 
 // Bank is the model of a bank of so many accounts, numbered from 0, each with
 // balance in the beginning: transfers move an amount that the one account holds to
-// the other, and a read-all outputs the balances of all, of one moment.
+// the other, and a read-all outputs the balances of all, of one moment. BankOf is
+// that of any other bank.
 //
 // # The bank property
 //
@@ -21,7 +22,8 @@ import (
 // Jepsen's bank, this model therefore asks for less, and decides that exactly:
 //
 //   - every read's balances sum up to what was there in the beginning,
-//   - none of them is negative,
+//   - none of them is negative, unless the bank admits it,
+//   - each account has one,
 //
 // and adds, because it is as cheap, that each account alone is a counter whose reads
 // keep their bounds (see Counter), so that snapshots that are too old are found if
@@ -30,12 +32,34 @@ import (
 // holds; whether there is an order is decided too if a search finds out in a tenth
 // of the budget. BankResult.Ordered tells, and so does the Decision.
 //
-// A wrong sum and a negative balance are wrong counts, as is a balance that no
+// A wrong sum, a negative balance and none at all are wrong counts, as is a balance that no
 // subset of the transfers gives. A balance out of its bounds is a stale read. What
 // only a search finds out is a stale read too, and counts as one, if another search
 // orders all operations once each read may be of any moment before it completed. Lost
 // commits are not counted: balances do not tell which transfers they miss.
 func Bank(accounts int, balance int64) Model {
+	bank := BankRules{Accounts: accounts}
+	if accounts <= maxAccounts { // else it is refused
+		bank.Balances = slices.Repeat([]int64{balance}, max(0, accounts))
+	}
+	return BankOf(bank)
+}
+
+// BankRules say what is known of a bank.
+type BankRules struct {
+	// Accounts is how many there are, from 1 to 1000.
+	Accounts int
+	// Balances are what each holds in the beginning, from -2^40 to 2^40;
+	// history.NoBalance says that there is no such account. Nil means that only their
+	// Total is known: the bank property alone is decided then.
+	Balances []int64
+	Total    int64
+	// Negative: balances may be.
+	Negative bool
+}
+
+// BankOf is the model of a bank by its rules; see Bank.
+func BankOf(rules BankRules) Model {
 	return Model{
 		name: "bank",
 		kinds: map[history.Kind]arity{
@@ -44,7 +68,7 @@ func Bank(accounts int, balance int64) Model {
 		},
 		engines: []Engine{Polynomial, Porcupine},
 		judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
-			judgeBanks(ctx, run, options, result, accounts, balance)
+			judgeBanks(ctx, run, options, result, rules)
 		},
 	}
 }
@@ -57,14 +81,16 @@ type BankResult struct {
 	Reads       int `json:"reads"`       // acknowledged
 	WrongTotal  int `json:"wrong_total"` // reads that do not sum up
 	Negative    int `json:"negative"`    // reads with a negative balance
+	// Incomplete are reads that lack an account, or show one that does not exist.
+	Incomplete int `json:"incomplete,omitempty"`
 	// Ordered means that an order of all operations was found too, in every bank.
 	Ordered bool `json:"ordered"`
 }
 
-func judgeBanks(ctx context.Context, run *history.Run, options Options, result *Result, accounts int, balance int64) {
+func judgeBanks(ctx context.Context, run *history.Run, options Options, result *Result, rules BankRules) {
 	result.Bank = &BankResult{Ordered: true}
 	judgeKeys(ctx, run, options, result, "bank", func(ctx context.Context, memory *memory, key string, operations []*history.Operation) (findings, error) {
-		b, err := newBank(key, accounts, balance, operations)
+		b, err := newBank(key, rules, operations)
 		if err != nil {
 			return findings{}, err
 		}
@@ -78,8 +104,9 @@ func judgeBanks(ctx context.Context, run *history.Run, options Options, result *
 // A bank is the history of one bank.
 type bank struct {
 	key      string
+	rules    BankRules
 	total    int64
-	accounts []*counter
+	accounts []*counter  // none if nobody knows with what they began
 	steps    []*bankStep // by invocation
 	wrong    []*bankStep // reads whose total or sign is wrong
 }
@@ -91,22 +118,32 @@ const (
 )
 
 // newBank takes operations by invocation.
-func newBank(key string, accounts int, balance int64, operations []*history.Operation) (*bank, error) {
-	if accounts < 1 || accounts > maxAccounts || balance < 0 || balance > maxBalance {
-		return nil, beyond(fmt.Sprintf("%d accounts with %d each cannot be judged; use 1 to %d with 0 to 2^40", accounts, balance, maxAccounts))
+func newBank(key string, rules BankRules, operations []*history.Operation) (*bank, error) {
+	if rules.Accounts < 1 || rules.Accounts > maxAccounts {
+		return nil, beyond(fmt.Sprintf("%d accounts cannot be judged; use 1 to %d", rules.Accounts, maxAccounts))
 	}
-	b := &bank{key: key, total: int64(accounts) * balance}
-	for i := range accounts {
+	b := &bank{key: key, rules: rules, total: rules.Total}
+	if rules.Balances != nil {
+		b.total = 0
+	}
+	for i, balance := range rules.Balances {
+		if balance == history.NoBalance {
+			balance = 0 // and never anything else
+		}
+		if balance < -maxBalance || balance > maxBalance || balance < 0 && !rules.Negative {
+			return nil, beyond(fmt.Sprintf("account %d with %d at first cannot be judged; use 0 to 2^40, or more than -2^40 where balances may be negative", i, balance))
+		}
+		b.total += balance
 		b.accounts = append(b.accounts, &counter{
 			key: key, name: fmt.Sprintf("account %d", i), update: "transfer", start: balance, final: never, sign: 1, mixed: true})
 	}
 	for _, o := range operations {
-		step := &bankStep{Operation: o, start: balance}
+		step := &bankStep{Operation: o, rules: &b.rules}
 		switch {
-		case o.Kind == history.ReadAll && o.Outcome != history.OK, o.Outcome == history.Fail && o.Error != "":
+		case o.Kind == history.ReadAll && o.Outcome != history.OK, o.Outcome == history.Fail && (o.Error != "" || rules.Negative):
 			continue // says nothing
-		case o.Kind == history.ReadAll && len(o.Output) != accounts:
-			return nil, beyond(fmt.Sprintf("p%d read %d balances at %s, and the bank has %d accounts; read all of them", o.Process, len(o.Output), seconds(o.Invoke), accounts))
+		case o.Kind == history.ReadAll && len(o.Output) != rules.Accounts:
+			return nil, beyond(fmt.Sprintf("p%d read %d balances at %s, and the bank has %d accounts; read all of them", o.Process, len(o.Output), seconds(o.Invoke), rules.Accounts))
 		case o.Kind == history.ReadAll:
 			b.read(step)
 		default:
@@ -120,23 +157,30 @@ func newBank(key string, accounts int, balance int64, operations []*history.Oper
 }
 
 func (b *bank) read(step *bankStep) {
-	if step.negative() || step.sum() != b.total {
+	if step.amiss(b.total) {
 		b.wrong = append(b.wrong, step)
 		return
 	}
-	for i, balance := range step.Output {
-		b.accounts[i].read(step.Operation, balance)
+	for i, c := range b.accounts {
+		if step.Output[i] != history.NoBalance {
+			c.read(step.Operation, step.Output[i])
+		}
 	}
 }
 
 func (b *bank) transfer(step *bankStep) error {
 	from, to, amount := step.Input[0], step.Input[1], step.Input[2]
-	accounts := int64(len(b.accounts))
+	accounts := int64(b.rules.Accounts)
 	if min(from, to) < 0 || max(from, to) >= accounts || amount < 0 {
 		return beyond(fmt.Sprintf("p%d asked at %s for a transfer of %d from account %d to %d; the bank has %d accounts, and amounts are not negative",
 			step.Process, seconds(step.Invoke), amount, from, to, accounts))
 	}
-	if from == to || step.Outcome == history.Fail {
+	for _, account := range []int64{from, to} {
+		if b.accounts != nil && b.rules.Balances[account] == history.NoBalance {
+			return beyond(fmt.Sprintf("p%d asked at %s for a transfer with account %d, which does not exist in the beginning", step.Process, seconds(step.Invoke), account))
+		}
+	}
+	if from == to || step.Outcome == history.Fail || b.accounts == nil {
 		return nil
 	}
 	return errors.Join(b.accounts[from].add(step.Operation, -amount), b.accounts[to].add(step.Operation, amount))
@@ -145,9 +189,14 @@ func (b *bank) transfer(step *bankStep) error {
 func (b *bank) judge(ctx context.Context, memory *memory, engine Engine, result *Result) (findings, error) {
 	b.count(result.Bank)
 	suspects := b.suspects(result)
-	if len(suspects) > 0 && engine != Porcupine {
+	if len(suspects) > 0 && (engine != Porcupine || b.accounts == nil) {
 		result.decided(Polynomial, "a read is out of bounds", b.key)
 		return prove(ctx, memory, suspects)
+	}
+	if b.accounts == nil {
+		result.Bank.Ordered = false
+		result.decided(Polynomial, "totals and signs hold; what each account held at first is not known", b.key)
+		return findings{}, ctx.Err()
 	}
 	if engine == Polynomial {
 		result.Bank.Ordered = false
@@ -188,8 +237,11 @@ func (b *bank) count(counts *BankResult) {
 			if s.sum() != b.total {
 				counts.WrongTotal++
 			}
-			if s.negative() {
+			if s.negative() >= 0 {
 				counts.Negative++
+			}
+			if account, _ := s.incomplete(); account >= 0 {
+				counts.Incomplete++
 			}
 		case s.Outcome == history.OK:
 			counts.Transferred++
@@ -228,8 +280,14 @@ func (b *bank) suspects(result *Result) []charge {
 func (b *bank) miscounted(s *bankStep) charge {
 	text := func(n narrator) string {
 		saw := fmt.Sprintf("p%d read balances%s%s", s.Process, through(s.Operation), n.when(s.Operation, s.Complete))
-		if i := slices.IndexFunc(s.Output, func(balance int64) bool { return balance < 0 }); i >= 0 {
-			return fmt.Sprintf("%s of which that of account %d is %d", saw, i, s.Output[i])
+		missing, shown := s.incomplete()
+		switch negative := s.negative(); {
+		case shown:
+			return fmt.Sprintf("%s with %d in account %d, which does not exist", saw, s.Output[missing], missing)
+		case missing >= 0:
+			return fmt.Sprintf("%s without that of account %d", saw, missing)
+		case negative >= 0:
+			return fmt.Sprintf("%s of which that of account %d is %d", saw, negative, s.Output[negative])
 		}
 		return fmt.Sprintf("%s that sum up to %d, and not to %d", saw, s.sum(), b.total)
 	}
@@ -249,9 +307,7 @@ type glance struct {
 	total int64
 }
 
-func (g *glance) apply(state bool) (bool, bool) {
-	return state, !g.negative() && g.sum() == g.total
-}
+func (g *glance) apply(state bool) (bool, bool) { return state, !g.amiss(g.total) }
 
 // disorder is the story of a history that no order explains. For at most a quarter
 // of the time, steps are taken out that explain no others, as long as the rest
@@ -301,15 +357,15 @@ func (b *bank) aged() []*bankStep {
 		if s.Kind == history.ReadAll {
 			read := *s.Operation
 			read.Invoke = b.steps[0].Invoke
-			all[i] = &bankStep{&read, s.start}
+			all[i] = &bankStep{&read, s.rules}
 		}
 	}
 	return all
 }
 
 func (b *bank) explained(ctx context.Context, memory *memory, steps []*bankStep) (bool, error) {
-	if len(b.accounts) > len(balances{}) {
-		return false, beyond(fmt.Sprintf("%d accounts are too many to search for an order; use %d", len(b.accounts), len(balances{})))
+	if b.rules.Accounts > len(balances{}) {
+		return false, beyond(fmt.Sprintf("%d accounts are too many to search for an order; use %d", b.rules.Accounts, len(balances{})))
 	}
 	return linearizable[balances](ctx, memory, steps)
 }
@@ -317,24 +373,53 @@ func (b *bank) explained(ctx context.Context, memory *memory, steps []*bankStep)
 // balances are what accounts hold more than in the beginning.
 type balances [16]int64
 
-// A bankStep is an operation on a bank whose accounts began with start.
+// A bankStep is an operation on a bank of these rules.
 type bankStep struct {
 	*history.Operation
-	start int64
+	rules *BankRules
 }
 
-func (s *bankStep) negative() bool {
-	return slices.ContainsFunc(s.Output, func(balance int64) bool { return balance < 0 })
+// amiss: the balances that were read can be those of no moment.
+func (s *bankStep) amiss(total int64) bool {
+	account, _ := s.incomplete()
+	return account >= 0 || s.negative() >= 0 || s.sum() != total
+}
+
+// incomplete returns the first account that was read, but does not exist, or else
+// that exists and was not read; a negative number if there is none.
+func (s *bankStep) incomplete() (account int, shown bool) {
+	account = -1
+	for i, balance := range s.Output {
+		exists := s.rules.Balances == nil || s.rules.Balances[i] != history.NoBalance
+		switch read := balance != history.NoBalance; {
+		case read && !exists:
+			return i, true
+		case !read && exists && account < 0:
+			account = i
+		}
+	}
+	return account, false
+}
+
+// negative returns the first account with a negative balance, if there must be none;
+// else a negative number.
+func (s *bankStep) negative() (account int) {
+	return slices.IndexFunc(s.Output, func(balance int64) bool {
+		return balance < 0 && balance != history.NoBalance && !s.rules.Negative
+	})
 }
 
 // sum is of the balances that were read; the largest number there is if it is
 // larger.
 func (s *bankStep) sum() (sum int64) {
 	for _, balance := range s.Output {
-		if balance > 0 && sum > math.MaxInt64-balance {
+		switch {
+		case balance == history.NoBalance:
+		case balance > 0 && sum > math.MaxInt64-balance:
 			return math.MaxInt64
+		default:
+			sum += max(balance, -maxBalance*maxAccounts)
 		}
-		sum += max(balance, -maxBalance*maxAccounts)
 	}
 	return sum
 }
@@ -352,14 +437,14 @@ func (s *bankStep) interval() (call, ret time.Duration) {
 func (s *bankStep) apply(held balances) (balances, bool) {
 	if s.Kind == history.ReadAll {
 		for i, balance := range s.Output {
-			if balance != s.start+held[i] {
+			if balance != s.rules.Balances[i]+held[i] {
 				return held, false
 			}
 		}
 		return held, true
 	}
 	from, to, amount := s.Input[0], s.Input[1], s.Input[2]
-	suffices := s.start+held[from] >= amount
+	suffices := s.rules.Negative || s.rules.Balances[from]+held[from] >= amount
 	if s.Outcome == history.Fail || !suffices {
 		// A refusal. One of unknown outcome may be one.
 		return held, !suffices && s.Outcome != history.OK

@@ -214,10 +214,20 @@ func TestBankPropertyAlone(t *testing.T) {
 	}
 }
 
-const testAccounts, testBalance = 3, 5
+const testAccounts = 3
+
+// banks are those that the differential fuzz tries.
+var banks = []struct {
+	name  string
+	rules BankRules
+}{
+	{"alike", BankRules{Accounts: testAccounts, Balances: []int64{5, 5, 5}}},
+	{"not alike", BankRules{Accounts: testAccounts, Balances: []int64{9, 0, 4}}},
+	{"negative", BankRules{Accounts: testAccounts, Balances: []int64{3, -2, 0}, Negative: true}},
+}
 
 // plainPorcupineBank judges one bank with a model of its own.
-func plainPorcupineBank(operations []history.Operation) bool {
+func plainPorcupineBank(operations []history.Operation, rules BankRules) bool {
 	type state = [testAccounts]int64
 	var entries []porcupine.Operation
 	for _, o := range operations {
@@ -228,26 +238,26 @@ func plainPorcupineBank(operations []history.Operation) bool {
 		entries = append(entries, porcupine.Operation{Input: o, Call: int64(o.Invoke), Return: ret})
 	}
 	return porcupine.CheckOperations(porcupine.Model{
-		Init: func() any { return state{testBalance, testBalance, testBalance} },
+		Init: func() any { return state(rules.Balances) },
 		Step: func(before, input, _ any) (bool, any) {
 			held, o := before.(state), input.(history.Operation)
 			if o.Kind == history.ReadAll {
 				return o.Outcome != history.OK || slices.Equal(held[:], o.Output), held
 			}
-			enough := held[o.Input[0]] >= o.Input[2]
+			enough := rules.Negative || held[o.Input[0]] >= o.Input[2]
 			if enough && o.Outcome != history.Fail {
 				held[o.Input[0]] -= o.Input[2]
 				held[o.Input[1]] += o.Input[2]
 				return true, held
 			}
-			return o.Outcome == history.Info || !enough && o.Outcome == history.Fail || o.Error != "", held
+			return o.Outcome == history.Info || !enough && o.Outcome == history.Fail || o.Error != "" || rules.Negative, held
 		},
 	}, entries)
 }
 
 // drawBank returns a random history of one bank: a real one is simulated, and then
 // some reads are spoilt.
-func drawBank(r *rand.Rand) []history.Operation {
+func drawBank(r *rand.Rand, rules BankRules) []history.Operation {
 	n := 1 + r.IntN(11)
 	span := 2 + r.IntN(3*n)
 	spoil := []float64{0, 0.1, 0.5}[r.IntN(3)]
@@ -277,7 +287,7 @@ func drawBank(r *rand.Rand) []history.Operation {
 		effects[i] = effect{at, &operations[i]}
 	}
 	slices.SortStableFunc(effects, func(a, b effect) int { return a.at - b.at })
-	held := history.Value{testBalance, testBalance, testBalance}
+	held := history.Value(slices.Clone(rules.Balances))
 	var before history.Value
 	for _, o := range effects {
 		switch {
@@ -294,8 +304,11 @@ func drawBank(r *rand.Rand) []history.Operation {
 				o.Output[r.IntN(testAccounts)] += by
 				o.Output[r.IntN(testAccounts)] -= by
 			}
+			if r.Float64() < spoil/8 {
+				o.Output[r.IntN(testAccounts)] = history.NoBalance
+			}
 		case o.Outcome == history.OK || o.Outcome == history.Info && r.IntN(2) == 0:
-			if held[o.Input[0]] < o.Input[2] {
+			if held[o.Input[0]] < o.Input[2] && !rules.Negative {
 				if o.Outcome == history.OK && r.Float64() >= spoil/4 {
 					o.Outcome = history.Fail
 				}
@@ -311,30 +324,45 @@ func drawBank(r *rand.Rand) []history.Operation {
 }
 
 func TestBankAgreesWithPorcupine(t *testing.T) {
-	t.Parallel()
+	for _, bank := range banks {
+		t.Run(bank.name, func(t *testing.T) {
+			t.Parallel()
+			compareBanks(t, bank.rules)
+		})
+	}
+}
+
+func compareBanks(t *testing.T, rules BankRules) {
 	anomalies := map[Anomaly]int{}
 	invalid, cheap := 0, 0
 	for seed := range uint64(histories(t)) {
-		operations := drawBank(rand.New(rand.NewPCG(seed, 19)))
+		operations := drawBank(rand.New(rand.NewPCG(seed, 19)), rules)
 		run := &history.Run{History: history.History{Operations: operations}}
 		want := Valid
-		if !plainPorcupineBank(operations) {
+		if !plainPorcupineBank(operations, rules) {
 			want = Invalid
 			invalid++
 		}
-		got := Check(t.Context(), run, Bank(testAccounts, testBalance), Options{})
+		got := Check(t.Context(), run, BankOf(rules), Options{})
 		if got.Verdict != want || got.Bank.Ordered != (want == Valid) {
 			t.Fatalf("seed %d: verdict %s (%s), but Porcupine says %s, of\n%s", seed, got.Verdict, got.Reason, want, list(operations))
 		}
 		if got.StaleReads.Certain > 0 && want == Valid {
 			t.Fatalf("seed %d: %d stale in a valid history\n%s", seed, got.StaleReads, list(operations))
 		}
+		// What is known of the total alone suffices for no more.
+		total := BankRules{Accounts: rules.Accounts, Total: 13, Negative: rules.Negative}
+		if rules.Balances[0] == 9 {
+			if less := Check(t.Context(), run, BankOf(total), Options{}); want == Valid && less.Verdict != Valid || (less.Verdict == Invalid) != (got.Bank.WrongTotal+got.Bank.Negative+got.Bank.Incomplete > 0) {
+				t.Fatalf("seed %d: by the total alone %s\n%s", seed, less.Verdict, list(operations))
+			}
+		}
 		if want == Invalid && got.Decisions[0].Engine == Polynomial {
 			cheap++
 		}
 		for _, v := range got.Violations {
 			anomalies[v.Anomaly]++
-			if plainPorcupineBank(v.Witness) || v.Sentence == "" {
+			if plainPorcupineBank(v.Witness, rules) || v.Sentence == "" {
 				t.Fatalf("seed %d: %s, not a witness:\n%s\nof\n%s", seed, v.Sentence, list(v.Witness), list(operations))
 			}
 		}
@@ -342,5 +370,37 @@ func TestBankAgreesWithPorcupine(t *testing.T) {
 	t.Logf("%d of %d invalid, %d of these without a search: %v", invalid, histories(t), cheap, anomalies)
 	if invalid == 0 || invalid == histories(t) {
 		t.Error("the histories are all alike")
+	}
+}
+
+func TestBankRules(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		rules   BankRules
+		history string
+		verdict Verdict
+		says    string // or the reason
+	}{
+		{"not alike", BankRules{Accounts: 2, Balances: []int64{9, 0}}, "p1 n1 transfer b 0 1 4 [0,1] ok\n p1 n1 read-all b -> 5 4 [2,3] ok", Valid, ""},
+		{"the total alone", BankRules{Accounts: 2, Total: 9}, "p1 n1 transfer b 0 1 4 [0,1] ok\n p1 n1 read-all b -> 9 0 [2,3] ok", Valid, ""},
+		{"another total", BankRules{Accounts: 2, Total: 9}, "p1 n1 read-all b -> 9 1 [2,3] ok", Invalid, "p1 read balances through n1 at 3.000 s that sum up to 10, and not to 9."},
+		{"in debt", BankRules{Accounts: 2, Total: 9}, "p1 n1 read-all b -> 10 -1 [2,3] ok", Invalid, "p1 read balances through n1 at 3.000 s of which that of account 1 is -1."},
+		{"in debt, as it may be", BankRules{Accounts: 2, Total: 9, Negative: true}, "p1 n1 read-all b -> 10 -1 [2,3] ok", Valid, ""},
+		{"a balance is missing", BankRules{Accounts: 2, Total: 9}, "p1 n1 read-all b -> 9 -9223372036854775808 [2,3] ok", Invalid, "p1 read balances through n1 at 3.000 s without that of account 1."},
+		{"an account too much", BankRules{Accounts: 2, Balances: []int64{9, history.NoBalance}}, "p1 n1 read-all b -> 9 0 [2,3] ok", Invalid, "p1 read balances through n1 at 3.000 s with 0 in account 1, which does not exist."},
+		{"no account too much", BankRules{Accounts: 2, Balances: []int64{9, history.NoBalance}}, "p1 n1 read-all b -> 9 -9223372036854775808 [2,3] ok", Valid, ""},
+		{"a transfer to nowhere", BankRules{Accounts: 2, Balances: []int64{9, history.NoBalance}}, "p1 n1 transfer b 0 1 4 [0,1] ok", Unknown, "account 1, which does not exist in the beginning"},
+		{"debt at first", BankRules{Accounts: 1, Balances: []int64{-9}}, "p1 n1 read-all b -> -9 [2,3] ok", Unknown, "account 0 with -9 at first cannot be judged"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			result := Check(t.Context(), parse(t, test.history), BankOf(test.rules), Options{})
+			said := result.Reason
+			if len(result.Violations) > 0 {
+				said = result.Violations[0].Sentence
+			}
+			if result.Verdict != test.verdict || !strings.Contains(said, test.says) {
+				t.Errorf("%s: %s", result.Verdict, said)
+			}
+		})
 	}
 }

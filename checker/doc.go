@@ -21,8 +21,11 @@
 //	Counter   increment, read                  polynomial   n log n, equal increments
 //	                                           porcupine    exponential at worst
 //	Queue     enqueue, dequeue; FIFO           polynomial   n log n
-//	Lock      acquire, release, use; tokens    polynomial   n log n
-//	Bank      transfer, read all               polynomial   n log n, of the bank property
+//	TotalQueue  the same, in no order          polynomial   n log n
+//	VersionedRegister  as Register, versions   porcupine    exponential at worst
+//	Lock, ReentrantLock  acquire, release,     polynomial   n log n
+//	          use; tokens
+//	Bank(Of)  transfer, read all               polynomial   n log n, of the bank property
 //	                                           porcupine    exponential at worst, of an order
 //	IDs       generate                         polynomial   n log n
 //	any of Porcupine's                         porcupine,   exponential at worst

@@ -324,6 +324,22 @@ func (n narrator) at(t time.Duration) string {
 	return " at " + seconds(t)
 }
 
+// since is " since 3.000 s".
+func (n narrator) since(t time.Duration) string {
+	if n.run.History.Untimed {
+		return ""
+	}
+	return " since " + seconds(t)
+}
+
+// until is " until 3.000 s".
+func (n narrator) until(t time.Duration) string {
+	if n.run.History.Untimed {
+		return ""
+	}
+	return " until " + seconds(t)
+}
+
 // when is at, of an operation that was acknowledged; but both its times, if it took
 // long or if a node or link went bad or came back meanwhile.
 func (n narrator) when(o *history.Operation, t time.Duration) string {

@@ -30,6 +30,8 @@ func TestFaultsInWords(t *testing.T) {
 	}{
 		{name: "nothing is known", nodes: []string{"n3"}},
 		{"not yet", []string{"n3"}, []history.Event{inject(1, 11, cut)}, "; no fault was in force"},
+		{"not understood", []string{"n3"}, []history.Event{{Type: history.Unrecognized, Time: 3, Detail: "flood"}}, ""},
+		{"not understood, and later", []string{"n3"}, []history.Event{{Type: history.Unrecognized, Time: 11 * time.Second, Detail: "flood"}}, "; no fault was in force"},
 		{"cut off", []string{"n1", "n3"}, []history.Event{inject(1, 3, cut)}, "; n3 had been cut off from n1 n2 since 3.000 s"},
 		{"from the other side", []string{"n1", "n9"}, []history.Event{inject(1, 3, cut)}, "; n1 had been cut off from n3 since 3.000 s"},
 		{"one way", []string{"n1"}, []history.Event{inject(1, 3, history.Event{Family: "partition", Links: []string{"n2>n1", "n1>n3"}})},

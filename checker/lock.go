@@ -118,7 +118,8 @@ type lockHistory struct {
 type hold struct {
 	acquire, end *history.Operation // end is nil if no sign of life came after acquire
 	until        time.Duration
-	depth        int // acquires that were not given back, of a reentrant lock
+	depth        int   // acquires that were not given back, of a reentrant lock
+	twice        *hold // the one before of its process, which was not given back
 }
 
 func (h *hold) f() time.Duration { return h.acquire.Complete }
@@ -146,11 +147,12 @@ func newLockHistory(key string, reentrant bool, operations []*history.Operation)
 			h.over(o.Complete, o)
 			h.depth++
 		case o.Kind == history.Acquire && o.Outcome == history.OK:
+			next := &hold{acquire: o, until: o.Complete, depth: 1, twice: h}
 			if h != nil {
-				h.over(o.Complete+1, o) // it goes on when the next one has begun
+				h.over(o.Complete, o)
 			}
-			current[o.Process] = &hold{acquire: o, until: o.Complete, depth: 1}
-			l.holds = append(l.holds, current[o.Process])
+			current[o.Process] = next
+			l.holds = append(l.holds, next)
 		}
 	}
 	slices.SortStableFunc(l.holds, func(a, b *hold) int { return cmp.Or(cmp.Compare(a.f(), b.f()), cmp.Compare(a.s(), b.s())) })
@@ -270,6 +272,15 @@ func (l *lockHistory) heldTwice() []clash[*hold] {
 			longest = h
 		}
 	}
+	told := map[*hold]bool{}
+	for _, c := range found {
+		told[c.later] = true
+	}
+	for _, h := range l.holds {
+		if h.twice != nil && !told[h] {
+			found = append(found, clash[*hold]{h.twice, h})
+		}
+	}
 	slices.SortStableFunc(found, func(a, b clash[*hold]) int { return cmp.Compare(a.later.f(), b.later.f()) })
 	return found
 }
@@ -387,6 +398,7 @@ type lockStep struct {
 	begin, end int // which hold; 0: none
 	token      lastToken
 	uses       bool
+	twice      bool // its process has not given back the hold before
 }
 
 // newLockSteps takes operations ordered by Invoke. A hold whose lock was not
@@ -399,7 +411,7 @@ func newLockSteps(reentrant bool, operations []history.Operation) []*lockStep {
 	l := newLockHistory("", reentrant, all)
 	var steps []*lockStep
 	for i, h := range l.holds {
-		begin := &lockStep{call: h.acquire.Invoke, ret: h.acquire.Complete, begin: i + 1}
+		begin := &lockStep{call: h.acquire.Invoke, ret: h.acquire.Complete, begin: i + 1, twice: h.twice != nil}
 		if h.fenced() {
 			begin.token = lastToken{h.token(), true}
 		}
@@ -429,6 +441,8 @@ func (s *lockStep) apply(l lockState) (lockState, bool) {
 		possible := l.holder == s.end
 		l.holder = 0
 		return l, possible
+	case s.twice:
+		return l, false
 	case s.token.known:
 		possible := l.holder == 0 && (!l.granted.known || s.token.number > l.granted.number)
 		l.holder, l.granted = s.begin, s.token
@@ -444,13 +458,15 @@ func (s story) lockText(n narrator) string {
 	later, earlier := s.told[0], s.told[1]
 	switch s.anomaly {
 	case HeldTwice:
+		end := s.told[2]
+		if end == later {
+			return fmt.Sprintf("%s, which it held%s%s and had not given back", s.dated(n, later), withToken(earlier.Output), n.since(earlier.Complete))
+		}
 		if n.run.History.Untimed {
 			return fmt.Sprintf("%s, while p%d held it%s", s.did(later), earlier.Process, withToken(earlier.Output))
 		}
 		until := earlier.Complete
-		if end := s.told[2]; end == later {
-			return fmt.Sprintf("%s, which it held%s since %s and had not released", s.dated(n, later), withToken(earlier.Output), seconds(earlier.Complete))
-		} else if end != nil && (end.Kind == history.Use && end.Outcome != history.Info || end.Outcome == history.Fail && end.Error != "") {
+		if end != nil && (end.Kind == history.Use && end.Outcome != history.Info || end.Outcome == history.Fail && end.Error != "") {
 			until = end.Complete
 		} else if end != nil {
 			until = max(until, end.Invoke)

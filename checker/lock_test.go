@@ -154,7 +154,7 @@ func TestCheckLock(t *testing.T) {
 			lock:    LockResult{Holds: 2, HeldTwice: 1},
 			anomaly: HeldTwice,
 			witness: []string{"acquire", "acquire"},
-			says:    "p1 acquired lock l through n1 at 3.000 s, which it held since 1.000 s and had not released.",
+			says:    "p1 acquired lock l through n1 at 3.000 s, which it held since 1.000 s and had not given back.",
 		},
 		{
 			name: "acquired twice, as reentrant locks can be", model: ReentrantLock,
@@ -243,6 +243,35 @@ func TestLockUnknown(t *testing.T) {
 	}
 }
 
+// life returns when the process of the first operation, which acquires, was last seen
+// to hold the lock, and by when the lock was free.
+func life(operations []history.Operation, reentrant bool) (seen, gone time.Duration) {
+	seen, gone = operations[0].Complete, math.MaxInt64
+	depth := 1
+	for _, next := range operations[1:] {
+		switch {
+		case next.Process != operations[0].Process, next.Kind == history.Acquire && next.Outcome != history.OK:
+		case next.Kind == history.Use && next.Outcome == history.Info:
+			seen = next.Invoke
+		case next.Kind == history.Use:
+			seen = next.Complete
+		case next.Kind == history.Acquire && reentrant:
+			seen = next.Complete
+			depth++
+		case next.Outcome == history.Fail && next.Error != "":
+			return next.Complete, gone
+		case next.Outcome != history.OK:
+			return next.Invoke, gone
+		default:
+			seen = next.Invoke
+			if depth--; depth == 0 {
+				return seen, next.Complete
+			}
+		}
+	}
+	return seen, gone
+}
+
 // plainPorcupineLock judges one lock with a model of its own: each grant and
 // each return takes effect inside its operation, and what is not duly given
 // back goes at some time after its process was last seen.
@@ -275,38 +304,12 @@ func plainPorcupineLock(operations []history.Operation, reentrant bool) bool {
 				inside[o.Process]++
 				continue
 			}
+			if inside[o.Process] > 0 {
+				return false
+			}
 			inside[o.Process] = 1
 			add(effect{history.Acquire, i, token}, o.Invoke, o.Complete)
-			seen, gone := o.Complete, time.Duration(math.MaxInt64)
-			depth := 1
-		life:
-			for _, next := range operations[i+1:] {
-				switch {
-				case next.Process != o.Process, next.Kind == history.Acquire && next.Outcome != history.OK:
-				case next.Kind == history.Use && next.Outcome == history.Info:
-					seen = next.Invoke
-				case next.Kind == history.Use:
-					seen = next.Complete
-				case next.Kind == history.Acquire && reentrant:
-					seen = next.Complete
-					depth++
-				case next.Kind == history.Acquire:
-					seen = math.MaxInt64 // it never gave back this hold
-					break life
-				case next.Outcome == history.Fail && next.Error != "":
-					seen = next.Complete
-					break life
-				case next.Outcome != history.OK:
-					seen = next.Invoke
-					break life
-				default:
-					seen = next.Invoke
-					if depth--; depth == 0 {
-						gone = next.Complete
-						break life
-					}
-				}
-			}
+			seen, gone := life(operations[i:], reentrant)
 			add(effect{history.Release, i, 0}, seen, gone)
 		}
 	}

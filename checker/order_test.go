@@ -31,9 +31,12 @@ func TestOrderOfOperationsIsNoMatter(t *testing.T) {
 		{Register, registers},
 		{Set, drawSet},
 		{Counter, func(r *rand.Rand) []history.Operation { return drawCounter(r, []int64{1}) }},
-		{Queue, drawQueue},
+		{Queue, drawOrderedQueue},
+		{TotalQueue, func(r *rand.Rand) []history.Operation { return drawQueue(r, false) }},
+		{VersionedRegister, drawVersions},
 		{Lock, drawLock},
-		{Bank(3, 10), drawBank},
+		{ReentrantLock, drawLock},
+		{Bank(3, 5), func(r *rand.Rand) []history.Operation { return drawBank(r, banks[0].rules) }},
 	} {
 		t.Run(test.model.String(), func(t *testing.T) {
 			verdicts := map[Verdict]bool{}

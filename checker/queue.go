@@ -71,14 +71,16 @@ var Queue = Model{
 		history.Dequeue: {input: 0, output: 1},
 	},
 	engines: []Engine{Polynomial},
-	judge:   judgeQueues,
+	judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
+		judgeQueues(ctx, run, options, result, "elements are enqueued once", newFIFO)
+	},
 }
 
-func judgeQueues(ctx context.Context, run *history.Run, options Options, result *Result) {
+func judgeQueues(ctx context.Context, run *history.Run, options Options, result *Result, why string, index func(string, []*history.Operation) (*fifo, error)) {
 	result.Queue = &QueueResult{}
 	judgeKeys(ctx, run, options, result, "queue", func(ctx context.Context, memory *memory, key string, operations []*history.Operation) (findings, error) {
-		result.decided(Polynomial, "elements are enqueued once", key)
-		q, err := newFIFO(key, operations)
+		result.decided(Polynomial, why, key)
+		q, err := index(key, operations)
 		if err != nil {
 			return findings{}, err
 		}
@@ -90,6 +92,8 @@ func judgeQueues(ctx context.Context, run *history.Run, options Options, result 
 // A fifo is the history of one queue.
 type fifo struct {
 	key     string
+	total   bool                 // a TotalQueue, which keeps no order
+	end     *history.Operation   // of a TotalQueue: what stands for its being empty in the end
 	items   []*item              // by invocation of the enqueue, then those never enqueued
 	empties []*history.Operation // dequeues that found nothing, by completion
 	unsure  []*history.Operation // dequeues of unknown outcome, by invocation
@@ -190,7 +194,11 @@ func (q *fifo) unsureUpTo(t time.Duration) int    { return countUpTo(q.called, t
 // sort the first few.
 func (q *fifo) judge(counts *QueueResult) []charge {
 	phantoms, twice := q.single(counts)
-	overtaken, skipped := q.overtakes()
+	var overtaken []overtaking
+	var skipped []*item
+	if !q.total {
+		overtaken, skipped = q.overtakes()
+	}
 	empty, lost := q.notEmpty()
 	counts.OutOfOrder += len(overtaken) + len(skipped)
 	counts.NotEmpty += len(empty) + len(lost)
@@ -204,7 +212,11 @@ func (q *fifo) judge(counts *QueueResult) []charge {
 	var suspects []charge
 	add := func(s story) {
 		s.key = q.key
-		suspects = append(suspects, accuse(s, newQueueSteps))
+		if q.total {
+			suspects = append(suspects, q.accuseTotal(s))
+		} else {
+			suspects = append(suspects, accuse(s, newQueueSteps))
+		}
 	}
 	for _, i := range few(phantoms) {
 		add(story{anomaly: PhantomRead, told: []*history.Operation{i.early(), i.enqueue}, witness: copies(i.early(), i.enqueue)})
@@ -336,7 +348,7 @@ func (q *fifo) gone(empties []*history.Operation) story {
 	e := slices.MaxFunc(empties, func(a, b *history.Operation) int {
 		return cmp.Compare(q.orphansBefore(a.Invoke), q.orphansBefore(b.Invoke))
 	})
-	g := gone{inside: q.orphans[:q.orphansBefore(e.Invoke)], taken: q.unsureUpTo(e.Complete), unsure: len(q.unsure)}
+	g := gone{inside: q.orphans[:q.orphansBefore(e.Invoke)], taken: q.unsureUpTo(e.Complete), unsure: len(q.unsure), end: e == q.end}
 	first := g.inside[0].enqueue
 	s := story{anomaly: OutOfOrder, key: q.key, told: []*history.Operation{e, first}, during: spanOf(e, first)}
 	if g.lost() > 0 {
@@ -353,6 +365,7 @@ func (q *fifo) gone(empties []*history.Operation) story {
 type gone struct {
 	inside        []*item
 	taken, unsure int
+	end           bool // the dequeue stands for the end of the history
 }
 
 // lost is how many are, at least.
@@ -484,6 +497,9 @@ func (s *queueStep) apply(q queueState) (queueState, bool) {
 func (s story) goneText(n narrator, g gone) string {
 	o, enqueue := s.told[0], s.told[1]
 	found := s.did(o) + n.when(o, o.Invoke)
+	if g.end {
+		found = "the history ends"
+	}
 	if len(g.inside) == 1 {
 		text := fmt.Sprintf("%s%s, yet %s", s.had(enqueue), n.at(enqueue.Complete), found)
 		if g.lost() > 0 {

@@ -288,8 +288,8 @@ type Statistics struct {
 	// not seen.
 	Recovery      time.Duration  `json:"recovery_ns"`
 	LeaderChanges []LeaderChange `json:"leader_changes,omitempty"`
-	// Faults counts those that landed, by family; Skipped those that did not,
-	// by reason.
+	// Faults counts those that landed, by family, or as history.Unrecognized what
+	// may be one; Skipped those that did not, by reason.
 	Faults  map[string]int `json:"faults"`
 	Skipped map[string]int `json:"skipped,omitempty"`
 	// Troubles are what went wrong with faults: those that could not be injected,

@@ -62,6 +62,8 @@ func Measure(run *history.Run) Statistics {
 		switch e.Type {
 		case history.Inject:
 			s.Faults[e.Family]++
+		case history.Unrecognized:
+			s.Faults[string(e.Type)]++
 		case history.Skip:
 			if s.Skipped == nil {
 				s.Skipped = map[string]int{}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,9 +72,9 @@ func TestPanics(t *testing.T) {
 			trial.Target.Open = func(context.Context, cluster.Cluster, cluster.Node) (harness.Client, error) { panic("boom") }
 		}, "the target's Open panicked: boom"},
 		"a later Open": {func(_ *store, trial *harness.Trial) {
-			open, opened := trial.Target.Open, 0
+			open, opened := trial.Target.Open, atomic.Int32{}
 			trial.Target.Open = func(ctx context.Context, c cluster.Cluster, node cluster.Node) (harness.Client, error) {
-				if opened++; opened == 4 {
+				if opened.Add(1) == 4 {
 					panic("boom")
 				}
 				return open(ctx, c, node)

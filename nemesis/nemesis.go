@@ -8,8 +8,12 @@
 // is a pure function of the cluster's nodes in some order; whom it hits is
 // decided by the order alone. The schedule draws a random order for each fault,
 // and when the time has come, the shapes that aim at the leader get it with the
-// leader in front, and those that spare it with the leader at the end. So one schedule fits every system, although each has another
-// leader by then. A mode is a way to do it to them: cut silently, jump, drift.
+// leader in front, and those that spare it with the leader at the end. So one
+// schedule fits every system, although each has another leader by then. In a system
+// that has no leader, ever, they hit random nodes, and their names say so: random,
+// random-minority. At the end of a fault at the leader, just before it is healed, the
+// system is asked who leads then: a fault that nobody else came to lead under was too
+// short. A mode is a way to do it to them: cut silently, jump, drift.
 // It draws how bad the fault is, and is planned with it, since what happened is
 // to be compared between systems and repeated.
 //

@@ -103,7 +103,7 @@ func newLeader(changes []checker.LeaderChange) string {
 // countsStaleReads says whether the checker counts them in the result's model. What
 // it does not count is 0 in a result, and unmeasured in a report.
 func countsStaleReads(result checker.Result) bool {
-	return isOf(result, checker.Register, checker.Set, checker.Counter, checker.Bank(0, 0))
+	return isOf(result, checker.Register, checker.VersionedRegister, checker.Set, checker.Counter, checker.Bank(0, 0))
 }
 
 // countsLostCommits is the same of lost commits: balances, say, do not tell them.

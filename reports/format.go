@@ -167,7 +167,11 @@ func elements(value history.Value) string {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		b.WriteString(strconv.FormatInt(element, 10))
+		if element == history.NoBalance {
+			b.WriteString("none")
+		} else {
+			b.WriteString(strconv.FormatInt(element, 10))
+		}
 	}
 	return b.String()
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -33,30 +34,24 @@ func checkCommand() *cobra.Command {
 		Use:   "check DIR|FILE…",
 		Short: "Judge recorded runs again, or histories from elsewhere",
 		Long: `Judge a run directory, or a history alone: a history.jsonl, Jepsen's history.edn
-or history.txt, or a log of either Jepsen's or Porcupine's tests. Which of these
-it is, its contents tell. A run directory's result and report are written anew.
-A history that was cut off, because its harness was killed, is judged as far as
-it goes.`,
+or history.txt, the same as JSON, or a log of either Jepsen's or Porcupine's
+tests; or a directory of Jepsen's store. Which of these it is, its contents tell. A
+run directory's result and report are written anew. A history that was cut off,
+because its harness was killed, is judged as far as it goes.`,
 		Example: `  rashomon check runs/latest
   rashomon check store/latest/history.edn                          what it is about is guessed, and said
   rashomon check history.edn --model set
   rashomon check history.edn --independent no                      values are pairs, not [key value]
   rashomon check history.edn --initial 0                           registers, or accounts, that hold 0 at first
+  rashomon check history.edn --initial '{0 100, 1 0}'              what each account holds at first
+  rashomon check history.edn --total 100 --negative-balances       only the sum is known, and debts are allowed
+  rashomon check history.edn --model total-queue                   a queue that keeps no order
+  rashomon check history.edn --model reentrant-lock                its holder may acquire it again
   rashomon check runs/latest --engine porcupine --check-time 10m   a second opinion`,
 		Args: operands(1, math.MaxInt, "want a run directory or history, such as runs/latest"),
 		RunE: func(command *cobra.Command, args []string) error {
-			if !slices.Contains(engines, string(options.Engine)) && options.Engine != "" {
-				return fmt.Errorf("no engine %q (there are: %s)", options.Engine, strings.Join(engines, ", "))
-			}
-			if err := checkForeign(foreign); err != nil {
-				return err
-			}
-			if foreign.Model != "" {
-				if _, err := workloads.ByName(foreign.Model); err != nil {
-					return err
-				}
-			}
-			if err := budget.sound(command); err != nil {
+			if err := cmp.Or(oneOf("engine", string(options.Engine), engines), checkForeign(foreign),
+				oneOf("model", foreign.Model, jepsen.Models()), budget.sound(command)); err != nil {
 				return err
 			}
 			options.Budget = budget.budget()
@@ -66,7 +61,7 @@ it goes.`,
 				if err != nil {
 					return failureError{err}
 				}
-				result, err := judge(command, path, run, made, foreign, options)
+				result, err := judge(command, path, run, made, foreign.Model, options)
 				if err != nil {
 					return failureError{err}
 				}
@@ -91,25 +86,44 @@ it goes.`,
 		},
 	}
 	flags := command.Flags()
-	flags.StringVar(&foreign.Model, "model", "", "judge as this workload (default: the run's own, or what the operations look like)")
+	flags.StringVar(&foreign.Model, "model", "", "judge as "+strings.Join(jepsen.Models(), ", ")+" (default: the run's own, or what the operations look like)")
 	flags.StringVar(&foreign.Model, "workload", "", "the same as --model")
 	command.MarkFlagsMutuallyExclusive("model", "workload")
 	flags.StringVar((*string)(&options.Engine), "engine", "", "how to decide: "+strings.Join(engines, ", ")+" (default: the fastest that is exact for each key)")
 	budget.register(command)
 	foreignFlags(command, &foreign)
+	flags.StringVar(&foreign.Total, "total", "", "what all accounts of a Jepsen history's bank hold together, if nobody knows what each holds")
+	flags.BoolVar(&foreign.NegativeBalances, "negative-balances", false, "the balances of a Jepsen history's bank may be negative")
 	return command
 }
 
-// judge checks one run, and tells on the way how long that has taken.
-func judge(command *cobra.Command, path string, run *history.Run, made *jepsen.Import, foreign jepsen.Options, options checker.Options) (checker.Result, error) {
-	defer tellChecking(command.ErrOrStderr(), path, options.Budget.Time)()
-	if made != nil && made.Model == "bank" {
-		if foreign.Initial == "" {
-			return checker.Result{}, fmt.Errorf("%s is of a bank, and does not tell what its accounts held at first; say what each did with --initial", path)
-		}
-		return checker.Check(command.Context(), run, checker.Bank(len(made.Accounts), made.Balance), options), nil
+// oneOf refuses a name, if one was given, that is none of these.
+func oneOf(what, name string, names []string) error {
+	if name == "" || slices.Contains(names, name) {
+		return nil
 	}
-	workload, err := workloads.ByName(workloadOf(run, foreign.Model))
+	return fmt.Errorf("no %s %q (there are: %s)", what, name, strings.Join(names, ", "))
+}
+
+// judge checks one run, and tells on the way how long that has taken.
+func judge(command *cobra.Command, path string, run *history.Run, made *jepsen.Import, asked string, options checker.Options) (checker.Result, error) {
+	defer tellChecking(command.ErrOrStderr(), path, options.Budget.Time)()
+	name := workloadOf(run, asked)
+	models := map[string]checker.Model{
+		"total-queue": checker.TotalQueue, "reentrant-lock": checker.ReentrantLock, "versioned-register": checker.VersionedRegister,
+	}
+	if made != nil && made.Model == "bank" {
+		if made.Bank == nil {
+			return checker.Result{}, fmt.Errorf("%s is of a bank, and does not tell what its accounts held at first; say what each did with --initial, or all together with --total", path)
+		}
+		models["bank"] = checker.BankOf(checker.BankRules{
+			Accounts: len(made.Accounts), Balances: made.Bank.Balances, Total: made.Bank.Total, Negative: made.Bank.NegativeBalances,
+		})
+	}
+	if model, special := models[name]; special {
+		return checker.Check(command.Context(), run, model, options), nil
+	}
+	workload, err := workloads.ByName(name)
 	if err != nil {
 		return checker.Result{}, fmt.Errorf("%s: %w", path, err)
 	}
@@ -141,7 +155,7 @@ var engines = []string{string(checker.Zones), string(checker.Search), string(che
 // foreignFlags are those that only histories from elsewhere need.
 func foreignFlags(command *cobra.Command, foreign *jepsen.Options) {
 	command.Flags().StringVar((*string)(&foreign.Independent), "independent", string(jepsen.Auto), "whether a Jepsen history's values are [key value] tuples: yes, no, or auto, if all of them look like it")
-	command.Flags().StringVar(&foreign.Initial, "initial", "", "what a Jepsen history's registers, or each account of its bank, hold at first, as EDN (default: nothing; a bank needs it)")
+	command.Flags().StringVar(&foreign.Initial, "initial", "", "what a Jepsen history's registers, or each account of its bank, hold at first, as EDN, or a map of accounts (default: nothing; a bank needs it)")
 }
 
 func checkForeign(foreign jepsen.Options) error {
@@ -163,16 +177,15 @@ func readRun(path string, foreign jepsen.Options) (*history.Run, *jepsen.Import,
 		return nil, nil, err
 	}
 	if info.IsDir() {
-		_, noTrial := os.Stat(filepath.Join(path, history.TrialFile))
-		edn := filepath.Join(path, "history.edn")
-		if _, err := os.Stat(edn); err != nil || noTrial == nil {
-			if _, err := os.Stat(filepath.Join(path, reports.ComparisonFile)); err == nil && noTrial != nil {
-				return nil, nil, isComparison(path)
-			}
+		found, err := inStore(path)
+		if err != nil {
+			return nil, nil, err
+		}
+		if found == "" {
 			run, err := history.ReadRun(path)
 			return run, nil, err
 		}
-		path = edn
+		path = found
 	}
 	file, err := os.Open(path)
 	if err != nil {
@@ -186,7 +199,7 @@ func readRun(path string, foreign jepsen.Options) (*history.Run, *jepsen.Import,
 	}
 	run := &history.Run{Manifest: history.Manifest{Target: path}}
 	switch {
-	case bytes.HasPrefix(begin, []byte(`{"`)):
+	case bytes.HasPrefix(begin, []byte(`{"rashomon"`)):
 		run.History, err = history.ReadHistory(in)
 		if err != nil {
 			return nil, nil, history.InFile(path, err)
@@ -200,7 +213,31 @@ func readRun(path string, foreign jepsen.Options) (*history.Run, *jepsen.Import,
 		run.History, run.Events, run.Manifest.Workload = made.History, made.Events, made.Model
 		return run, &made, nil
 	}
-	return nil, nil, fmt.Errorf(`%s is no history: want a history.jsonl, which begins with {"rashomon":"history", Jepsen's history.edn, or a log of its operations`, path)
+	return nil, nil, fmt.Errorf(`%s is no history: want a history.jsonl, which begins with {"rashomon":"history", Jepsen's history.edn, JSON lines of its operations, or a log of them`, path)
+}
+
+// inStore returns which of the files in a directory of Jepsen's store holds its
+// history; empty if it is a run directory.
+func inStore(dir string) (string, error) {
+	holds := func(name string) bool {
+		_, err := os.Stat(filepath.Join(dir, name))
+		return err == nil
+	}
+	if holds(history.TrialFile) {
+		return "", nil
+	}
+	for _, name := range []string{"history.edn", "history.txt", "jepsen.log"} {
+		if holds(name) {
+			return filepath.Join(dir, name), nil
+		}
+	}
+	switch {
+	case holds(reports.ComparisonFile):
+		return "", isComparison(dir)
+	case holds("test.jepsen"):
+		return "", fmt.Errorf("%s holds its history in Jepsen's binary test.jepsen alone, which is not read; let Jepsen write it as history.edn", dir)
+	}
+	return "", nil
 }
 
 // isComparison names the first run that a comparison's directory holds.

@@ -2,12 +2,14 @@ package jepsen
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"olympos.io/encoding/edn"
 
@@ -23,9 +25,24 @@ func TestEDN(t *testing.T) {
 		`"a\"\\\n\té\u00e9"`: `"a\"\\\n\u0009éé"`, `#"a\"b"`: `#"a\"b"`,
 		`(1 2)`: `[1 2]`, `[1,2 ]`: `[1 2]`, `#{3 1 2}`: `#{1 2 3}`, `{:b 1 :a [2]}`: `{:a [2], :b 1}`, `{[1 2] 3}`: `{[1 2] 3}`,
 		`#_ 1 2`: `2`, `[1 #_ #_ 2 3]`: `[1]`, "; c\n1": `1`, `#inst "x"`: `#inst "x"`, `#:a{:b 1}`: `#:a {:b 1}`,
+		`"\uD83D\uDE00"`: `"😀"`, `"\uD83D"`: "\"\xed\xa0\xbd\"", `"\uDE00\uD83D"`: "\"\xed\xb8\x80\xed\xa0\xbd\"", "\"\xff\"": "\"\xff\"", `"\/"`: `"/"`,
 		`#object[java.lang.Object 0x4a "x"]`: `#object [java.lang.Object 0x4a "x"]`,
 	} {
 		d, err := newEDNReader(strings.NewReader(text)).value(0)
+		if err != nil || d.String() != want {
+			t.Errorf("%s became %s, %v; want %s", text, d, err, want)
+		}
+	}
+}
+
+func TestJSON(t *testing.T) {
+	for text, want := range map[string]string{
+		`null`: `nil`, `true`: `true`, `-7`: `-7`, `1.5e3`: `1.5e3`, `"a\u00e9\/"`: `"aé/"`, `[1, [2], null]`: `[1 [2] nil]`,
+		`{"b":1,"a":null}`: `{"a" nil, "b" 1}`, `{"1": 100, "2":{"x" : [true,false]}}`: `{1 100, 2 {"x" [true false]}}`,
+	} {
+		r := newEDNReader(strings.NewReader(text))
+		r.json = true
+		d, err := r.value(0)
 		if err != nil || d.String() != want {
 			t.Errorf("%s became %s, %v; want %s", text, d, err, want)
 		}
@@ -72,6 +89,11 @@ func seeds(f *testing.F) {
 func FuzzRead(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, text []byte) {
+		for _, options := range []Options{{Model: "total-queue"}, {Model: "versioned-register"}, {Model: "bank", Initial: "{0 1, \"a\" 2}"}, {Model: "bank", Total: "1", Independent: No}} {
+			if _, err := Read(bytes.NewReader(text), options); err != nil && strings.Contains(err.Error(), "\n") {
+				t.Errorf("%q is more than a line", err)
+			}
+		}
 		made, err := Read(bytes.NewReader(text), Options{})
 		if err != nil {
 			if strings.Contains(err.Error(), "\n") {
@@ -135,6 +157,28 @@ func FuzzEDN(f *testing.F) {
 		}
 		if number, ok := peer.(int64); ok && number != d.number {
 			t.Errorf("%q is %d, and %d to the library", text, d.number, number)
+		}
+	})
+}
+
+// Whatever JSON encoding/json accepts is read, and the same strings are equal.
+func FuzzJSON(f *testing.F) {
+	for _, text := range []string{`{"process":0,"type":"ok","f":"write","value":1}`, `[null,{"1":[true,1.5e3]}]`, `"\ud83d\ude00\ud83d"`, `{"a":"b\/:","":""}`} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		r := newEDNReader(bytes.NewReader(text))
+		r.json = true
+		d, err := r.value(0)
+		if !json.Valid(text) || bytes.Count(text, []byte("["))+bytes.Count(text, []byte("{")) > depthLimit/2 {
+			return // but did not end the program
+		}
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		var peer string
+		if json.Unmarshal(text, &peer) == nil && string(text[:1]) != "n" && utf8.ValidString(d.text) && peer != d.text {
+			t.Errorf("%q is %q, and %q to the library", text, d.text, peer)
 		}
 	})
 }

@@ -90,7 +90,7 @@ func ednEvent(d datum) (event, error) {
 		return event{}, fmt.Errorf("%.40s is not an operation; want a map such as {:type :invoke, :process 0, :f :read, :value nil}", strconv.Quote(d.String()))
 	}
 	e := event{
-		what: strings.TrimPrefix(d.field("type").text, ":"), f: strings.TrimPrefix(d.field("f").text, ":"), time: d.field("time"),
+		what: word(d.field("type")), f: word(d.field("f")), time: d.field("time"),
 		value: d.field("value"), key: d.field("key"), saw: d.field("saw"), failure: d.field("error"),
 	}
 	if node := d.field("node"); node.kind == text {
@@ -98,6 +98,8 @@ func ednEvent(d datum) (event, error) {
 	}
 	process := d.field("process")
 	switch {
+	case process.kind == absent && isTransaction(e.value):
+		return e, errTransaction
 	case process.kind == absent:
 		return e, errors.New("an operation without a :process")
 	case process.kind == integer && int64(int(process.number)) == process.number:
@@ -108,17 +110,27 @@ func ednEvent(d datum) (event, error) {
 	return e, e.check()
 }
 
+// word is a keyword, or what other recorders make of it in JSON: "ok", ":ok" or "OK".
+func word(d datum) string {
+	if d.kind == text {
+		return strings.ToLower(strings.TrimPrefix(d.text, ":"))
+	}
+	return d.text
+}
+
 func (e event) check() error {
 	switch {
 	case !slices.Contains([]string{"invoke", "ok", "fail", "info"}, e.what):
 		return fmt.Errorf("unknown :type %.40q (want :invoke, :ok, :fail or :info)", e.what)
 	case !e.nemesis && (e.f == "txn" || isTransaction(e.value)):
-		return errors.New("an operation of this history is a transaction; histories of transactions are not supported, and Elle judges them")
+		return errTransaction
 	case e.f == "":
 		return errors.New("an operation without an :f")
 	}
 	return nil
 }
+
+var errTransaction = errors.New("an operation of this history is a transaction; histories of transactions are not supported, and Elle judges them")
 
 // isTransaction: a value is a transaction's, such as [[:r 3 nil] [:append 4 1]].
 func isTransaction(value datum) bool {

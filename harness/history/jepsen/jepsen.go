@@ -13,6 +13,9 @@
 // by its lines. The logs of Porcupine's key-value tests are of the same form,
 // with a :key and the functions :get, :put and :append.
 //
+// The same may be JSON, a line or an array of objects: {"process":0,"type":"ok",
+// "f":"write","value":3}. Fields are named as in EDN, and null is nil.
+//
 // Jepsen's logs, among them those that Porcupine is tested with, and its
 // history.txt hold an operation a line, too, as process, type, function, value
 // and perhaps an error; all other lines are skipped:
@@ -22,17 +25,26 @@
 //
 // # What is meant
 //
-// The order of lines is the order of events. An operation without a completion
-// is info. A read of nil found nothing. Values that are no integers are numbered,
-// see Import.Names; strings that are appended to, see resolveAppends. A queue is
-// one that keeps its order; a :drain is a dequeue of each element, in any order.
+// The order of lines is the order of events, also where times go back: they are
+// taken before an event gets its place in the history. An operation without a
+// completion is info. What an acknowledged update did its completion tells, unless
+// that is nil; else the invocation does. A read of nil found nothing, and nil is an
+// empty collection. Values that are no integers are numbered, see Import.Names; a
+// tagged value is another than the one behind the tag, and strings differ if their
+// bytes do. Strings that are appended to: see resolveAppends. A queue is one that
+// keeps its order, unless Options.Model is total-queue; a :drain is a dequeue of
+// each element, in any order, and finds the queue empty in the end. Values that are
+// [version value], with nil for the version where an invocation cannot know it, are
+// those of a versioned-register. Transactions are refused.
 //
-// In EDN a :fail says that an operation did not happen, and nothing else: as in
-// Knossos, one of a :cas does not tell that the value was another. In logs it
-// does, as in Porcupine's own reading, unless an error stands there. An
-// extension, :saw, tells in EDN that the precondition did not hold, and what was
-// there instead, if that is known: {:type :fail, :f :cas, :value [3 0], :saw 5}.
-// Others are :node, and the nemesis's :f :phase.
+// A :fail says that an operation did not happen, and nothing else: as in Knossos,
+// one of a :cas does not tell that the value was another. An extension, :saw, tells
+// in EDN that the precondition did not hold, and what was there instead, if that is
+// known: {:type :fail, :f :cas, :value [3 0], :saw 5}. Others are :node, and the
+// nemesis's :f :phase.
+//
+// What the nemesis did is told by Import.Events as far as its words are known; any
+// other is an event of the type history.Unrecognized.
 package jepsen
 
 import (
@@ -52,16 +64,23 @@ import (
 
 // Options say what a history does not.
 type Options struct {
-	// Model is one of register, lock, set, counter, queue, unique-ids and
-	// bank; empty means the one that the operations look like.
+	// Model is one of Models; empty means the one that the operations look like,
+	// which is none that must be asked for: a reentrant-lock, that its holder may
+	// acquire again, and a total-queue, which keeps no order.
 	Model string
 	// Independent: whether values are [key value] tuples, as those of
 	// jepsen.independent; empty means if all of them look like that.
 	Independent Independent
 	// Initial is what every register, or every account of a bank, holds at
-	// first, as EDN. Empty means nothing of registers; of banks, that it is not
-	// known.
+	// first, as EDN; or a map from the accounts of a bank to that, which lacks
+	// those that do not exist. Empty means nothing of registers; of banks, that it
+	// is not known.
 	Initial string
+	// Total is what all accounts of a bank hold together, an integer, where nobody
+	// knows what each holds. Empty means that it is not known.
+	Total string
+	// NegativeBalances: the balances of a bank may be.
+	NegativeBalances bool
 }
 
 // Independent is an answer to whether values are [key value] tuples.
@@ -77,7 +96,7 @@ const (
 // An Import is what was read.
 type Import struct {
 	History history.History
-	// Events are the faults of the nemesis, as far as they are recognized.
+	// Events are the faults of the nemesis; those in unknown words are Unrecognized.
 	Events []history.Event
 	// Model is the one asked for, or guessed; Why, in half a sentence, says why
 	// it was guessed.
@@ -87,10 +106,19 @@ type Import struct {
 	// Names are the values that the numbers of the history stand for, where
 	// those were no integers, as EDN.
 	Names map[int64]string
-	// Accounts of a bank, as EDN, by their numbers in the history; each holds
-	// Balance at first, which is 0 unless Options.Initial tells.
+	// Accounts of a bank, as EDN, by their numbers in the history.
 	Accounts []string
-	Balance  int64
+	// Bank is what Options tell of it; nil if they tell neither Initial nor Total.
+	Bank *Bank
+}
+
+// A Bank is what is known of a bank beforehand.
+type Bank struct {
+	// Balances are what each account holds at first, history.NoBalance if it does
+	// not exist; nil if only the Total is known.
+	Balances         []int64
+	Total            int64
+	NegativeBalances bool
 }
 
 // IsHistory reports whether a file that begins with these bytes may be one that
@@ -205,13 +233,13 @@ func convert(calls []call, o Options) (Import, error) {
 	}
 	c.numbers.avoid(initial)
 	if m.name == "bank" {
-		known := newAccounts(calls)
-		made.Accounts, made.Balance = known.names(), initial.number
-		initial = datum{}
-		c.functions = map[string]function{
-			"transfer": {history.Transfer, known.transfer, nothing},
-			"read":     {history.ReadAll, nothing, known.balances},
+		bank, err := newAccounts(calls, o)
+		if err != nil {
+			return made, err
 		}
+		made.Accounts, made.Bank, c.functions = bank.names(), bank.known, bank.functions()
+	} else if o.Total != "" {
+		return made, fmt.Errorf("the total %.40q is of a bank, and this was judged as %s", o.Total, m.name)
 	}
 	made.History.Operations, err = c.operations(calls, initial)
 	return made, err
@@ -221,7 +249,7 @@ func convert(calls []call, o Options) (Import, error) {
 // that of a :cas holds a pair again.
 func looksIndependent(calls []call) bool {
 	for i := range calls {
-		key, value, ok := tuple(calls[i].input)
+		key, value, ok := calls[i].tuple(calls[i].input)
 		if !ok || key.kind <= null || calls[i].key.kind != absent {
 			return false
 		}
@@ -249,18 +277,27 @@ func tuple(d datum) (key, value datum, ok bool) {
 	return datum{}, datum{}, false
 }
 
+// tuple takes a [key value] tuple of a call apart. That of a :cas may be
+// [key expected new], too.
+func (c *call) tuple(d datum) (key, value datum, ok bool) {
+	if c.f == "cas" && d.kind == vector && len(d.items) == 3 {
+		return d.items[0], datum{kind: vector, items: d.items[1:]}, true
+	}
+	return tuple(d)
+}
+
 // splitTuples moves a call's key from its values to where it belongs.
 func splitTuples(c *call, independent bool) error {
 	if !independent {
 		return nil
 	}
-	key, value, ok := tuple(c.input)
+	key, value, ok := c.tuple(c.input)
 	if !ok {
 		return &history.LineError{Line: c.line, Err: fmt.Errorf("the :value %.60s is no [key value] tuple", c.input)}
 	}
 	name := key.String()
 	c.key, c.input = key, value
-	key, value, ok = tuple(c.output)
+	key, value, ok = c.tuple(c.output)
 	switch {
 	case ok && key.String() == name:
 		c.output = value
@@ -288,12 +325,9 @@ func (c *call) settle() {
 // initially returns what registers hold at first; absent means nothing. Where
 // nil can be written or expected, nil is a value as any other.
 func initially(calls []call, m model, asked string) (datum, error) {
-	if asked != "" {
+	if asked != "" && m.name != "bank" {
 		d, err := newEDNReader(strings.NewReader(asked)).value(0)
-		switch {
-		case m.name == "bank" && (err != nil || d.kind != integer):
-			return d, fmt.Errorf("the initial value %.40q is not the balance of an account, which is an integer", asked)
-		case m.name != "bank" && (err != nil || m.name != "register" && m.name != "versioned-register"):
+		if err != nil || m.name != "register" && m.name != "versioned-register" {
 			return d, fmt.Errorf("the initial value %.40q is not one EDN value of a register", asked)
 		}
 		return d, nil

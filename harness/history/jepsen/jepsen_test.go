@@ -78,6 +78,7 @@ p0 enqueue "" [2] -> [] [30,40] ok
 p1 dequeue "" [] -> [1] [50,60] ok 
 p1 dequeue "" [] -> [] [70,80] fail :empty
 p3 dequeue "" [] -> [2] [90,100] ok 
+p4 dequeue "" [] -> [] [90,100] ok 
 1 is "a"
 2 is "b"
 `,
@@ -99,9 +100,10 @@ p1 generate "" [] -> [2] [3,4] ok
 `,
 		"etcd.log": `register
 p2 write "" [4] -> [] [1,3] ok 
-p1 cas "" [1 2] -> [] [2,4] fail 
+p1 cas "" [1 2] -> [] [2,4] fail failed
 p2 read "" [] -> [] [5,7] fail :timed-out
 p2 cas "" [4 5] -> [] [8,9] info :timed-out
+unrecognized  [] [] at 6
 `,
 		"history.txt": `register
 p0 write "" [4] -> [] [1,2] ok 
@@ -182,6 +184,20 @@ func TestOptions(t *testing.T) {
 			"register\np1 write \"\" [0] -> [] [0,0] ok \np0 read \"\" [] -> [0] [2,3] ok \n"},
 		{"nil as a value", op(0, "invoke", "cas", "[nil 1]") + op(0, "ok", "cas", "[nil 1]"), jepsen.Options{},
 			"register\np1 write \"\" [2] -> [] [0,0] ok \np0 cas \"\" [2 1] -> [] [2,3] ok \n2 is nil\n"},
+		{"a versioned register", op(0, "invoke", "write", "[nil 3]") + op(0, "ok", "write", "[1 3]") + op(0, "invoke", "cas", "[nil [3 4]]") + op(1, "invoke", "read", "nil") + op(1, "ok", "read", "[2 4]"), jepsen.Options{},
+			"versioned-register\np0 write \"\" [3] -> [1] [1,2] ok \np0 cas \"\" [3 4] -> [] [3,5] info no completion recorded\np1 read \"\" [] -> [2 4] [4,5] ok \n"},
+		{"a swap of a key", op(0, "invoke", "write", `["k" 1]`) + op(1, "invoke", "cas", `["k" 1 2]`) + op(1, "ok", "cas", `["k" 1 2]`), jepsen.Options{},
+			"register\np0 write \"k\" [1] -> [] [1,3] info no completion recorded\np1 cas \"k\" [1 2] -> [] [2,3] ok \n"},
+		{"a counter that nobody reads", op(0, "invoke", "add", "1") + op(1, "invoke", "add", "1"), jepsen.Options{},
+			"counter\np0 increment \"\" [1] -> [] [1,2] info no completion recorded\np1 increment \"\" [1] -> [] [2,2] info no completion recorded\n"},
+		{"a bank that is only read", op(0, "invoke", "read", "nil") + op(0, "ok", "read", "{0 1}"), jepsen.Options{Total: "1"},
+			"bank\np0 read-all \"\" [] -> [1] [1,2] ok \n"},
+		{"words in capitals", `{"process":0,"type":"INVOKE","f":"WRITE","value":1,"time":1.65E12}`, jepsen.Options{},
+			"register\np0 write \"\" [1] -> [] [1,1] info no completion recorded\n"},
+		{"a completion's key and value", op(0, "invoke", "write", "[1 nil]") + op(0, "ok", "write", "[1 3]"), jepsen.Options{},
+			"register\np0 write \"1\" [3] -> [] [1,2] ok \n"},
+		{"a bank by its accounts", op(0, "invoke", "read", "nil") + op(0, "ok", "read", "{:a 5, :c nil}"), jepsen.Options{Model: "bank", Initial: "{:a 5, :b 2}"},
+			"bank\np0 read-all \"\" [] -> [5 -9223372036854775808 -9223372036854775808] [1,2] ok \n"},
 		{"a set that nobody reads", op(0, "invoke", "add", "1"), jepsen.Options{Model: "set"},
 			"set\np0 add \"\" [1] -> [] [1,1] info no completion recorded\n"},
 		{"keys that print alike", op(0, "invoke", "read", "[3 nil]") + op(1, "invoke", "read", `["3" nil]`), jepsen.Options{},
@@ -210,8 +226,6 @@ func TestReadRefuses(t *testing.T) {
 		{invoke + op(3, "ok", "write", "1"), "line 2: p3 completes :write, but its open operation is the :read of line 1"},
 		{invoke + "\n" + invoke, "line 3: p3 invokes :read, but its :read of line 1 is still open"},
 		{invoke + op(3, "info", "read", "nil") + invoke, "line 3: p3 invokes :read, but retired with the :info of line 2"},
-		{"{:process 0 :type :invoke :f :read :time 5}\n{:process 1 :type :invoke :f :read :time 4}", "line 2: time runs backwards, from 5 to 4"},
-		{"{:process 0 :type :invoke :f :read :time 5}\n{:process 1 :type :invoke :f :read}", "line 2: some operations have a :time and some do not"},
 		{"{:process 0 :type :invoke :f :read :time -5}", "line 1: :time -5 is out of range"},
 		{op(0, "invoke", "write", "1") + op(1, "invoke", "fly", "1"), "line 2: unknown :f :fly (there are :cas, :get, :put, :read, :write)"},
 		{op(0, "begin", "write", "1"), `line 1: unknown :type "begin"`},
@@ -237,6 +251,11 @@ func TestReadRefuses(t *testing.T) {
 			op(0, "invoke", "put", `""`) + op(0, "ok", "put", `""`) + op(0, "invoke", "append", `"a"`) + op(0, "ok", "append", "nil") +
 			op(1, "invoke", "get", "nil") + op(1, "ok", "get", `"a"`), `line 7: "a" was written on line 1, too`},
 		{op(0, "invoke", "transfer", "{:from 0}"), "line 1: the :transfer of p0 has the :value {:from 0}"},
+		{op(0, "invoke", "transact", "[[:w 1 2] [:r 1 nil]]"), "line 1: an operation of this history is a transaction"},
+		{"{:type :invoke, :process 0, :value [[:append 1 2]]}", "Elle"},
+		{"{:type :invoke, :f :read, :value [[:r 1 2]]}", "Elle"},
+		{"{\"type\":\"invoke\",\"f\":\"read\"}", "line 1: an operation without a :process"},
+		{"[{\"type\":\"invoke\",\"process\":0,\"f\":\"read\"},\n{\"type", "line 2 is cut off"},
 		{"INFO - 1\t:ok\t:read\t3\n", "line 1: p1 completes :read"},
 	} {
 		made, err := jepsen.Read(strings.NewReader(test.text), jepsen.Options{})
@@ -266,20 +285,5 @@ func TestOrderOfLinesIsOrderOfEvents(t *testing.T) {
 	}
 	if diff := cmp.Diff([]time.Duration{5, 5, 6, 6, 9, 9}, times); diff != "" {
 		t.Error(diff)
-	}
-}
-
-// Whether the history has times is kept, so that nobody takes the number of a line
-// for one.
-func TestUntimed(t *testing.T) {
-	for text, untimed := range map[string]bool{
-		op(0, "invoke", "write", "1") + op(0, "ok", "write", "1"):                                       true,
-		"{:time 5, " + op(0, "invoke", "write", "1")[1:] + "{:time 7, " + op(0, "ok", "write", "1")[1:]: false,
-		"INFO - 1\t:invoke\t:read\tnil\nINFO - 1\t:ok\t:read\t3\n":                                      true,
-	} {
-		made, err := jepsen.Read(strings.NewReader(text), jepsen.Options{})
-		if err != nil || made.History.Untimed != untimed {
-			t.Errorf("%q: untimed is %t (%v), want %t", text, made.History.Untimed, err, untimed)
-		}
 	}
 }

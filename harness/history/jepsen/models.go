@@ -1,7 +1,6 @@
 package jepsen
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -60,8 +59,8 @@ var models = []model{
 		"generate": {history.Generate, nothing, one},
 	}},
 	{"bank", []string{"transfer"}, map[string]function{
-		"transfer": {history.Transfer, nothing, nothing}, // see transfer
-		"read":     {history.ReadAll, nothing, nothing},  // see balances
+		"transfer": {history.Transfer, nothing, nothing}, // see accounts.functions
+		"read":     {history.ReadAll, nothing, nothing},
 	}},
 }
 
@@ -96,13 +95,18 @@ func modelByName(name string) (model, error) {
 // guess returns the model that calls look like, and why.
 func guess(calls []call) (model, string, error) {
 	seen := map[string]bool{}
-	collections, scalars := false, false // were read
+	collections, scalars, balances := false, false, false // were read
+	added, again := map[string]bool{}, false              // an element was added again
 	for i := range calls {
 		c := &calls[i]
 		seen[c.f] = true
 		if out := c.output.untagged(); c.f == "read" && c.outcome == history.OK && out.kind > null {
 			isCollection := slices.Contains([]kind{vector, list, set}, out.kind)
-			collections, scalars = collections || isCollection, scalars || !isCollection
+			collections, scalars, balances = collections || isCollection, scalars || !isCollection, balances || out.kind == mapping
+		}
+		if c.f == "add" && c.outcome != history.Fail {
+			element := c.input.String()
+			added[element], again = true, again || added[element]
 		}
 	}
 	if looksVersioned(calls) {
@@ -115,8 +119,9 @@ func guess(calls []call) (model, string, error) {
 	var fitting []model
 	for _, m := range models {
 		marked := slices.ContainsFunc(functions, func(f string) bool { return slices.Contains(m.marks, f) })
-		bare := len(seen) == 0 && m.name == "register" && !collections || len(seen) == 0 && m.name == "set" && collections
-		wrongReads := m.name == "set" && scalars || m.name == "counter" && !scalars
+		bare := len(seen) == 0 && m.name == readAlone(collections, balances)
+		counts := scalars || again && !collections
+		wrongReads := m.name == "set" && counts || m.name == "counter" && !counts
 		if (marked || bare) && !wrongReads {
 			fitting = append(fitting, m)
 		}
@@ -126,6 +131,17 @@ func guess(calls []call) (model, string, error) {
 		return model{}, "", fmt.Errorf("no model is recognized by the operations, which are :%s; name it with --model", clip(strings.Join(functions, ", :")))
 	}
 	return fitting[0], why, nil
+}
+
+// readAlone is the model of which nothing is known but what was read.
+func readAlone(collections, balances bool) string {
+	switch {
+	case collections:
+		return "set"
+	case balances:
+		return "bank"
+	}
+	return "register"
 }
 
 // numbers gives each value that is no integer an integer of its own, which no
@@ -221,94 +237,6 @@ func elements(n *numbers, d datum) (history.Value, error) {
 			return nil, err
 		}
 		value = append(value, number)
-	}
-	return value, nil
-}
-
-// accounts number a bank's accounts by their order.
-type accounts map[string]int64
-
-// newAccounts collects the accounts that calls name. Integers come first.
-func newAccounts(calls []call) accounts {
-	var named []datum
-	for i := range calls {
-		c := &calls[i]
-		if c.f == "transfer" && c.input.kind == mapping {
-			named = append(named, c.input.field("from"), c.input.field("to"))
-		}
-		switch out := c.output; {
-		case c.f != "read" || c.outcome != history.OK:
-		case out.kind == mapping:
-			for pair := range slices.Chunk(out.items, 2) {
-				named = append(named, pair[0])
-			}
-		case out.kind == vector || out.kind == list:
-			for i := range out.items {
-				named = append(named, datum{kind: integer, number: int64(i)})
-			}
-		}
-	}
-	slices.SortFunc(named, func(a, b datum) int {
-		return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.number, b.number), cmp.Compare(a.text, b.text))
-	})
-	numbered := accounts{}
-	for _, d := range named {
-		if name := d.String(); d.kind > null {
-			if _, known := numbered[name]; !known {
-				numbered[name] = int64(len(numbered))
-			}
-		}
-	}
-	return numbered
-}
-
-// names are the accounts' own, as EDN, by number.
-func (a accounts) names() []string {
-	names := make([]string, len(a))
-	for name, number := range a {
-		names[number] = name
-	}
-	return names
-}
-
-func (a accounts) transfer(_ *numbers, d datum) (history.Value, error) {
-	amount := d.field("amount")
-	from, ok := a[d.field("from").String()]
-	to, ok2 := a[d.field("to").String()]
-	if d.kind != mapping || amount.kind != integer || !ok || !ok2 {
-		return nil, fmt.Errorf("has the :value %.60s; want {:from account, :to account, :amount n}", d)
-	}
-	return history.Value{from, to, amount.number}, nil
-}
-
-// balances are a map from accounts, or a vector by the accounts' order.
-func (a accounts) balances(_ *numbers, d datum) (history.Value, error) {
-	value := make(history.Value, len(a))
-	seen := 0
-	set := func(account int64, balance datum) error {
-		if balance.kind != integer {
-			return fmt.Errorf("has the balance %.40s; want an integer", balance)
-		}
-		value[account] = balance.number
-		seen++
-		return nil
-	}
-	switch d.kind {
-	case mapping:
-		for pair := range slices.Chunk(d.items, 2) {
-			if err := set(a[pair[0].String()], pair[1]); err != nil {
-				return nil, err
-			}
-		}
-	case vector, list:
-		for i, balance := range d.items {
-			if err := set(a[fmt.Sprint(i)], balance); err != nil {
-				return nil, err
-			}
-		}
-	}
-	if seen != len(a) {
-		return nil, fmt.Errorf("has the :value %.60s; want a balance for each of %d accounts", d, len(a))
 	}
 	return value, nil
 }

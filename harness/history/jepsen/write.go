@@ -70,10 +70,12 @@ func (f field) append(to []byte) []byte {
 
 func clientLines(operations []history.Operation) ([]line, error) {
 	keys := map[string]bool{}
-	isBank := false
+	isBank, isVersioned := false, false
 	for i := range operations {
-		keys[operations[i].Key] = true
-		isBank = isBank || operations[i].Kind == history.Transfer
+		o := &operations[i]
+		keys[o.Key] = true
+		isBank = isBank || o.Kind == history.Transfer
+		isVersioned = isVersioned || o.Outcome == history.OK && (o.Kind == history.Read && len(o.Output) == 2 || (o.Kind == history.Write || o.Kind == history.CompareAndSet) && len(o.Output) == 1)
 	}
 	type moment struct {
 		time    time.Duration
@@ -100,6 +102,9 @@ func clientLines(operations []history.Operation) ([]line, error) {
 			return datum{kind: vector, items: []datum{key, d}}
 		}
 		input, output := inputDatum(o), outputDatum(o, isBank)
+		if isVersioned {
+			input, output = versionedDatums(o)
+		}
 		invocation := line{time: o.Invoke, what: "invoke", process: fmt.Sprint(o.Process), f: f, value: value(input)}
 		if some && o.Invoke == before.time {
 			invocation.rank = before.rank + 1
@@ -159,7 +164,11 @@ func outputDatum(o *history.Operation, isBank bool) datum {
 	case o.Kind == history.ReadAll && isBank:
 		d := datum{kind: mapping}
 		for account, balance := range o.Output {
-			d.items = append(d.items, integerDatum(int64(account)), integerDatum(balance))
+			held := integerDatum(balance)
+			if balance == history.NoBalance {
+				held = datum{kind: null}
+			}
+			d.items = append(d.items, integerDatum(int64(account)), held)
 		}
 		return d
 	case o.Kind == history.ReadAll || len(o.Output) > 1:
@@ -168,6 +177,25 @@ func outputDatum(o *history.Operation, isBank bool) datum {
 		return integerDatum(o.Output[0])
 	}
 	return datum{}
+}
+
+// versionedDatums are [version value] of an operation on a versioned register.
+func versionedDatums(o *history.Operation) (input, output datum) {
+	version, value := datum{kind: null}, datum{kind: null}
+	if o.Outcome == history.OK && len(o.Output) > 0 && o.Output[0] != history.NoVersion {
+		version = integerDatum(o.Output[0])
+	}
+	switch {
+	case o.Kind != history.Read:
+		value = inputDatum(o)
+	case o.Outcome == history.OK && len(o.Output) == 2:
+		value = integerDatum(o.Output[1])
+	}
+	output = datum{kind: vector, items: []datum{version, value}}
+	if input = (datum{kind: null}); o.Kind != history.Read {
+		input = datum{kind: vector, items: []datum{{kind: null}, value}}
+	}
+	return input, output
 }
 
 // nemesisLines tells each fault and its end twice, as Jepsen does: when the

@@ -205,3 +205,34 @@ func ExampleWrite() {
 	// {:index 0, :time 10, :type :invoke, :process 3, :f :cas, :value [1 2]}
 	// {:index 1, :time 20, :type :fail, :process 3, :f :cas, :value [1 2], :saw 5}
 }
+
+// What has a form of its own comes back as it was.
+func TestWriteForms(t *testing.T) {
+	for name, test := range map[string]struct {
+		text    string
+		options jepsen.Options
+	}{
+		"versions": {op(0, "invoke", "write", "[nil 3]") + op(0, "ok", "write", "[1 3]") + op(0, "invoke", "cas", "[nil [3 4]]") + op(0, "ok", "cas", "[nil [3 4]]") +
+			op(1, "invoke", "read", "nil") + op(1, "ok", "read", "[2 4]") + op(1, "invoke", "read", "nil") + op(1, "ok", "read", "[nil nil]"), jepsen.Options{}},
+		"a bank": {op(0, "invoke", "transfer", "{:from 0, :to 1, :amount 2}") + op(0, "ok", "transfer", "nil") +
+			op(1, "invoke", "read", "nil") + op(1, "ok", "read", "{0 5, 1 nil}"), jepsen.Options{Total: "5"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			made, err := jepsen.Read(strings.NewReader(test.text), test.options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var written bytes.Buffer
+			if err := jepsen.Write(&written, &history.Run{History: made.History}); err != nil {
+				t.Fatal(err)
+			}
+			again, err := jepsen.Read(&written, test.options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(brief(made), brief(again)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,116 @@
+package checker
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+// TotalQueue is the model of queues that keep no order: what goes in must come out,
+// once. The operations are those of Queue, elements must be unique, too, and the
+// verdict is exact and takes n log n steps.
+//
+// A history is one of such a queue iff it has no phantom read, nothing is dequeued
+// twice, no dequeue finds nothing although one element or another was inside all
+// the time that it took, and nothing is left in the end. For these Queue tells what
+// is certain where outcomes are unknown, and that needs no order. An element that
+// was acknowledged and never dequeued is lost, unless a dequeue of unknown outcome
+// may have taken it: a history must go on until the queue was drained.
+//
+// Jepsen's total-queue, by contrast, admits elements that are dequeued twice.
+var TotalQueue = Model{
+	name:    Queue.name,
+	kinds:   Queue.kinds,
+	engines: []Engine{Polynomial},
+	judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
+		judgeQueues(ctx, run, options, result, "elements are enqueued once, and no order is promised", newTotalQueue)
+	},
+}
+
+// newTotalQueue adds a dequeue after all others that finds nothing.
+func newTotalQueue(key string, operations []*history.Operation) (*fifo, error) {
+	end := &history.Operation{Kind: history.Dequeue, Key: key, Outcome: history.OK}
+	for _, o := range operations {
+		end.Invoke = max(end.Invoke, o.Invoke+1, o.Complete+1)
+	}
+	end.Complete = end.Invoke
+	q, err := newFIFO(key, append(slices.Clone(operations), end))
+	if err == nil {
+		q.total, q.end = true, end
+	}
+	return q, err
+}
+
+// accuseTotal leaves the end, which is no operation, out of what is shown.
+func (q *fifo) accuseTotal(s story) charge {
+	c := accuse(s, newTotalSteps)
+	if s.told[0] != q.end {
+		return c
+	}
+	lost := s.told[1]
+	c.witness = slices.DeleteFunc(slices.Clone(c.witness), func(o history.Operation) bool { return o.Invoke == q.end.Invoke })
+	c.first = lost.Complete
+	return c
+}
+
+// A totalState is what a TotalQueue holds: elements that are to be dequeued, a
+// letter each, in alphabetical order; how many others; and how many dequeues of
+// unknown outcome were carried out.
+type totalState struct {
+	inside           string
+	orphans, carried int
+}
+
+// A totalStep is an operation of a TotalQueue as Porcupine sees it.
+//
+// A dequeue of unknown outcome takes an orphan, if there is one: all are alike, and
+// without any other element an acknowledged dequeue would fail. When it is carried
+// out is as a queueStep says.
+type totalStep struct {
+	queueStep
+	orphan bool
+}
+
+// newTotalSteps takes operations ordered by Invoke.
+func newTotalSteps(operations []history.Operation) []*totalStep {
+	dequeued := map[int64]bool{}
+	for _, o := range operations {
+		if o.Kind == history.Dequeue && len(o.Output) > 0 {
+			dequeued[o.Output[0]] = true
+		}
+	}
+	var steps []*totalStep
+	for i, s := range newQueueSteps(operations) {
+		steps = append(steps, &totalStep{*s, s.enqueues && !dequeued[operations[i].Input[0]]})
+	}
+	return steps
+}
+
+func (s *totalStep) interval() (call, ret time.Duration) { return s.call, s.ret }
+
+func (s *totalStep) apply(q totalState) (totalState, bool) {
+	at := strings.Index(q.inside, s.element)
+	switch {
+	case s.orphan:
+		q.orphans++
+		return q, true
+	case s.enqueues:
+		letters := append([]rune(q.inside), []rune(s.element)...)
+		slices.Sort(letters)
+		q.inside = string(letters)
+		return q, true
+	case s.number > 0:
+		possible := s.number == q.carried+1
+		q.carried, q.orphans = s.number, max(0, q.orphans-1)
+		return q, possible
+	case s.element == "":
+		return q, q.inside == "" && q.orphans == 0
+	case at < 0:
+		return q, false
+	}
+	q.inside = q.inside[:at] + q.inside[at+len(s.element):]
+	return q, true
+}
