@@ -55,12 +55,10 @@ func connect(ctx context.Context, c cluster.Cluster, node cluster.Node) (*nats.C
 
 func (c *client) Close() error { c.conn.Close(); return nil }
 
-// outcome marks the errors after which certainly nothing was done: nobody took the
-// message, or the stream's leader refused it.
+// outcome marks the errors after which certainly nothing was done: nobody was there
+// to take the message.
 func outcome(err error) error {
-	var api *jetstream.APIError
-	refused := errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
-	if refused || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) {
+	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) {
 		return harness.Definite(err)
 	}
 	return err
@@ -88,9 +86,8 @@ func (c *client) Write(ctx context.Context, key string, value int64) error {
 	return outcome(err)
 }
 
-// CompareAndSet replaces the revision that it has read. If that is refused, there
-// is a newer one, which may never be committed. So the value is not known to be
-// another, and the answer is an error and not false.
+// CompareAndSet replaces the revision that it has read. If the leader refuses, it
+// has stored a newer one: another value, because none is written twice.
 func (c *client) CompareAndSet(ctx context.Context, key string, old, new int64) (swapped bool, err error) {
 	value, revision, err := c.get(ctx, key)
 	if err != nil {
@@ -100,6 +97,10 @@ func (c *client) CompareAndSet(ctx context.Context, key string, old, new int64) 
 		return false, &workloads.Mismatch{Value: value, Found: true}
 	}
 	_, err = c.registers.Update(ctx, key, strconv.AppendInt(nil, new, 10), revision)
+	var refused *jetstream.APIError
+	if errors.As(err, &refused) && refused.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
+		return false, nil
+	}
 	return err == nil, outcome(err)
 }
 
