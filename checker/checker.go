@@ -212,7 +212,7 @@ func idle(run *history.Run) string {
 func conformance(claim history.Claim, result *Result) Conformance {
 	if result.Verdict == Invalid {
 		for _, v := range result.Violations {
-			if !slices.Contains(claim.Expect, string(v.Anomaly)) {
+			if !claim.Admits(string(v.Anomaly)) {
 				return NotAsClaimed
 			}
 		}

@@ -1,6 +1,11 @@
 package checker
 
-import "strings"
+import (
+	"slices"
+	"strings"
+
+	"github.com/rashomon-io/rashomon/harness/history"
+)
 
 // Judgement is what the result is worth, in the fewest words: "INVALID, not as
 // claimed". What is no pass never begins with "valid".
@@ -38,4 +43,18 @@ func (r Result) Why() string {
 		}
 	}
 	return strings.Join(reasons, "; ")
+}
+
+// Foremost are the Violations in the order to tell them: those that the claim does not
+// admit come first, so that what it admits hides none of them.
+func (r Result) Foremost(claim history.Claim) []Violation {
+	var first, admitted []Violation
+	for _, v := range r.Violations {
+		if claim.Admits(string(v.Anomaly)) {
+			admitted = append(admitted, v)
+		} else {
+			first = append(first, v)
+		}
+	}
+	return slices.Concat(first, admitted)
 }

@@ -23,7 +23,7 @@ func goTest(t *testing.T, server, test string, flags ...string) string {
 	t.Helper()
 	arguments := append([]string{"test", "-run", "^" + test + "$"}, flags...)
 	command := exec.CommandContext(t.Context(), "go", append(arguments, "./testdata/inner")...)
-	command.Env = append(os.Environ(), "INNER_SERVER="+server)
+	command.Env = append(os.Environ(), "INNER_SERVER="+server, "GOFLAGS=") // not -count=1, which caches nothing
 	text, err := command.CombinedOutput()
 	if _, failed := errors.AsType[*exec.ExitError](err); err != nil && !failed {
 		t.Fatal(err)

@@ -43,7 +43,7 @@ func Summary(run *history.Run, result checker.Result) string {
 	for _, warning := range result.Warnings {
 		warnings = append(warnings, "warning: "+warning)
 	}
-	for _, violation := range result.Violations {
+	for _, violation := range result.Foremost(run.Manifest.Claim) {
 		violations = append(violations, fmt.Sprintf("%s: %s", violation.Anomaly, violation.Sentence))
 	}
 	list(&b, errors, summaryErrors)

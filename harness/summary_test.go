@@ -51,6 +51,20 @@ trouble with a fault: at 3.210 s: kill leader n1: the engine is gone
 warning: the faults were too short`,
 		},
 		{
+			"what is admitted hides nothing", claimed,
+			checker.Result{Verdict: checker.Invalid, AsClaimed: checker.NotAsClaimed, Violations: []checker.Violation{
+				{Anomaly: checker.StaleRead, Sentence: "1"}, {Anomaly: checker.StaleRead, Sentence: "2"}, {Anomaly: checker.StaleRead, Sentence: "3"},
+				{Anomaly: checker.StaleRead, Sentence: "4"}, {Anomaly: checker.StaleRead, Sentence: "5"}, {Anomaly: checker.LostCommit, Sentence: "6"},
+			}},
+			`store mode=fast: INVALID, not as claimed (expect: stale read)
+0 operations: 0 answered, 0 failed, 0 unknown; no faults; seed 7
+lost commit: 6
+stale read: 1
+stale read: 2
+stale read: 3
+… and 2 more`,
+		},
+		{
 			"cut off", history.Manifest{Target: "store"},
 			checker.Result{Verdict: checker.Unknown, AsClaimed: checker.Undecided, Reason: "the run was interrupted", Torn: "the last line was cut off"},
 			`store: unknown: the run was interrupted; the last line was cut off

@@ -273,9 +273,10 @@ func newSystem(e Entry, limit int) (system, error) {
 		s.Slice = duration(step)
 	}
 	faults := faults(e.Run.Events, end(e))
-	for i, v := range e.Result.Violations {
+	violations := e.violations()
+	for i, v := range violations {
 		if i == limit {
-			s.More = fmt.Sprintf("… and %s.", counted(len(e.Result.Violations)-limit, "more violation"))
+			s.More = fmt.Sprintf("… and %s.", counted(len(violations)-limit, "more violation"))
 			break
 		}
 		s.Violations = append(s.Violations, newViolation(v, e.Run.History.Operations, faults, i == 0))

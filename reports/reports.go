@@ -48,6 +48,8 @@ const (
 	maxBars           = 40  // systems in a chart
 )
 
+func (e Entry) violations() []checker.Violation { return e.Result.Foremost(e.Run.Manifest.Claim) }
+
 // name is the system's, with its options: "raft reads=local".
 func (e Entry) name() string {
 	manifest := e.Run.Manifest

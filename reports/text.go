@@ -27,7 +27,7 @@ func Text(w io.Writer, run *history.Run, result checker.Result) {
 	if rows := errorRows(result.Statistics.Errors); rows != nil {
 		writeTable(w, errorHeader, rows)
 	}
-	writeViolations(w, result, textViolations)
+	writeViolations(w, entry.violations(), textViolations)
 	fmt.Fprintln(w)
 	if run.Manifest.Command != "" {
 		fmt.Fprintf(w, "repeat with    %s\n", Clean(run.Manifest.Command, 1000))
@@ -55,10 +55,10 @@ func writeTable(w io.Writer, header []string, rows [][]string) {
 
 // writeViolations writes up to limit violations: a sentence, then the
 // operations that prove it, which some do not need: a node that ended by itself.
-func writeViolations(w io.Writer, result checker.Result, limit int) {
-	for i, violation := range result.Violations {
+func writeViolations(w io.Writer, violations []checker.Violation, limit int) {
+	for i, violation := range violations {
 		if i == limit {
-			fmt.Fprintf(w, "\n… and %s, in the HTML report\n", counted(len(result.Violations)-limit, "more violation"))
+			fmt.Fprintf(w, "\n… and %s, in the HTML report\n", counted(len(violations)-limit, "more violation"))
 			return
 		}
 		fmt.Fprintf(w, "\n%s: %s\n", Clean(string(violation.Anomaly), 30), Clean(violation.Sentence, 1000))

@@ -1,6 +1,9 @@
 package history
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // A Manifest is trial.json: what was tried, and how to try it again. It is
 // written before the first operation.
@@ -39,6 +42,9 @@ type Claim struct {
 	// linearizability.
 	Expect []string `json:"expect,omitempty"`
 }
+
+// Admits reports whether the target admits to the anomaly.
+func (c Claim) Admits(anomaly string) bool { return slices.Contains(c.Expect, anomaly) }
 
 // Linearizable reports whether the target claims to be.
 func (c Claim) Linearizable() bool { return len(c.Expect) == 0 }
