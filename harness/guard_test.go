@@ -198,28 +198,29 @@ func TestCallsThatIgnoreTheirContext(t *testing.T) {
 	}
 }
 
-// Prepare is called once, when the cluster serves, before any client is opened.
+// Prepare is called once, when the cluster serves, before any client that operates is
+// opened. A first one, before the nodes run, tells whether clients fit the workload.
 func TestPrepare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls []string
 		run(t, &store{}, func(trial *harness.Trial) {
 			open := trial.Target.Open
 			trial.Target.Ready = func(context.Context, cluster.Cluster) error {
-				if calls = append(calls, "ready"); len(calls) < 2 {
+				if calls = append(calls, "ready"); len(calls) < 3 {
 					return errors.New("not yet")
 				}
 				return nil
 			}
 			trial.Target.Prepare = func(context.Context, cluster.Cluster) error { calls = append(calls, "prepare"); return nil }
 			trial.Target.Open = func(ctx context.Context, c cluster.Cluster, node cluster.Node) (harness.Client, error) {
-				if len(calls) < 4 {
+				if len(calls) < 5 {
 					calls = append(calls, "open")
 				}
 				return open(ctx, c, node)
 			}
 			trial.Concurrency = 1
 		})
-		if got := strings.Join(calls, " "); got != "ready ready prepare open" {
+		if got := strings.Join(calls, " "); got != "open ready ready prepare open" {
 			t.Errorf("called %s", got)
 		}
 	})
@@ -250,6 +251,17 @@ func TestRefusedBeforeAnythingStarts(t *testing.T) {
 	}
 	if entries, err := os.ReadDir("."); err != nil || len(entries) > 0 {
 		t.Errorf("left behind: %v (error %v)", entries, err)
+	}
+}
+
+// Clients that cannot serve the workload are found out before a node runs.
+func TestRefusedBeforeNodesRun(t *testing.T) {
+	var progress bytes.Buffer
+	target := (&store{}).target()
+	target.Ready = func(context.Context, cluster.Cluster) error { t.Error("the nodes were started"); return nil }
+	_, _, err := harness.Run(t.Context(), harness.Trial{Target: target, Workload: workloads.Set{}, Dir: t.TempDir(), Progress: &progress})
+	if err == nil || !strings.Contains(err.Error(), "memory cannot serve this workload: the set workload needs a client with Add and Elements") {
+		t.Errorf("error %v", err)
 	}
 }
 

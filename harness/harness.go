@@ -93,14 +93,16 @@ type Target struct {
 	// until then, with a context of some hundred milliseconds, for a minute at
 	// most.
 	Ready func(context.Context, cluster.Cluster) error
-	// Prepare, if not nil, is called once, after Ready and before any other client
-	// is opened: to create the bucket, the table, the accounts. It shares Ready's
-	// minute. After its error there is no trial.
+	// Prepare, if not nil, is called once, after Ready and before any operation: to
+	// create the bucket, the table, the accounts, which Ready would do again and again.
+	// Its context is what is left of Ready's minute. After its error there is no trial.
 	Prepare func(context.Context, cluster.Cluster) error
 	// Open returns a client that is pinned to one node. It is called again
-	// after each operation of unknown outcome, also while the node is down,
-	// and need not connect before the first call. Without an error there must be a
-	// client.
+	// after each operation of unknown outcome, also while the node is down, and
+	// before any node runs, and need not connect before the first call. Its error
+	// is a definite one of the operation that needed the client. After a definite
+	// error of an operation the client is kept: one whose connection is gone should
+	// reconnect, or not call that definite. Without an error there must be a client.
 	Open func(context.Context, cluster.Cluster, cluster.Node) (Client, error)
 	// Leader returns the node that leads now, asking the nodes themselves, within
 	// half a second; nil if the system has no leader. Faults at the leader then hit

@@ -18,6 +18,9 @@ func (t *Trial) start(ctx context.Context, cl cluster.Cluster, watch *watch) err
 	t.tell("starting %d nodes (world %s, seed %d) …", t.Nodes, t.World.Name(), t.Seed)
 	starting, cancel := context.WithTimeoutCause(ctx, startBudget, fmt.Errorf("not ready %v after its start", startBudget))
 	defer cancel()
+	if err := t.fits(ctx, cl); err != nil { // as far as Open needs no node
+		return err
+	}
 	if err := t.startNodes(starting, cl); err != nil {
 		return err
 	}
