@@ -206,7 +206,7 @@ func (s story) did(o *history.Operation) string {
 // had says the same of an operation that came first: "k3 = 57 had been acknowledged
 // to p2 through n1".
 func (s story) had(o *history.Operation) string {
-	what := ""
+	var what string
 	switch o.Kind {
 	case history.Write:
 		what = fmt.Sprintf("%s = %d", s.name(o.Kind), o.Input[0])

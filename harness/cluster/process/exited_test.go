@@ -42,7 +42,7 @@ func buildTelling(t *testing.T, script string) (*loopback, *exits, string) {
 			if noted.closed.Load() {
 				t.Errorf("%s: %s, told after Close", node, status)
 			}
-			text, err := os.ReadFile(filepath.Join(logs, string(node), "stderr.log"))
+			text, err := os.ReadFile(filepath.Join(logs, node, "stderr.log"))
 			if err != nil {
 				t.Error(err)
 			}
