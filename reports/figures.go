@@ -32,18 +32,18 @@ var figures = []figure{
 		}
 		return atLeast(e.Result, e.Result.LostCommits)
 	}},
-	{"stale by p50/p99/max", staleness(func(s *checker.Staleness) []string {
+	{"stale by p50/p99/max", timed(staleness(func(s *checker.Staleness) []string {
 		return []string{duration(s.AgeP50), duration(s.AgeP99), duration(s.AgeMax)}
-	})},
+	}))},
 	{"… in versions", staleness(func(s *checker.Staleness) []string {
 		return []string{count(s.VersionsP50), count(s.VersionsP99), count(s.VersionsMax)}
 	})},
-	{"first violation at", func(e Entry) string {
+	{"first violation at", timed(func(e Entry) string {
 		if e.Result.FirstViolation == 0 {
 			return unmeasured
 		}
 		return duration(e.Result.FirstViolation)
-	}},
+	})},
 	{"available before faults", func(e Entry) string { return availability(e.Result.Statistics.Before) }},
 	{"available during faults", func(e Entry) string { return availability(e.Result.Statistics.During) }},
 	{"available after faults", func(e Entry) string { return availability(e.Result.Statistics.After) }},
@@ -123,6 +123,16 @@ func sideFigure(result checker.Result, side checker.Service, wrong checker.SideA
 		return unmeasured
 	}
 	return counted(wrong.StaleReads, "stale read") + ", " + counted(wrong.LostCommits, "lost commit")
+}
+
+// timed figures are not to be had of a history without times.
+func timed(figure func(Entry) string) func(Entry) string {
+	return func(e Entry) string {
+		if e.Run.History.Untimed {
+			return unmeasured
+		}
+		return figure(e)
+	}
 }
 
 func staleness(pick func(*checker.Staleness) []string) func(Entry) string {

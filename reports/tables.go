@@ -129,7 +129,7 @@ func (c Comparison) Text(w io.Writer) {
 				fmt.Fprintf(w, "%s × %s, %s: %s\n", row[0], row[1], row[2], row[3])
 			}
 		}
-		writeViolations(w, system.shown.violations(), compareViolations)
+		writeViolations(w, system.shown, compareViolations)
 	}
 }
 

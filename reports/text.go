@@ -3,6 +3,7 @@ package reports
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -27,7 +28,7 @@ func Text(w io.Writer, run *history.Run, result checker.Result) {
 	if rows := errorRows(result.Statistics.Errors); rows != nil {
 		writeTable(w, errorHeader, rows)
 	}
-	writeViolations(w, entry.violations(), textViolations)
+	writeViolations(w, entry, textViolations)
 	fmt.Fprintln(w)
 	if run.Manifest.Command != "" {
 		fmt.Fprintf(w, "repeat with    %s\n", Clean(run.Manifest.Command, 1000))
@@ -55,7 +56,8 @@ func writeTable(w io.Writer, header []string, rows [][]string) {
 
 // writeViolations writes up to limit violations: a sentence, then the
 // operations that prove it, which some do not need: a node that ended by itself.
-func writeViolations(w io.Writer, violations []checker.Violation, limit int) {
+func writeViolations(w io.Writer, entry Entry, limit int) {
+	violations := entry.violations()
 	for i, violation := range violations {
 		if i == limit {
 			fmt.Fprintf(w, "\n… and %s, in the HTML report\n", counted(len(violations)-limit, "more violation"))
@@ -64,7 +66,11 @@ func writeViolations(w io.Writer, violations []checker.Violation, limit int) {
 		fmt.Fprintf(w, "\n%s: %s\n", Clean(string(violation.Anomaly), 30), Clean(violation.Sentence, 1000))
 		columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		for _, o := range violation.Witness[:min(len(violation.Witness), maxWitness)] {
-			fmt.Fprintf(columns, "    %s\n", strings.Join([]string{client(o), call(o, violation.Elements), interval(o), outcome(o)}, "\t"))
+			cells := []string{client(o), call(o, violation.Elements), interval(o), outcome(o)}
+			if entry.Run.History.Untimed {
+				cells = slices.Delete(cells, 2, 3)
+			}
+			fmt.Fprintf(columns, "    %s\n", strings.Join(cells, "\t"))
 		}
 		columns.Flush()
 	}
