@@ -95,7 +95,7 @@ func faults(run *history.Run, during span, nodes ...string) string {
 func understood(events []history.Event, until time.Duration) bool {
 	return !slices.ContainsFunc(events, func(e history.Event) bool {
 		switch e.Type {
-		case history.PhaseBegins, history.Inject, history.Heal, history.Skip, history.Stop, history.Crash, history.Logged, history.Unserved:
+		case history.PhaseBegins, history.Inject, history.Heal, history.Skip, history.Stop, history.Crash, history.Logged, history.Unserved, history.Unlinked:
 			return false
 		}
 		return e.Time <= until

@@ -45,6 +45,20 @@ func (l *load) run(ctx context.Context, generator func(Worker) Generator, tries 
 	working.Wait()
 }
 
+// tellsEnough operations without an answer are no accident.
+const tellsEnough = 10
+
+// unanswered is an error if not one operation was answered before the first fault:
+// then the clients are wrong, or the system is not ready, and faults show nothing.
+func (l *load) unanswered(timeout time.Duration) error {
+	all := l.counts.all()
+	if all < tellsEnough || l.counts.answered.Load() > 0 {
+		return nil
+	}
+	return fmt.Errorf("none of %d operations was answered, before any fault: %d failed and %d are unknown, such as %s; check the client, the target's Ready and Prepare, and the time-out of %v",
+		all, l.counts.failed.Load(), l.counts.unknown.Load(), l.counts.example.Load(), timeout)
+}
+
 // wait returns when the time is up, ctx ends, the workers are done, or, if
 // operations > 0, so many are complete.
 func (l *load) wait(ctx context.Context, length time.Duration, operations int, done <-chan struct{}) {

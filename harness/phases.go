@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,10 +21,7 @@ func (t *Trial) phases(ctx, clean context.Context, cl cluster.Cluster, recorder 
 	stopTelling := load.tellProgress(t)
 	defer stopTelling()
 
-	generators := make([]Generator, len(load.seats)) // which outlive a stop: no value is written twice
-	for i, seat := range load.seats {
-		generators[i] = t.generator(seat.worker)
-	}
+	generators := t.generators(load) // which outlive a stop: no value is written twice
 	start := func() (stop context.CancelFunc, done chan struct{}) {
 		loadCtx, stop := context.WithCancel(ctx)
 		done = make(chan struct{}) // every call has come home
@@ -40,6 +38,10 @@ func (t *Trial) phases(ctx, clean context.Context, cl cluster.Cluster, recorder 
 	endLoad := func() { stopLoad(); <-workersDone }
 	defer endLoad()
 	load.wait(clean, t.Quiet, t.Operations, workersDone)
+
+	if err := cmp.Or(failure(), load.unanswered(t.Timeout)); err != nil {
+		return err
+	}
 
 	gate := newGate(cl)
 	heal := func() error { return nil }
@@ -104,9 +106,14 @@ func (t *Trial) final(ctx context.Context, load *load) {
 	}
 }
 
-// generator is the workload's, at the trial's rate.
-func (t *Trial) generator(worker Worker) Generator {
-	return Rate(worker.Rand, t.Rate/float64(worker.Of), t.Workload.Generator(worker))
+// generators are the workload's, one a worker, at the trial's rate.
+func (t *Trial) generators(load *load) []Generator {
+	var all []Generator
+	for _, seat := range load.seats {
+		worker := seat.worker
+		all = append(all, Rate(worker.Rand, t.Rate/float64(worker.Of), t.Workload.Generator(worker)))
+	}
+	return all
 }
 
 // play lets the nemesis work until heal is called, which returns when all is

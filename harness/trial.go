@@ -218,6 +218,9 @@ func (t *Trial) record(ctx context.Context, cl cluster.Cluster, watch *watch) er
 	}
 	if err == nil {
 		t.searchLogs(ctx, cl, watch, recorder)
+		if !cl.Linked() {
+			recorder.Event(history.Event{Type: history.Unlinked})
+		}
 	}
 	watch.end()
 	if closeErr := recorder.Close(); closeErr != nil && !errors.Is(err, closeErr) {

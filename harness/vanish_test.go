@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -349,5 +350,24 @@ func TestAStoreThatVanishes(t *testing.T) {
 		if !answered || !unserved {
 			t.Errorf("%s: answered before: %v; recorded that nothing is served: %v", workload.Name(), answered, unserved)
 		}
+	}
+}
+
+// A partition between nodes that do not meet at the addresses where links are cut
+// tests nothing, and is no pass.
+func TestPartitionThatHitsNothing(t *testing.T) {
+	target := vanishingTarget(func(place cluster.Place) []string {
+		return []string{"vanishing-node", place.Listen, "", filepath.Join(place.Data, "started")}
+	})
+	open := target.Open
+	target.Open = func(ctx context.Context, c cluster.Cluster, _ cluster.Node) (harness.Client, error) {
+		return open(ctx, c, "n1") // whom all clients ask, so that the store is correct
+	}
+	_, result, err := harness.Run(t.Context(), harness.Trial{
+		Target: target, Workload: workloads.Register{}, Nemesis: nemesis.Partitions("one"), Nodes: 3, Rate: 100, Seed: 1, Dir: t.TempDir(),
+		Quiet: 500 * time.Millisecond, Duration: 2 * time.Second, Recovery: 500 * time.Millisecond,
+	})
+	if err != nil || result.AsClaimed != checker.Undecided || !strings.Contains(result.Vacuous, "The partition hit nothing: no node ever connected to another") {
+		t.Errorf("%s, %s: %q (error %v)", result.Verdict, result.AsClaimed, result.Vacuous, err)
 	}
 }

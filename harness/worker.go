@@ -47,7 +47,10 @@ type seat struct {
 }
 
 // counts are what progress tells.
-type counts struct{ answered, failed, unknown atomic.Int64 }
+type counts struct {
+	answered, failed, unknown atomic.Int64
+	example                   atomicString[string] // the last error
+}
 
 func (c *counts) all() int64 { return c.answered.Load() + c.failed.Load() + c.unknown.Load() }
 
@@ -284,6 +287,9 @@ func (s *seat) complete(operation *history.Operation) {
 		s.counts.unknown.Add(1)
 		s.process += s.worker.Of
 		s.leave()
+	}
+	if operation.Error != "" {
+		s.counts.example.Store(fmt.Sprintf("%q (%s through %s)", operation.Error, operation.Kind, operation.Node))
 	}
 }
 

@@ -290,6 +290,10 @@ type Cluster interface {
 	// byte read from now on obeys it. Bytes that a Silent cut holds back are
 	// delivered when it is lifted, as a retransmission would.
 	SetLinks(ctx context.Context, links []Link, condition Condition) error
+	// Linked returns false if, so far, no node has connected to another at the
+	// addresses that links lead from, so that SetLinks changes nothing for them; true
+	// if one has, if there is one node only, and if nodes have no other addresses.
+	Linked() bool
 	// SetClock gives the node's processes that clock, also those that it starts
 	// later, and after Kill and Start.
 	SetClock(context.Context, Node, Clock) error

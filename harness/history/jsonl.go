@@ -98,7 +98,7 @@ func ReadEvents(r io.Reader) ([]Event, error) {
 	var events []Event
 	_, err := decodeAll(newLines(r), func(e *Event) error {
 		switch e.Type {
-		case PhaseBegins, Inject, Heal, Skip, Trouble, Stop, Crash, Logged, Unserved:
+		case PhaseBegins, Inject, Heal, Skip, Trouble, Stop, Crash, Logged, Unserved, Unlinked:
 		default:
 			return fmt.Errorf("unknown type %.40q (want phase, inject, heal, skip, error, stop, crash, log or unserved)", e.Type)
 		}

@@ -401,6 +401,9 @@ func (c *containers) Signal(ctx context.Context, name cluster.Node, process stri
 	return nil
 }
 
+// Linked is true because what the nodes are told of each other is all that they have.
+func (c *containers) Linked() bool { return true }
+
 func (c *containers) Means(fault cluster.Fault) string {
 	switch fault {
 	case cluster.KillFault:

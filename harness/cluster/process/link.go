@@ -19,7 +19,10 @@ const burst = 10 * time.Millisecond
 
 // A link is one direction between two nodes, shared by all connections that
 // cross it. Its condition is one immutable value that is exchanged as a whole.
-type link struct{ current atomic.Pointer[condition] }
+type link struct {
+	current atomic.Pointer[condition]
+	used    atomic.Bool // a connection has come to it
+}
 
 type condition struct {
 	cluster.Condition

@@ -312,4 +312,13 @@ func (l *loopback) Signal(ctx context.Context, node cluster.Node, process string
 	return fmt.Errorf("%s: cannot signal %s alone: %w: %w", node, process, World().Supports(ctx, cluster.SignalFault), errors.ErrUnsupported)
 }
 
+func (l *loopback) Linked() bool {
+	for _, link := range l.links {
+		if link.used.Load() {
+			return true
+		}
+	}
+	return len(l.links) == 0
+}
+
 func (l *loopback) Means(cluster.Fault) string { return "" }

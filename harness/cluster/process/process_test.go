@@ -60,10 +60,16 @@ func TestNodesMeetOverLinks(t *testing.T) {
 	ask := func(from, to cluster.Node, timeout time.Duration) (string, error) {
 		return request(c.Address(from), "ask "+to, timeout)
 	}
+	if c.Linked() {
+		t.Error("linked before a node has asked another")
+	}
 	for from, to := range pairs(c.Nodes()) {
 		if got, err := ask(from, to, 10*time.Second); got != "pong from "+to {
 			t.Fatalf("%s asks %s: %q, %v", from, to, got, err)
 		}
+	}
+	if !c.Linked() {
+		t.Error("every node has asked every other, and they are not linked")
 	}
 	for name, cut := range map[string][]cluster.Link{
 		"there": {{From: "n1", To: "n2"}},

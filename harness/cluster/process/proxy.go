@@ -121,6 +121,7 @@ func (p *proxy) carry(source *net.TCPConn) {
 		source.Close()
 		return
 	}
+	there.used.Store(true)
 	ctx, cancel := context.WithCancel(p.ctx)
 	c := &connection{
 		ctx: ctx, cancel: cancel, sockets: []*net.TCPConn{source},
