@@ -134,6 +134,10 @@ func noRecovery(run *history.Run) []Violation {
 	}
 	text := fmt.Sprintf("The cluster did not serve again: from %s on all faults were healed, all nodes ran and all links were whole, yet through no node, in the %s that followed, %s",
 		seconds(healed), seconds(e.Took), what)
+	if faultless(run) {
+		text = fmt.Sprintf("The cluster does not serve any more: there was no fault, all nodes ran and all links were whole, yet in the %s from %s on %s through any node",
+			seconds(e.Took), seconds(healed), what)
+	}
 	if example := cmp.Or(reads.example, updates.example); example != "" {
 		text += ", such as with " + oneLine(example)
 	}
@@ -170,6 +174,9 @@ func (t *tally) none() bool { return t.before > 0 && t.acked == 0 }
 func observes(kind history.Kind) bool {
 	return kind.Reads() || kind == history.Acquire || kind == history.Generate
 }
+
+// faultless: the trial had no nemesis.
+func faultless(run *history.Run) bool { return run.Manifest.Nemesis == "none" }
 
 func lastUnserved(run *history.Run) (history.Event, bool) {
 	for _, e := range slices.Backward(run.Events) {
@@ -214,6 +221,9 @@ func unserved(run *history.Run) (gaps []string) {
 		why = ", " + oneLine(e.Reason)
 	}
 	when := fmt.Sprintf(" in the %s after the faults were healed", seconds(e.Took))
+	if faultless(run) {
+		when = fmt.Sprintf(" in the %s from %s on", seconds(e.Took), seconds(healed))
+	}
 	missing := slices.DeleteFunc(slices.Clone(e.Nodes), func(node string) bool { return served[node] })
 	if len(missing) > 0 {
 		gaps = append(gaps, strings.Join(missing, " ")+" served nothing"+when+why+".")
@@ -276,8 +286,12 @@ func uncovered(run *history.Run, result *Result) []string {
 	if key := earliestKey(keys); key != "" {
 		where = fmt.Sprintf(", such as %d of %s", keys[key], key)
 	}
-	return []string{fmt.Sprintf("%d of %d acknowledged updates were not looked for after the faults%s: %s, so whether they are lost is not known.",
-		result.Uncovered, acknowledged, where, why)}
+	when := "after the faults"
+	if faultless(run) {
+		when = "in the end"
+	}
+	return []string{fmt.Sprintf("%d of %d acknowledged updates were not looked for %s%s: %s, so whether they are lost is not known.",
+		result.Uncovered, acknowledged, when, where, why)}
 }
 
 func earliestKey(keys map[string]int) string {

@@ -29,6 +29,7 @@ func TestTrial(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		history string
+		nemesis string
 		model   Model
 		expect  []string
 		verdict Verdict
@@ -61,6 +62,11 @@ func TestTrial(t *testing.T) {
 		{name: "one node", history: served() + "p1 n1 write x 77 [122,123] ok\n p1 n1 read x -> 77 [320,321] ok\n unserved n3 at 215 after 115\n" + healed, verdict: Unknown, want: Undecided,
 			says: "n3 served nothing in the 115.000 s after the faults were healed, although all nodes ran and all links were whole"},
 		{name: "one node, late", history: served() + "p1 n3 write x 77 [222,223] ok\n p1 n1 read x -> 77 [320,321] ok\n unserved n3 at 215 after 115\n" + healed, verdict: Valid, want: AsClaimed},
+		{name: "one node, without faults", nemesis: "none", history: served() + "p1 n1 write x 77 [122,123] ok\n p1 n1 read x -> 77 [320,321] ok\n unserved n3 at 215 after 115\n" + healed, verdict: Unknown, want: Undecided,
+			says: "n3 served nothing in the 115.000 s from 100.000 s on, although"},
+		{name: "no more, without faults", nemesis: "none", history: served() + lastRead + "p1 n1 write x 77 [122,123] info EOF\n unserved at 215 after 115\n" + healed, verdict: Invalid, want: NotAsClaimed,
+			says: "The cluster does not serve any more: there was no fault, all nodes ran and all links were whole, yet in the 115.000 s from 100.000 s on no update was acknowledged (1 were tried) through any node, such as with EOF."},
+		{name: "not read, without faults", nemesis: "none", history: served() + healed, verdict: Unknown, want: Undecided, says: "12 of 12 acknowledged updates were not looked for in the end, such as"},
 		{name: "not all nodes run", history: served() + lastRead + "unserved n3 at 215 after 115: n3 is paused\n" + healed, verdict: Unknown, want: Undecided, says: "n3 served nothing in the 115.000 s after the faults were healed, n3 is paused"},
 		{name: "not all nodes run, and nothing is written", history: served() + lastRead + "p1 n1 write x 77 [122,123] info EOF\n unserved n3 at 215 after 115: n3 is exited\n" + healed, verdict: Unknown, want: Undecided,
 			says: "No update was acknowledged in the 115.000 s after the faults were healed (1 were tried), n3 is exited."},
@@ -77,6 +83,7 @@ func TestTrial(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			run := parse(t, test.history)
 			run.Manifest.Version = history.Version
+			run.Manifest.Nemesis = test.nemesis
 			run.Manifest.Claim.Expect = test.expect
 			if test.model.judge == nil {
 				test.model = Register

@@ -139,7 +139,7 @@ func (t *Trial) awaitRecovery(ctx context.Context, recorder *history.Recorder, l
 		event.Detail = "no " + strings.Join(r.lacks, " and no ") + " was acknowledged"
 	}
 	recorder.Event(event)
-	t.tell("%.1f s after the faults were healed, %s", took.Seconds(), unservedText(event))
+	t.tell("%.1f s after the recovery phase began, %s", took.Seconds(), unservedText(event))
 }
 
 func unservedText(event history.Event) string {
