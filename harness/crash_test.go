@@ -171,6 +171,40 @@ func TestCrashAtTheEnd(t *testing.T) {
 	})
 }
 
+// A trial that is interrupted before its logs were searched is not whole.
+func TestInterruptedAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, interrupt := context.WithCancel(t.Context())
+		defer interrupt()
+		s := &store{}
+		trial := harness.Trial{
+			Target: s.target(), Workload: workloads.Register{}, Nodes: 3, Concurrency: 1, Seed: 1,
+			Quiet: time.Second, Duration: time.Second, Recovery: time.Second, Dir: t.TempDir(),
+		}
+		began := time.Now()
+		inner := trial.Target.Open
+		trial.Target.Open = func(ctx context.Context, cl cluster.Cluster, node cluster.Node) (harness.Client, error) {
+			client, err := inner(ctx, cl, node)
+			return leaving{client.(*storeClient), func() {
+				if time.Since(began) > 3*time.Second {
+					time.AfterFunc(100*time.Millisecond, interrupt)
+				}
+			}}, err
+		}
+		_, _, err := harness.Run(ctx, trial)
+		if err == nil || !strings.Contains(err.Error(), "interrupted at 3.") {
+			t.Errorf("error %v", err)
+		}
+		recorded, err := history.ReadRun(trial.Dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if result := trial.Workload.Check(t.Context(), recorded, checker.Options{}); result.Verdict != checker.Unknown {
+			t.Errorf("judged again, it is %s", result.Verdict)
+		}
+	})
+}
+
 // A leaving client tells that it is closed.
 type leaving struct {
 	*storeClient

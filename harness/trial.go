@@ -226,6 +226,10 @@ func (t *Trial) record(ctx context.Context, cl cluster.Cluster, watch *watch) er
 	if err == nil {
 		t.lookOn(ctx)
 		t.searchLogs(ctx, cl, watch, recorder)
+		err = t.failure(ctx, recorder)
+	}
+	if err == nil {
+		recorder.Event(history.Event{Type: history.PhaseBegins, Phase: history.Done})
 	}
 	watch.end()
 	if closeErr := recorder.Close(); closeErr != nil && !errors.Is(err, closeErr) {
