@@ -193,7 +193,7 @@ func lastUnserved(run *history.Run) (history.Event, bool) {
 func unserved(run *history.Run) (gaps []string) {
 	e, found := lastUnserved(run)
 	if !found {
-		return nil
+		return askedInVain(run)
 	}
 	healed := e.Time - e.Took
 	served := map[string]bool{}
@@ -234,6 +234,31 @@ func unserved(run *history.Run) (gaps []string) {
 	}{{reads, "read"}, {updates, "update"}} {
 		if lack.of.none() && lack.of.tried > 0 {
 			gaps = append(gaps, fmt.Sprintf("No %s was acknowledged%s (%d were tried)%s.", lack.what, when, lack.of.tried, why))
+		}
+	}
+	return gaps
+}
+
+// askedInVain says which nodes were asked again and again after the healing and never
+// answered. A load that goes on shows that by itself; one that has ended leaves it to
+// the final operations.
+func askedInVain(run *history.Run) (gaps []string) {
+	const again = 3
+	healed, tried, settled := healedAt(run), map[string]int{}, map[string]bool{}
+	for i := range run.History.Operations {
+		if o := &run.History.Operations[i]; o.Invoke >= healed && o.Kind != history.Use {
+			tried[o.Node]++
+			settled[o.Node] = settled[o.Node] || o.Answered()
+		}
+	}
+	for _, e := range run.Events {
+		if e.Type == history.Crash && len(e.Nodes) > 0 {
+			settled[e.Nodes[0]] = true // a violation of its own
+		}
+	}
+	for _, node := range nodesOf(run) {
+		if tried[node] >= again && !settled[node] {
+			gaps = append(gaps, fmt.Sprintf("%s served nothing from %s on, though it was asked %d times.", node, seconds(healed), tried[node]))
 		}
 	}
 	return gaps
