@@ -516,7 +516,14 @@ func (s story) goneText(n narrator, g gone) string {
 	case g.unsure == 0:
 		return text + ": they are lost"
 	case g.lost() > 0:
-		return text + fmt.Sprintf(", and only %s may have taken one each: at least %d of %d is lost", unsureDequeues(g.unsure), g.lost(), len(elements))
+		taken, is := "one each", "are"
+		if g.unsure == 1 {
+			taken = "one"
+		}
+		if g.lost() == 1 {
+			is = "is"
+		}
+		return text + fmt.Sprintf(", and only %s may have taken %s: at least %d of %d %s lost", unsureDequeues(g.unsure), taken, g.lost(), len(elements), is)
 	}
 	return text + fmt.Sprintf(", and only %d can have been taken by then; whether any is lost is not known, for there are %s", g.taken, unsureDequeues(g.unsure))
 }

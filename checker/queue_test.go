@@ -151,7 +151,20 @@ func TestCheckQueue(t *testing.T) {
 			queue:   QueueResult{Attempted: 2, Acknowledged: 2, Lost: Bounds{1, 2}, NotEmpty: 1},
 			anomaly: LostCommit,
 			witness: []string{"enqueue 1", "enqueue 2", "dequeue", "dequeue"},
-			says:    "p3 found queue q empty through n3 at 6.000 s, although the enqueues of 2 elements had been acknowledged that nobody is known to have dequeued, 1 and 2, and only 1 dequeue of unknown outcome may have taken one each: at least 1 of 2 is lost.",
+			says:    "p3 found queue q empty through n3 at 6.000 s, although the enqueues of 2 elements had been acknowledged that nobody is known to have dequeued, 1 and 2, and only 1 dequeue of unknown outcome may have taken one: at least 1 of 2 is lost.",
+		},
+		{
+			name: "lost, two of three",
+			history: `p1 n1 enqueue q 1 [0,1] ok
+			          p1 n1 enqueue q 2 [2,3] ok
+			          p1 n1 enqueue q 3 [3,4] ok
+			          p2 n2 dequeue q [4,5] info
+			          p3 n3 dequeue q [6,7] ok`,
+			verdict: Invalid,
+			queue:   QueueResult{Attempted: 3, Acknowledged: 3, Lost: Bounds{2, 3}, NotEmpty: 1},
+			anomaly: LostCommit,
+			witness: []string{"enqueue 1", "enqueue 2", "dequeue", "dequeue"},
+			says:    "p3 found queue q empty through n3 at 6.000 s, although the enqueues of 3 elements had been acknowledged that nobody is known to have dequeued, 1, 2 and 3, and only 1 dequeue of unknown outcome may have taken one: at least 2 of 3 are lost.",
 		},
 		{
 			name: "two of which dequeues before and after may have taken one each",

@@ -134,6 +134,10 @@ func noRecovery(run *history.Run) []Violation {
 	}
 	text := fmt.Sprintf("The cluster did not serve again: from %s on all faults were healed, all nodes ran and all links were whole, yet through no node, in the %s that followed, %s",
 		seconds(healed), seconds(e.Took), what)
+	if faultless(run) {
+		text = fmt.Sprintf("The cluster does not serve any more: there was no fault, all nodes ran and all links were whole, yet in the %s from %s on %s through any node",
+			seconds(e.Took), seconds(healed), what)
+	}
 	if example := cmp.Or(reads.example, updates.example); example != "" {
 		text += ", such as with " + oneLine(example)
 	}
@@ -171,6 +175,9 @@ func observes(kind history.Kind) bool {
 	return kind.Reads() || kind == history.Acquire || kind == history.Generate
 }
 
+// faultless: the trial had no nemesis.
+func faultless(run *history.Run) bool { return run.Manifest.Nemesis == "none" }
+
 func lastUnserved(run *history.Run) (history.Event, bool) {
 	for _, e := range slices.Backward(run.Events) {
 		if e.Type == history.Unserved {
@@ -180,32 +187,81 @@ func lastUnserved(run *history.Run) (history.Event, bool) {
 	return history.Event{}, false
 }
 
-// unserved says which nodes did not serve again, though they had not crashed.
-func unserved(run *history.Run) []string {
+// unserved says which nodes did not serve again, though they had not crashed, and
+// whether no read or no update was acknowledged. That is no violation where something
+// excuses it, or locks were only refused: they may be held.
+func unserved(run *history.Run) (gaps []string) {
 	e, found := lastUnserved(run)
 	if !found {
-		return nil
+		return askedInVain(run)
 	}
+	healed := e.Time - e.Took
 	served := map[string]bool{}
+	var reads, updates tally
 	for i := range run.History.Operations {
-		if o := &run.History.Operations[i]; o.Invoke >= e.Time-e.Took && o.Answered() {
+		o := &run.History.Operations[i]
+		if o.Invoke >= healed && o.Answered() {
 			served[o.Node] = true
+		}
+		if o.Kind.Reads() {
+			reads.add(o, healed, o.Outcome == history.OK)
+		}
+		used := o.Kind == history.Use && o.Outcome == history.OK && o.Invoke >= e.Time-e.Took/2
+		if used || o.Kind.Updates() { // locks are not granted while others use them, for long
+			updates.add(o, healed, used || changes(o) || grants(o))
 		}
 	}
 	for _, crash := range run.Events {
-		if crash.Type == history.Crash {
+		if crash.Type == history.Crash && len(crash.Nodes) > 0 {
 			served[crash.Nodes[0]] = true // a violation of its own
 		}
 	}
-	missing := slices.DeleteFunc(slices.Clone(e.Nodes), func(node string) bool { return served[node] })
-	if len(missing) == 0 {
-		return nil
-	}
-	why := "although all nodes ran and all links were whole"
+	why := ", although all nodes ran and all links were whole"
 	if e.Reason != "" {
-		why = oneLine(e.Reason)
+		why = ", " + oneLine(e.Reason)
 	}
-	return []string{fmt.Sprintf("%s served nothing in the %s after the faults were healed, %s.", strings.Join(missing, " "), seconds(e.Took), why)}
+	when := fmt.Sprintf(" in the %s after the faults were healed", seconds(e.Took))
+	if faultless(run) {
+		when = fmt.Sprintf(" in the %s from %s on", seconds(e.Took), seconds(healed))
+	}
+	missing := slices.DeleteFunc(slices.Clone(e.Nodes), func(node string) bool { return served[node] })
+	if len(missing) > 0 {
+		gaps = append(gaps, strings.Join(missing, " ")+" served nothing"+when+why+".")
+	}
+	for _, lack := range []struct {
+		of   tally
+		what string
+	}{{reads, "read"}, {updates, "update"}} {
+		if lack.of.none() && lack.of.tried > 0 {
+			gaps = append(gaps, fmt.Sprintf("No %s was acknowledged%s (%d were tried)%s.", lack.what, when, lack.of.tried, why))
+		}
+	}
+	return gaps
+}
+
+// askedInVain says which nodes were asked again and again after the healing and never
+// answered. A load that goes on shows that by itself; one that has ended leaves it to
+// the final operations.
+func askedInVain(run *history.Run) (gaps []string) {
+	const again = 3
+	healed, tried, settled := healedAt(run), map[string]int{}, map[string]bool{}
+	for i := range run.History.Operations {
+		if o := &run.History.Operations[i]; o.Invoke >= healed && o.Kind != history.Use {
+			tried[o.Node]++
+			settled[o.Node] = settled[o.Node] || o.Answered()
+		}
+	}
+	for _, e := range run.Events {
+		if e.Type == history.Crash && len(e.Nodes) > 0 {
+			settled[e.Nodes[0]] = true // a violation of its own
+		}
+	}
+	for _, node := range nodesOf(run) {
+		if tried[node] >= again && !settled[node] {
+			gaps = append(gaps, fmt.Sprintf("%s served nothing from %s on, though it was asked %d times.", node, seconds(healed), tried[node]))
+		}
+	}
+	return gaps
 }
 
 // uncovered counts the acknowledged updates that nothing looked for after the
@@ -231,7 +287,7 @@ func uncovered(run *history.Run, result *Result) []string {
 			}
 		}
 	}
-	keys, acknowledged := map[string]int{}, 0
+	keys, acknowledged, why := map[string]int{}, 0, "no later read succeeded"
 	for i := range run.History.Operations {
 		o := &run.History.Operations[i]
 		if !changes(o) {
@@ -244,6 +300,9 @@ func uncovered(run *history.Run, result *Result) []string {
 		}
 		result.Uncovered++
 		keys[o.Key]++
+		if o.Kind == history.Enqueue {
+			why = "nobody dequeued them, and no later dequeue found the queue empty"
+		}
 	}
 	if result.Uncovered == 0 {
 		return nil
@@ -252,8 +311,12 @@ func uncovered(run *history.Run, result *Result) []string {
 	if key := earliestKey(keys); key != "" {
 		where = fmt.Sprintf(", such as %d of %s", keys[key], key)
 	}
-	return []string{fmt.Sprintf("%d of %d acknowledged updates were not looked for after the faults%s: no later read succeeded, so whether they are lost is not known.",
-		result.Uncovered, acknowledged, where)}
+	when := "after the faults"
+	if faultless(run) {
+		when = "in the end"
+	}
+	return []string{fmt.Sprintf("%d of %d acknowledged updates were not looked for %s%s: %s, so whether they are lost is not known.",
+		result.Uncovered, acknowledged, when, where, why)}
 }
 
 func earliestKey(keys map[string]int) string {

@@ -29,6 +29,7 @@ func TestTrial(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		history string
+		nemesis string
 		model   Model
 		expect  []string
 		verdict Verdict
@@ -61,16 +62,31 @@ func TestTrial(t *testing.T) {
 		{name: "one node", history: served() + "p1 n1 write x 77 [122,123] ok\n p1 n1 read x -> 77 [320,321] ok\n unserved n3 at 215 after 115\n" + healed, verdict: Unknown, want: Undecided,
 			says: "n3 served nothing in the 115.000 s after the faults were healed, although all nodes ran and all links were whole"},
 		{name: "one node, late", history: served() + "p1 n3 write x 77 [222,223] ok\n p1 n1 read x -> 77 [320,321] ok\n unserved n3 at 215 after 115\n" + healed, verdict: Valid, want: AsClaimed},
+		{name: "one node, when the load has ended", history: served() + lastRead + strings.Repeat("p2 n3 read x [310,311] fail refused\n", 3) + healed, verdict: Unknown, want: Undecided,
+			says: "n3 served nothing from 100.000 s on, though it was asked 3 times."},
+		{name: "one node, once", history: served() + lastRead + "p2 n3 read x [310,311] fail refused\n" + healed, verdict: Valid, want: AsClaimed},
+		{name: "one node, without faults", nemesis: "none", history: served() + "p1 n1 write x 77 [122,123] ok\n p1 n1 read x -> 77 [320,321] ok\n unserved n3 at 215 after 115\n" + healed, verdict: Unknown, want: Undecided,
+			says: "n3 served nothing in the 115.000 s from 100.000 s on, although"},
+		{name: "no more, without faults", nemesis: "none", history: served() + lastRead + "p1 n1 write x 77 [122,123] info EOF\n unserved at 215 after 115\n" + healed, verdict: Invalid, want: NotAsClaimed,
+			says: "The cluster does not serve any more: there was no fault, all nodes ran and all links were whole, yet in the 115.000 s from 100.000 s on no update was acknowledged (1 were tried) through any node, such as with EOF."},
+		{name: "not read, without faults", nemesis: "none", history: served() + healed, verdict: Unknown, want: Undecided, says: "12 of 12 acknowledged updates were not looked for in the end, such as"},
 		{name: "not all nodes run", history: served() + lastRead + "unserved n3 at 215 after 115: n3 is paused\n" + healed, verdict: Unknown, want: Undecided, says: "n3 served nothing in the 115.000 s after the faults were healed, n3 is paused"},
+		{name: "not all nodes run, and nothing is written", history: served() + lastRead + "p1 n1 write x 77 [122,123] info EOF\n unserved n3 at 215 after 115: n3 is exited\n" + healed, verdict: Unknown, want: Undecided,
+			says: "No update was acknowledged in the 115.000 s after the faults were healed (1 were tried), n3 is exited."},
+		{name: "locks are only refused", model: Lock, history: locks() + "p2 n1 acquire l [90,91] ok\n p2 n1 use l [101,102] ok\n p1 n1 acquire l [122,123] fail\n unserved at 215 after 115\n" + healed, verdict: Unknown, want: Undecided,
+			says: "No update was acknowledged in the 115.000 s after the faults were healed (1 were tried), although all nodes ran"},
+		{name: "locks are refused, for one is held", model: Lock, history: locks() + "p2 n1 acquire l [90,91] ok\n p2 n1 use l [190,191] ok\n p1 n1 acquire l [122,123] fail\n unserved at 215 after 115\n" + healed, verdict: Valid, want: AsClaimed},
 
 		{name: "a set", model: Set, history: strings.Repeat("p1 n1 add s 1 [0,1] ok\n", 1) + strings.Repeat("p1 n1 read-all s -> 1 [2,3] ok\n", 10) + healed, verdict: Unknown, want: Undecided, says: "1 of 1 acknowledged updates"},
 		{name: "a queue, drained", model: Queue, history: strings.Repeat("p1 n1 dequeue q [2,3] ok\n", 10) + "p1 n1 enqueue q 7 [4,5] ok\n p1 n1 dequeue q -> 7 [6,7] ok\n" + healed, verdict: Valid, want: AsClaimed},
-		{name: "a queue, not drained", model: Queue, history: strings.Repeat("p1 n1 dequeue q [2,3] ok\n", 10) + "p1 n1 enqueue q 7 [4,5] ok\n p1 n1 enqueue q 8 [5,6] ok\n p1 n1 dequeue q -> 7 [6,7] ok\n" + healed, verdict: Unknown, want: Undecided, says: "1 of 2"},
+		{name: "a queue, not drained", model: Queue, history: strings.Repeat("p1 n1 dequeue q [2,3] ok\n", 10) + "p1 n1 enqueue q 7 [4,5] ok\n p1 n1 enqueue q 8 [5,6] ok\n p1 n1 dequeue q -> 7 [6,7] ok\n" + healed, verdict: Unknown, want: Undecided,
+			says: "1 of 2 acknowledged updates were not looked for after the faults, such as 1 of q: nobody dequeued them, and no later dequeue found the queue empty"},
 		{name: "nothing reads ids", model: IDs, history: ids() + healed, verdict: Valid, want: AsClaimed},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			run := parse(t, test.history)
 			run.Manifest.Version = history.Version
+			run.Manifest.Nemesis = test.nemesis
 			run.Manifest.Claim.Expect = test.expect
 			if test.model.judge == nil {
 				test.model = Register
@@ -92,6 +108,14 @@ func TestTrial(t *testing.T) {
 			}
 		})
 	}
+}
+
+func locks() string {
+	text := ""
+	for i := range 6 {
+		text += fmt.Sprintf("p1 n1 acquire l [%d,%d] ok\n p1 n1 release l [%d,%d] ok\n", 4*i, 4*i+1, 4*i+2, 4*i+3)
+	}
+	return text
 }
 
 func ids() string {

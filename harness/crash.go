@@ -2,6 +2,7 @@ package harness
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/history"
@@ -92,6 +94,17 @@ func (w *watch) recordBy(record func(history.Event)) {
 		record(event)
 	}
 	w.pending = nil
+}
+
+// lookOn lets the watch go on when the last client has left: a node that this, or the
+// last operation, brings down has not ended at once.
+func (t *Trial) lookOn(ctx context.Context) {
+	timer := time.NewTimer(lastLook)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // end returns when no crash is recorded any more.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -69,7 +70,11 @@ func (c *mortal) exit(node cluster.Node, status, stderr string) {
 }
 
 func (c *mortal) log(node cluster.Node, name, text string) {
-	file, err := os.OpenFile(filepath.Join(c.spec.Logs, node, name), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	name = filepath.Join(c.spec.Logs, node, name)
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		panic(err)
+	}
+	file, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		panic(err)
 	}
@@ -139,6 +144,76 @@ func TestCrash(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A node that ends because its last client has left is recorded, too.
+func TestCrashAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c *mortal
+		var open atomic.Int32
+		began := time.Now()
+		recorded, _ := run(t, &store{}, func(trial *harness.Trial) {
+			trial.World = mortalWorld{built: func(built *mortal) { c = built }}
+			inner := trial.Target.Open
+			trial.Target.Open = func(ctx context.Context, cl cluster.Cluster, node cluster.Node) (harness.Client, error) {
+				client, err := inner(ctx, cl, node)
+				open.Add(1)
+				return leaving{client.(*storeClient), func() {
+					if open.Add(-1) == 0 && time.Since(began) > 5*time.Second {
+						time.AfterFunc(100*time.Millisecond, func() { c.exit("n2", "exit status 2", panicLog) })
+					}
+				}}, err
+			}
+		})
+		if crashes := crashesOf(recorded); len(crashes) != 1 {
+			t.Errorf("crashes recorded: %v", crashes)
+		}
+	})
+}
+
+// A trial that is interrupted before its logs were searched is not whole.
+func TestInterruptedAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, interrupt := context.WithCancel(t.Context())
+		defer interrupt()
+		s := &store{}
+		trial := harness.Trial{
+			Target: s.target(), Workload: workloads.Register{}, Nodes: 3, Concurrency: 1, Seed: 1,
+			Quiet: time.Second, Duration: time.Second, Recovery: time.Second, Dir: t.TempDir(),
+		}
+		began := time.Now()
+		inner := trial.Target.Open
+		trial.Target.Open = func(ctx context.Context, cl cluster.Cluster, node cluster.Node) (harness.Client, error) {
+			client, err := inner(ctx, cl, node)
+			return leaving{client.(*storeClient), func() {
+				if time.Since(began) > 3*time.Second {
+					time.AfterFunc(100*time.Millisecond, interrupt)
+				}
+			}}, err
+		}
+		_, _, err := harness.Run(ctx, trial)
+		if err == nil || !strings.Contains(err.Error(), "interrupted at 3.") {
+			t.Errorf("error %v", err)
+		}
+		recorded, err := history.ReadRun(trial.Dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if result := trial.Workload.Check(t.Context(), recorded, checker.Options{}); result.Verdict != checker.Unknown {
+			t.Errorf("judged again, it is %s", result.Verdict)
+		}
+	})
+}
+
+// A leaving client tells that it is closed.
+type leaving struct {
+	*storeClient
+	closed func()
+}
+
+func (l leaving) Close() error {
+	l.closed()
+	return l.storeClient.Close()
 }
 
 // What a node has logged is quoted within bounds, as UTF-8.

@@ -57,6 +57,11 @@ func (t *Trial) searchLogs(ctx context.Context, cl cluster.Cluster, watch *watch
 			return cl.Collect(ctx, node, filepath.Join(root, node, "data"), t.Target.LogFiles...)
 		}, trouble)
 	}
+	for _, pattern := range t.Target.LogFiles {
+		if found, err := fs.Glob(os.DirFS(root), "*/data/"+pattern); err == nil && len(found) == 0 {
+			t.tell("no node has a log in its data that matches %s", pattern)
+		}
+	}
 	search := search{
 		patterns: append(append([]*regexp.Regexp{}, DefaultLogPatterns...), t.Target.LogPatterns...),
 		watch:    watch,

@@ -1,6 +1,7 @@
 package harness_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/history"
+	"github.com/rashomon-io/rashomon/workloads"
 )
 
 // logged runs a trial whose nodes log what write says, and returns what was found.
@@ -96,6 +98,26 @@ func TestLogPatterns(t *testing.T) {
 				t.Errorf("found %q, want %q; troubles %q", found, c.want, troubles)
 			}
 		})
+	}
+}
+
+// Patterns of log files that match nothing are told; what is no pattern is refused.
+func TestLogFilesThatAreNotThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var progress bytes.Buffer
+		run(t, &store{}, func(trial *harness.Trial) {
+			trial.Target.LogFiles, trial.Progress = []string{"log/*.txt", "logs/*.txt"}, &progress
+			trial.World = mortalWorld{built: func(c *mortal) { c.log("n3", "data/log/server.txt", "fine\n") }}
+		})
+		if text := progress.String(); strings.Count(text, "no node has a log in its data that matches") != 1 || !strings.Contains(text, "matches logs/*.txt\n") {
+			t.Errorf("progress says\n%s", text)
+		}
+	})
+	target := (&store{}).target()
+	target.LogFiles = []string{"log/[a-.txt"}
+	_, _, err := harness.Run(t.Context(), harness.Trial{Target: target, Workload: workloads.Register{}, Dir: t.TempDir()})
+	if err == nil || !strings.Contains(err.Error(), `LogFiles has "log/[a-.txt"`) {
+		t.Errorf("error %v", err)
 	}
 }
 

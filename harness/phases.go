@@ -80,7 +80,6 @@ func (t *Trial) phases(ctx, clean context.Context, cl cluster.Cluster, recorder 
 	}
 	begin(history.Final)
 	t.final(ctx, load)
-	recorder.Event(history.Event{Type: history.PhaseBegins, Phase: history.Done})
 	return failure()
 }
 

@@ -28,7 +28,10 @@ func (s *service) askedSince(moment time.Duration) bool { return s.asked.Load() 
 func (s *service) answeredSince(moment time.Duration) bool { return s.answered.Load() > int64(moment) }
 
 // services are one seat's.
-type services struct{ all, reads, updates service }
+type services struct {
+	all, reads, updates service
+	open                atomic.Bool // an operation waits for its answer
+}
 
 func (s *services) note(operation *history.Operation) {
 	if operation.Kind == history.Use {
@@ -39,7 +42,8 @@ func (s *services) note(operation *history.Operation) {
 	if operation.Kind.Reads() {
 		s.reads.note(operation, acknowledged)
 	}
-	if operation.Kind.Updates() && (acknowledged || !operation.Answered()) {
+	refusedLock := operation.Kind == history.Acquire // no other refusal shows that it does not serve
+	if operation.Kind.Updates() && (acknowledged || !operation.Answered() || refusedLock) {
 		s.updates.note(operation, acknowledged)
 	}
 }
@@ -60,7 +64,7 @@ func (l *load) recovery(cl cluster.Cluster, since time.Duration) (r recovery) {
 		for _, seat := range l.seats {
 			if seat.worker.Node == node {
 				seated = true
-				asked = asked || seat.lately.all.askedSince(since)
+				asked = asked || seat.lately.all.askedSince(since) || seat.lately.open.Load()
 				served = served || seat.lately.all.answeredSince(since)
 			}
 		}
@@ -123,15 +127,19 @@ func (t *Trial) awaitRecovery(ctx context.Context, recorder *history.Recorder, l
 		break
 	}
 	took := recorder.Now() - healed
-	if ctx.Err() != nil || len(r.unserved)+len(r.lacks) == 0 || r.waits && took < recoveryBudget {
+	if ctx.Err() != nil || len(r.unserved)+len(r.lacks) == 0 {
 		return
 	}
-	event := history.Event{Type: history.Unserved, Nodes: r.unserved, Took: took, Reason: strings.Join(r.down, ", ")}
+	excuses := r.down
+	if r.waits && took < recoveryBudget {
+		excuses = append([]string{"as " + errOutOfTime.Error()}, excuses...)
+	}
+	event := history.Event{Type: history.Unserved, Nodes: r.unserved, Took: took, Reason: strings.Join(excuses, ", ")}
 	if len(r.lacks) > 0 {
 		event.Detail = "no " + strings.Join(r.lacks, " and no ") + " was acknowledged"
 	}
 	recorder.Event(event)
-	t.tell("%.1f s after the faults were healed, %s", took.Seconds(), unservedText(event))
+	t.tell("%.1f s after the recovery phase began, %s", took.Seconds(), unservedText(event))
 }
 
 func unservedText(event history.Event) string {

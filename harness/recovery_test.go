@@ -11,7 +11,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker"
 	"github.com/rashomon-io/rashomon/harness"
+	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/history"
 	"github.com/rashomon-io/rashomon/workloads"
 )
@@ -99,6 +101,55 @@ func TestUnservedUnasked(t *testing.T) {
 			if e.Type == history.Unserved {
 				t.Errorf("recorded %+v", e)
 			}
+		}
+	})
+}
+
+// A node whose calls hang for longer than the budget has not served either.
+func TestUnservedNodeThatHangsForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, began := &store{}, time.Now()
+		s.around = func(ctx context.Context, node, _ string, do func()) error {
+			if node == "n2" && time.Since(began) > 2*time.Second {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			do()
+			return nil
+		}
+		recorded, result := run(t, s, func(trial *harness.Trial) { trial.Timeout = 10 * time.Second })
+		i := slices.IndexFunc(recorded.Events, func(e history.Event) bool { return e.Type == history.Unserved })
+		if i < 0 || !slices.Equal(recorded.Events[i].Nodes, []string{"n2"}) {
+			t.Errorf("events %+v", recorded.Events)
+		}
+		if result.AsClaimed != checker.Undecided {
+			t.Errorf("%s: %s", result.AsClaimed, result.Reason)
+		}
+	})
+}
+
+// A miser grants every lock at first, and none later.
+type miser struct{ grants func() bool }
+
+func (m miser) Acquire(context.Context, string) (int64, bool, error) {
+	time.Sleep(latency)
+	return 0, m.grants(), nil
+}
+func (miser) Release(context.Context, string) (bool, error) { return true, nil }
+func (miser) Close() error                                  { return nil }
+
+// A system that grants no lock any more has not recovered, though it answers.
+func TestLocksThatAreRefusedForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		_, result := run(t, &store{}, func(trial *harness.Trial) {
+			trial.Workload = &workloads.Lock{Locks: 10_000}
+			trial.Target.Open = func(context.Context, cluster.Cluster, cluster.Node) (harness.Client, error) {
+				return miser{func() bool { return time.Since(began) < 2*time.Second }}, nil
+			}
+		})
+		if result.AsClaimed != checker.Undecided || !strings.Contains(result.Reason, "No update was acknowledged in the 15.") {
+			t.Errorf("%s %s", result.AsClaimed, result.Reason)
 		}
 	})
 }

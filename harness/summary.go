@@ -38,7 +38,7 @@ func Summary(run *history.Run, result checker.Result) string {
 	}
 	var troubles, warnings, violations []string
 	for _, trouble := range s.Troubles {
-		troubles = append(troubles, "trouble with a fault: "+trouble)
+		troubles = append(troubles, "trouble: "+trouble)
 	}
 	for _, warning := range result.Warnings {
 		warnings = append(warnings, "warning: "+warning)

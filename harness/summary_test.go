@@ -47,7 +47,7 @@ func TestSummary(t *testing.T) {
 errors: 8911 × write, unknown: context?[31m deadline exceeded (through n2)
 errors: 60 × read, failed: connection refused
 errors: 2 × others, such as: i/o timeout
-trouble with a fault: at 3.210 s: kill leader n1: the engine is gone
+trouble: at 3.210 s: kill leader n1: the engine is gone
 warning: the faults were too short`,
 		},
 		{

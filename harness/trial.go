@@ -9,6 +9,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"path"
 	"path/filepath"
 	"time"
 
@@ -24,6 +25,7 @@ const (
 	recoveryBudget = 15 * time.Second       // from healing to success through every node
 	finalBudget    = 60 * time.Second       // for the final operations
 	stopBudget     = 5 * time.Second        // for client calls to return after their client was closed
+	lastLook       = 250 * time.Millisecond // for a node to end that the last operations bring down
 	progressEvery  = 2 * time.Second
 )
 
@@ -108,6 +110,11 @@ func (t *Trial) complete(ctx context.Context) error {
 	t.Timeout = cmp.Or(t.Timeout, 250*time.Millisecond)
 	if min(t.Quiet, t.Duration, t.Recovery, t.Timeout) < 0 {
 		return errors.New("trial: a negative duration")
+	}
+	for _, pattern := range t.Target.LogFiles {
+		if _, err := path.Match(pattern, ""); err != nil {
+			return fmt.Errorf("trial: the target's LogFiles has %q, which is no pattern of path.Match", pattern)
+		}
 	}
 	if t.Nemesis != nil {
 		if err := t.Nemesis.Possible(ctx, t.World, cluster.Names(t.Nodes)); err != nil {
@@ -217,10 +224,15 @@ func (t *Trial) record(ctx context.Context, cl cluster.Cluster, watch *watch) er
 		t.tell("%v", hung)
 	}
 	if err == nil {
+		t.lookOn(ctx)
 		t.searchLogs(ctx, cl, watch, recorder)
 		if !cl.Linked() {
 			recorder.Event(history.Event{Type: history.Unlinked})
 		}
+		err = t.failure(ctx, recorder)
+	}
+	if err == nil {
+		recorder.Event(history.Event{Type: history.PhaseBegins, Phase: history.Done})
 	}
 	watch.end()
 	if closeErr := recorder.Close(); closeErr != nil && !errors.Is(err, closeErr) {

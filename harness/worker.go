@@ -198,6 +198,7 @@ func (c *call) carryOut() bool {
 	c.operation = c.round.operation
 	c.operation.Process, c.operation.Node = s.process, s.worker.Node
 	s.lane.Invoke(&c.operation)
+	s.lately.open.Store(true)
 	session, asked := s.session, c.operation // which may soon be another goroutine's
 	watch := time.AfterFunc(s.trial.Timeout+grace, c.abandon)
 	output, err := c.invoke(ctx, session, asked)
@@ -277,6 +278,7 @@ func outcome(err error) history.Outcome {
 // last operation stays open for ever, so it can never call again.
 func (s *seat) complete(operation *history.Operation) {
 	s.lane.Complete(operation)
+	s.lately.open.Store(false)
 	s.lately.note(operation)
 	switch {
 	case operation.Answered(): // also by a precondition that did not hold

@@ -320,10 +320,10 @@ func notes(e Entry) []string {
 	}
 	for i, trouble := range e.Result.Statistics.Troubles {
 		if i == maxNotes {
-			notes = append(notes, "… and more trouble with faults.")
+			notes = append(notes, "… and more trouble.")
 			break
 		}
-		notes = append(notes, "Trouble with a fault: "+Clean(trouble, 200))
+		notes = append(notes, "Trouble: "+Clean(trouble, 200))
 	}
 	for i, reason := range slices.Sorted(maps.Keys(e.Result.Statistics.Skipped)) {
 		if i == 8 {

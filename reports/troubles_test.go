@@ -65,7 +65,7 @@ func TestWhatWentWrongIsTold(t *testing.T) {
 	var text bytes.Buffer
 	Text(&text, e.Run, e.Result)
 	page := pageOf(t, e)
-	for _, want := range []string{"Warning: Faults of 1.5 s were too short.", "Trouble with a fault: at 7.000 s: kill leader n4: the engine did not answer"} {
+	for _, want := range []string{"Warning: Faults of 1.5 s were too short.", "Trouble: at 7.000 s: kill leader n4: the engine did not answer"} {
 		if !strings.Contains(text.String(), want) || !strings.Contains(page, want) {
 			t.Errorf("%q is missing in the text, or on the page:\n%s", want, &text)
 		}
