@@ -16,14 +16,16 @@ import (
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
-// goPanic is the first line of what a Go program says that panics.
+// goPanic is the first line of what a Go program says that ends in a panic.
 var goPanic = regexp.MustCompile(`^(panic|fatal error): `)
 
 // DefaultLogPatterns are of lines that no target's log may have: those of a Go program
-// that panics or races, and of any that accesses memory that it must not.
+// that panics, also if it goes on, or races, and of any that accesses memory that it
+// must not.
 var DefaultLogPatterns = []*regexp.Regexp{
-	goPanic,
-	regexp.MustCompile(`^WARNING: DATA RACE$`),
+	regexp.MustCompile(`\bpanic(:| serving) `),
+	regexp.MustCompile(`\bfatal error: `),
+	regexp.MustCompile(`\bDATA RACE\b`),
 	regexp.MustCompile(`\bSIGSEGV\b`),
 }
 

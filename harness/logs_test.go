@@ -70,9 +70,19 @@ func TestLogPatterns(t *testing.T) {
 				"n1 n1/stdout.log: [signal SIGSEGV: segmentation violation code=0x1]",
 			},
 		},
+		"behind a time": {
+			write: func(c *mortal) {
+				c.log("n1", "stderr.log", "2026/11/30 13:00:00 apply: recovered: panic: boom\n")
+				c.log("n2", "stderr.log", "2026/11/30 13:00:00 http: panic serving 127.0.0.1:4711: boom\n")
+			},
+			want: []string{
+				"n1 n1/stderr.log: 2026/11/30 13:00:00 apply: recovered: panic: boom",
+				"n2 n2/stderr.log: 2026/11/30 13:00:00 http: panic serving 127.0.0.1:4711: boom",
+			},
+		},
 		"ordinary lines": {
 			write: func(c *mortal) {
-				c.log("n1", "stderr.log", "no panic: all is well\nrecovered from a fatal error: x\nnot a DATA RACE\n--- n1 was ended by SIGSEGV ---\n")
+				c.log("n1", "stderr.log", "do not panic\nfatal errors: 0\na data race of two clients\n--- n1 was ended by SIGSEGV ---\n")
 			},
 		},
 		"the target's, in the data": {
