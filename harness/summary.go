@@ -27,7 +27,7 @@ func Summary(run *history.Run, result checker.Result) string {
 	b.WriteString(heading(run.Manifest, result))
 	s := result.Statistics
 	fmt.Fprintf(&b, "\n%d operations: %d answered, %d failed, %d unknown; ", s.Operations, s.OK, s.Failed, s.Unknown)
-	if result.StaleReads.Possible+result.LostCommits.Possible > 0 { // not all models count them
+	if tellsWrong(result) {
 		fmt.Fprintf(&b, "%s stale reads, %s lost commits; ", result.StaleReads, result.LostCommits)
 	}
 	fmt.Fprintf(&b, "%s; seed %d", landed(s.Faults), run.Manifest.Seed)
@@ -51,6 +51,13 @@ func Summary(run *history.Run, result checker.Result) string {
 	list(&b, warnings, summaryWarnings)
 	list(&b, violations, summaryViolations)
 	return strings.Map(printable, b.String())
+}
+
+// tellsWrong: what is only possible says nothing in a run that one order explains. Not
+// all models count them.
+func tellsWrong(r checker.Result) bool {
+	certain, possible := r.StaleReads.Certain+r.LostCommits.Certain, r.StaleReads.Possible+r.LostCommits.Possible
+	return certain > 0 || possible > 0 && r.Verdict != checker.Valid
 }
 
 func heading(manifest history.Manifest, result checker.Result) string {

@@ -29,6 +29,24 @@ func TestSummary(t *testing.T) {
 12 operations: 10 answered, 2 failed, 0 unknown; faults: kill 3, partition 4; seed 7`,
 		},
 		{
+			"what is only possible is no news of a pass", claimed,
+			checker.Result{Verdict: checker.Valid, AsClaimed: checker.AsClaimed, StaleReads: checker.Bounds{Possible: 151}, LostCommits: checker.Bounds{Possible: 162}},
+			`store mode=fast: valid, as claimed (expect: stale read)
+0 operations: 0 answered, 0 failed, 0 unknown; no faults; seed 7`,
+		},
+		{
+			"what is possible is news of a failure", claimed,
+			checker.Result{Verdict: checker.Invalid, AsClaimed: checker.NotAsClaimed, StaleReads: checker.Bounds{Possible: 151}, LostCommits: checker.Bounds{Possible: 162}},
+			`store mode=fast: INVALID, not as claimed (expect: stale read)
+0 operations: 0 answered, 0 failed, 0 unknown; 0–151 stale reads, 0–162 lost commits; no faults; seed 7`,
+		},
+		{
+			"what is certain is told", claimed,
+			checker.Result{Verdict: checker.Valid, AsClaimed: checker.AsClaimed, StaleReads: checker.Bounds{Certain: 1, Possible: 2}},
+			`store mode=fast: valid, as claimed (expect: stale read)
+0 operations: 0 answered, 0 failed, 0 unknown; 1–2 stale reads, 0 lost commits; no faults; seed 7`,
+		},
+		{
 			"nothing succeeded", history.Manifest{Target: "store"},
 			checker.Result{
 				Verdict: checker.Valid, Vacuous: "None of 8973 operations succeeded.", AsClaimed: checker.Undecided,
