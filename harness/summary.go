@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,14 +15,17 @@ import (
 // The most lines of each sort in a Summary.
 const (
 	summaryErrors     = 3
+	summarySkipped    = 3
 	summaryTroubles   = 3
 	summaryWarnings   = 5
 	summaryViolations = 5
+
+	reasonBytes = 300 // of a reason to skip faults
 )
 
 // Summary tells a result in a few lines: what it is worth and why, what it rests
-// on, what went wrong with operations and faults, and a sentence for each
-// violation.
+// on, what went wrong with operations and faults, and sentences for the first
+// violations.
 func Summary(run *history.Run, result checker.Result) string {
 	var b strings.Builder
 	b.WriteString(heading(run.Manifest, result))
@@ -47,6 +51,7 @@ func Summary(run *history.Run, result checker.Result) string {
 		violations = append(violations, fmt.Sprintf("%s: %s", violation.Anomaly, violation.Sentence))
 	}
 	list(&b, errors, summaryErrors)
+	list(&b, skipped(s.Skipped), summarySkipped)
 	list(&b, troubles, summaryTroubles)
 	list(&b, warnings, summaryWarnings)
 	list(&b, violations, summaryViolations)
@@ -81,6 +86,20 @@ func landed(faults map[string]int) string {
 		return "no faults"
 	}
 	return "faults: " + strings.Join(families, ", ")
+}
+
+// skipped says why faults did not land, the most frequent reason first.
+func skipped(reasons map[string]int) (lines []string) {
+	for _, reason := range slices.SortedFunc(maps.Keys(reasons), func(a, b string) int {
+		return cmp.Or(cmp.Compare(reasons[b], reasons[a]), cmp.Compare(a, b))
+	}) {
+		faults := "faults"
+		if reasons[reason] == 1 {
+			faults = "fault"
+		}
+		lines = append(lines, fmt.Sprintf("%d %s skipped: %s", reasons[reason], faults, clip(strings.Join(strings.Fields(reason), " "), reasonBytes)))
+	}
+	return lines
 }
 
 // list writes at most so many lines. Of too many, the last tells how many more
