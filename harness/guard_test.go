@@ -237,9 +237,9 @@ func TestRefusedBeforeAnythingStarts(t *testing.T) {
 	t.Chdir(t.TempDir())
 	good := (&store{}).target()
 	for want, change := range map[string]func(*harness.Trial){
-		"-3 nodes":                   func(trial *harness.Trial) { trial.Nodes = -3 },
-		"a rate of NaN":              func(trial *harness.Trial) { trial.Rate = math.NaN() },
-		"a rate of +Inf":             func(trial *harness.Trial) { trial.Rate = math.Inf(1) },
+		"-3 nodes":       func(trial *harness.Trial) { trial.Nodes = -3 },
+		"a rate of NaN":  func(trial *harness.Trial) { trial.Rate = math.NaN() },
+		"a rate of +Inf": func(trial *harness.Trial) { trial.Rate = math.Inf(1) },
 		`expects "stale reads", which is no anomaly (want some of ["stale read" "lost commit"`: func(trial *harness.Trial) {
 			trial.Target.Claim.Expect = []string{"lost commit", "stale reads"}
 		},
