@@ -16,6 +16,7 @@ import (
 	"github.com/rashomon-io/rashomon/checker"
 	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/cluster"
+	"github.com/rashomon-io/rashomon/harness/cluster/process"
 	"github.com/rashomon-io/rashomon/harness/history"
 	"github.com/rashomon-io/rashomon/nemesis"
 	"github.com/rashomon-io/rashomon/workloads"
@@ -265,6 +266,19 @@ func TestRefusedBeforeNodesRun(t *testing.T) {
 	_, _, err := harness.Run(t.Context(), harness.Trial{Target: target, Workload: workloads.Set{}, Dir: t.TempDir(), Progress: &progress})
 	if err == nil || !strings.Contains(err.Error(), "memory cannot serve this workload: the set workload needs a client with Add and Elements") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// A program that is not there is told once, with what to do, and how many nodes lack it.
+func TestProgramThatIsNotThere(t *testing.T) {
+	target := (&store{}).target()
+	target.World = process.World()
+	target.Program = func(cluster.Place) cluster.Program { return cluster.Program{Path: "no-such-program"} }
+	for nodes, want := range map[int]string{1: "", 2: " (and 1 more node)", 3: " (and 2 more nodes)"} {
+		_, _, err := harness.Run(t.Context(), harness.Trial{Target: target, Workload: workloads.Register{}, Nodes: nodes, Dir: t.TempDir()})
+		if err == nil || !strings.HasSuffix(err.Error(), "or set Program.Path to its file"+want) {
+			t.Errorf("error %v, want the end %q", err, want)
+		}
 	}
 }
 

@@ -58,13 +58,15 @@ func (t *Trial) startNodes(ctx context.Context, cl cluster.Cluster) error {
 			failed++
 		}
 	}
-	switch {
-	case failed == 1:
+	switch failed {
+	case 0:
+		return nil
+	case 1:
 		return fmt.Errorf("start %s: %w", t.Target, first)
-	case failed > 1:
-		return fmt.Errorf("start %s: %w (and %d more)", t.Target, first, failed-1)
+	case 2:
+		return fmt.Errorf("start %s: %w (and 1 more node)", t.Target, first)
 	}
-	return nil
+	return fmt.Errorf("start %s: %w (and %d more nodes)", t.Target, first, failed-1)
 }
 
 // awaitReady returns nil when the target serves.
