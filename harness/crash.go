@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -150,6 +152,15 @@ func logged(dir string, node cluster.Node, last bool) []string {
 		}
 	}
 	return nil
+}
+
+// loggedNothing returns whether no log in the run directory says anything, besides the
+// world's own marks.
+func (t *Trial) loggedNothing() bool {
+	logs, err := fs.Glob(os.DirFS(t.Dir), history.LogsDir+"/*/*.log")
+	return err == nil && !slices.ContainsFunc(logs, func(log string) bool {
+		return len(lastLife(part(filepath.Join(t.Dir, log), true), path.Base(path.Dir(log)))) > 0
+	})
 }
 
 // bound leaves out what is beyond so many bytes.

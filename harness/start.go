@@ -26,7 +26,10 @@ func (t *Trial) start(ctx context.Context, cl cluster.Cluster, watch *watch) err
 	}
 	if t.Target.Ready != nil {
 		if err := t.awaitReady(starting, cl, watch); err != nil {
-			return fmt.Errorf("start %s: %w; see %s", t.Target, err, filepath.Join(t.Dir, history.LogsDir))
+			if !t.loggedNothing() {
+				err = fmt.Errorf("%w; see %s", err, filepath.Join(t.Dir, history.LogsDir))
+			}
+			return fmt.Errorf("start %s: %w", t.Target, err)
 		}
 	}
 	if err := watch.begin(); err != nil {
