@@ -58,7 +58,7 @@ func Check(ctx context.Context, run *history.Run, model Model, options Options) 
 	}
 	if run.IsTrial() {
 		judgeTrial(run, &result)
-		result.Warnings = shortFaults(run, result.Statistics.LeaderChanges)
+		result.Warnings = slices.Concat(shortFaults(run, result.Statistics.LeaderChanges), fewAnswers(result.Statistics))
 	} else if run.History.Torn != "" {
 		result.leave("The history was cut off, so what is missing may be what it would show.")
 	}

@@ -18,6 +18,7 @@ import (
 //	p3 n3 cas x 1 2 -> 5 [4,5] fail
 //	p3 n3 cas x 1 2 [4,5] fail with an error
 //	p4 n1 read-all s -> 1 2 3 [6,7] info
+//	faults at 5
 //	recovery at 10
 //	final at 20
 //	done at 21
@@ -36,7 +37,7 @@ func parse(t testing.TB, text string) *history.Run {
 		case line == "":
 		case line == "torn":
 			run.History.Torn = "the harness was killed"
-		case fields[0] == "recovery", fields[0] == "final", fields[0] == "done":
+		case fields[0] == "faults", fields[0] == "recovery", fields[0] == "final", fields[0] == "done":
 			run.Events = append(run.Events, history.Event{Time: parseSeconds(t, fields[2]), Type: history.PhaseBegins, Phase: history.Phase(fields[0])})
 		case fields[0] == "crash":
 			head, status, _ := strings.Cut(line, ": ")

@@ -274,7 +274,7 @@ func (s story) nowhere(n narrator, o, late *history.Operation) string {
 		if w.Complete > o.Complete {
 			failed = "failed"
 		}
-		return fmt.Sprintf("but %s %s%s", s.intent(w), failed, n.at(w.Complete))
+		return fmt.Sprintf("but %s %s%s%s", s.intent(w), failed, n.at(w.Complete), definite(w))
 	}
 	verb := "wrote"
 	switch o.Kind {
@@ -284,6 +284,16 @@ func (s story) nowhere(n narrator, o, late *history.Operation) string {
 		verb = "added"
 	}
 	return fmt.Sprintf("but nobody ever %s %d", verb, observed)
+}
+
+// definite quotes the error of an operation that failed, if there is one: where the
+// client is wrong about it, the violation is none of the system's.
+func definite(o *history.Operation) string {
+	text := clip(oneLine(o.Error), exampleBytes)
+	if text == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (%q, which its client called definite)", text)
 }
 
 // intent names what an operation was to do: "p2's write of k3 = 57".

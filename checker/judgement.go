@@ -46,15 +46,21 @@ func (r Result) Why() string {
 }
 
 // Foremost are the Violations in the order to tell them: those that the claim does not
-// admit come first, so that what it admits hides none of them.
+// admit come first, so that what it admits hides none of them. Of both sorts, the first
+// of each anomaly come before the others.
 func (r Result) Foremost(claim history.Claim) []Violation {
-	var first, admitted []Violation
+	var ranks [4][]Violation
+	seen := map[Anomaly]bool{}
 	for _, v := range r.Violations {
+		rank := 0
 		if claim.Admits(string(v.Anomaly)) {
-			admitted = append(admitted, v)
-		} else {
-			first = append(first, v)
+			rank += 2
 		}
+		if seen[v.Anomaly] {
+			rank++
+		}
+		seen[v.Anomaly] = true
+		ranks[rank] = append(ranks[rank], v)
 	}
-	return slices.Concat(first, admitted)
+	return slices.Concat(ranks[:]...)
 }

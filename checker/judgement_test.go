@@ -3,6 +3,8 @@ package checker
 import (
 	"strings"
 	"testing"
+
+	"github.com/rashomon-io/rashomon/harness/history"
 )
 
 func TestJudgement(t *testing.T) {
@@ -50,6 +52,29 @@ func TestWhyIsToldOnce(t *testing.T) {
 	} {
 		if got := result.Why(); got != want {
 			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func TestForemostViolations(t *testing.T) {
+	violations := []Violation{
+		{Anomaly: StaleRead, Sentence: "a"}, {Anomaly: StaleRead, Sentence: "b"}, {Anomaly: LostCommit, Sentence: "c"}, {Anomaly: Disorder, Sentence: "d"},
+		{Anomaly: LostCommit, Sentence: "e"}, {Anomaly: PhantomRead, Sentence: "f"}, {Anomaly: StaleRead, Sentence: "g"}, {Anomaly: Disorder, Sentence: "h"},
+	}
+	for _, test := range []struct {
+		want   string
+		expect []string
+	}{
+		{"acdfbegh", nil},
+		{"dfhacbeg", []string{"stale read", "lost commit"}},
+		{"cfeadbgh", []string{"stale read", "disorder"}},
+	} {
+		var got string
+		for _, v := range (Result{Violations: violations}).Foremost(history.Claim{Expect: test.expect}) {
+			got += v.Sentence
+		}
+		if got != test.want {
+			t.Errorf("admitted %q: got %s, want %s", test.expect, got, test.want)
 		}
 	}
 }

@@ -206,6 +206,14 @@ func TestCheckRegister(t *testing.T) {
 			says:    "p2 read x = 7 through n2 at 3.000 s, but p1's write of x = 7 through n1 failed at 4.000 s.",
 		},
 		{
+			name:    "phantom: the write failed with an error",
+			history: "p1 n1 write x 7 [0,1] fail leadership \x1b[31m\"lost\" " + strings.Repeat("é", 500) + "\np2 n2 read x -> 7 [2,3] ok",
+			verdict: Invalid, anomaly: PhantomRead,
+			witness: []string{"read -> 7"},
+			says: `p2 read x = 7 through n2 at 3.000 s, but p1's write of x = 7 through n1 had failed at 1.000 s ("leadership \x1b[31m\"lost\" ` +
+				strings.Repeat("é", (exampleBytes-len("leadership \x1b[31m\"lost\" "))/2) + `", which its client called definite).`,
+		},
+		{
 			name: "phantom: a later write failed",
 			history: `p2 n2 read x -> 7 [2,3] ok
 			          p1 n1 write x 7 [4,5] fail`,

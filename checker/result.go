@@ -43,6 +43,13 @@ const (
 	LogPattern  Anomaly = "log pattern"  // a node's log has a line that the target's patterns forbid
 )
 
+// Anomalies are all of them: what a claim can admit.
+var Anomalies = []Anomaly{
+	StaleRead, LostCommit, PhantomRead, DoubleSwap, Resurrected, Disorder,
+	WrongCount, OutOfOrder, DequeuedTwice, HeldTwice, TokenWentBack, FenceBroken, DuplicateID,
+	NoRecovery, NodeCrashed, LogPattern,
+}
+
 // Of returns the name of the one model whose histories can show the anomaly; empty
 // if several models' can.
 func (a Anomaly) Of() string {

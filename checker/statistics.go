@@ -20,12 +20,7 @@ const (
 // Measure computes the statistics of a run. It needs no verdict, and no more
 // than a bare history; what the run does not tell stays zero.
 func Measure(run *history.Run) Statistics {
-	operations := make([]*history.Operation, len(run.History.Operations))
-	for i := range operations {
-		operations[i] = &run.History.Operations[i]
-	}
-	slices.SortStableFunc(operations, func(a, b *history.Operation) int { return cmp.Compare(a.Invoke, b.Invoke) })
-
+	operations := byInvocation(run.History.Operations)
 	s := Statistics{
 		Operations: len(operations),
 		Recovery:   recovery(run, operations),
@@ -90,6 +85,15 @@ func Measure(run *history.Run) Statistics {
 	s.SeriesStep, s.Series = series(operations)
 	s.Troubles, s.Errors = troubles(run.Events), errorClasses(operations)
 	return s
+}
+
+func byInvocation(operations []history.Operation) []*history.Operation {
+	ordered := make([]*history.Operation, len(operations))
+	for i := range operations {
+		ordered[i] = &operations[i]
+	}
+	slices.SortStableFunc(ordered, func(a, b *history.Operation) int { return cmp.Compare(a.Invoke, b.Invoke) })
+	return ordered
 }
 
 // A group collects operations for their Service.

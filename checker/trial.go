@@ -360,6 +360,16 @@ func shortFaults(run *history.Run, changes []LeaderChange) []string {
 		len(changes), seconds(longest), interval)}
 }
 
+// fewAnswers warns if hardly anything was answered during the faults: what is not
+// answered cannot be wrong.
+func fewAnswers(s Statistics) []string {
+	share := s.During.Availability()
+	if len(s.Faults) == 0 || share < 0 || share >= enoughShare {
+		return nil
+	}
+	return []string{fmt.Sprintf("Only %.1f %% of the operations during the faults were answered, so little was tested then: use a longer --interval, or another fault.", 100*share)}
+}
+
 // oneLine joins the lines of a text.
 func oneLine(text string) string {
 	var lines []string

@@ -157,6 +157,40 @@ func TestForbiddenLines(t *testing.T) {
 	}
 }
 
+func TestFewAnswersDuringTheFaults(t *testing.T) {
+	for _, test := range []struct {
+		name            string
+		answered, tried int // during the faults
+		landed          bool
+		want            []string
+	}{
+		{"hardly any", 3, 35, true, []string{"Only 8.6 % of the operations during the faults were answered, so little was tested then: use a longer --interval, or another fault."}},
+		{"none", 0, 7, true, []string{"Only 0.0 % of the operations during the faults were answered, so little was tested then: use a longer --interval, or another fault."}},
+		{"a tenth", 1, 10, true, nil},
+		{"no fault landed", 3, 35, false, nil},
+		{"nothing was tried", 0, 0, true, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			text := served()
+			for i := range test.tried {
+				outcome := "ok"
+				if i >= test.answered {
+					outcome = "fail connection refused"
+				}
+				text += fmt.Sprintf("p%d n1 read x -> 12 [%d,%d.5] %s\n", i+2, 100+i, 100+i, outcome)
+			}
+			if test.landed {
+				text += "partition n1 from 101 to 140\n"
+			}
+			run := parse(t, text+"p1 n2 read x -> 12 [310,311] ok\n faults at 100\n recovery at 150\n final at 300\n done at 400\n")
+			run.Manifest.Version = history.Version
+			if result := Check(t.Context(), run, Register, Options{}); result.Verdict != Valid || !slices.Equal(result.Warnings, test.want) {
+				t.Errorf("%s, warns %q, want %q", result.Verdict, result.Warnings, test.want)
+			}
+		})
+	}
+}
+
 func TestFaultsTooShort(t *testing.T) {
 	text := served() + "p1 n2 read x -> 12 [310,311] ok\n recovery at 100\n final at 300\n done at 400\n"
 	for _, test := range []struct {

@@ -13,8 +13,8 @@ import (
 // is not a pass.
 //
 // The run directory of a failed trial is kept in rashomon-runs/, beside the test's
-// source, and the failure names it; a trial that passes leaves nothing. With `go test
-// -artifacts`, every run directory is kept, under t.ArtifactDir(). Progress is shown by
+// source, and the failure names it. A trial that passes leaves nothing, nor does one
+// that did not begin and whose nodes have logged nothing. With `go test -artifacts`, every run directory is kept, under t.ArtifactDir(). Progress is shown by
 // `go test -v`.
 //
 // Check ends before `go test -timeout` does, and fails the test if there is too little
@@ -43,9 +43,13 @@ func Check(t testing.TB, trial Trial) checker.Result {
 		trial.Dir = dir
 	}
 	run, result, err := Run(t.Context(), trial)
-	if err != nil && result.Verdict == "" {
+	switch {
+	case err != nil && result.Verdict == "" && ours && !artifacts() && trial.leftNothing():
+		removeCheckDir(t, trial.Dir)
+		t.Fatal(err)
+	case err != nil && result.Verdict == "":
 		t.Fatalf("%v\nrun directory: %s", err, trial.Dir)
-	} else if err != nil {
+	case err != nil:
 		t.Error(err)
 	}
 	summary := Summary(run, result)
@@ -53,8 +57,12 @@ func Check(t testing.TB, trial Trial) checker.Result {
 	case result.AsClaimed != checker.AsClaimed:
 		t.Errorf("%s\nrun directory: %s", summary, trial.Dir)
 	case ours && err == nil && !artifacts():
-		t.Log(summary)
 		removeCheckDir(t, trial.Dir)
+		kept := "go test -artifacts keeps it"
+		if trial.Report != nil {
+			kept += ", with its report"
+		}
+		t.Logf("%s\nno run directory is kept of a pass; %s", summary, kept)
 	default:
 		t.Log(summary)
 	}

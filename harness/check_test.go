@@ -58,7 +58,8 @@ func TestAPassIsNotCached(t *testing.T) {
 	}
 }
 
-// The run directory of a failed trial is kept and named; a pass leaves none.
+// The run directory of a failed trial is kept and named; a pass leaves none, and says
+// how to have one.
 func TestRunDirectoryOfAFailedTest(t *testing.T) {
 	server := innerServer(t, "exec sleep 60")
 	runs := filepath.Join("testdata", "inner", "rashomon-runs")
@@ -66,7 +67,10 @@ func TestRunDirectoryOfAFailedTest(t *testing.T) {
 		t.Fatalf("%s is there already", runs)
 	}
 	t.Cleanup(func() { os.RemoveAll(runs) })
-	goTest(t, server, "TestPasses", "-count=1")
+	pass := goTest(t, server, "TestPasses", "-count=1", "-v")
+	if !strings.Contains(pass, "no run directory is kept of a pass; go test -artifacts keeps it\n") {
+		t.Errorf("a pass says\n%s", pass)
+	}
 	if _, err := os.Stat(runs); err == nil {
 		t.Error("a pass leaves its run directory")
 	}
@@ -77,6 +81,24 @@ func TestRunDirectoryOfAFailedTest(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(named[1], "result.json")); err != nil || !strings.Contains(named[1], runs) {
 		t.Errorf("run directory %s: %v", named[1], err)
+	}
+}
+
+// A trial that did not begin leaves a run directory if a node has said something.
+func TestRunDirectoryOfATrialThatDidNotBegin(t *testing.T) {
+	runs := filepath.Join("testdata", "inner", "rashomon-runs")
+	t.Cleanup(func() { os.RemoveAll(runs) })
+	for script, kept := range map[string]bool{"exit 2": false, "echo unknown flag >&2; exit 2": true} {
+		text := goTest(t, innerServer(t, script), "TestNeverServes")
+		if !strings.Contains(text, "ended by itself before the cluster served: exit status 2: ") {
+			t.Errorf("%s: %s", script, text)
+		}
+		if _, err := os.Stat(runs); kept != (err == nil) || kept != strings.Contains(text, "run directory: ") || kept != strings.Contains(text, "; see ") {
+			t.Errorf("%s: want a run directory: %t, have %v:\n%s", script, kept, err, text)
+		}
+		if err := os.RemoveAll(runs); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -52,6 +52,12 @@ func removeCheckDir(t testing.TB, dir string) {
 	_ = os.Remove(parent) // if it is empty
 }
 
+// leftNothing returns whether the trial did not begin, and no node said why.
+func (t *Trial) leftNothing() bool {
+	_, err := os.Stat(filepath.Join(t.Dir, history.HistoryFile))
+	return errors.Is(err, fs.ErrNotExist) && t.loggedNothing()
+}
+
 // artifacts returns whether the test runs with -artifacts.
 func artifacts() bool {
 	set := flag.Lookup("test.artifacts")

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,7 +23,7 @@ import (
 const (
 	quotedLines = 10
 	quotedBytes = 2 << 10
-	tailBytes   = 64 << 10 // of the log, to choose from
+	partBytes   = 64 << 10 // of the log, to choose from
 )
 
 // A watch records the nodes that end by themselves, from when the cluster serves
@@ -44,19 +46,16 @@ func newWatch(t *Trial) *watch {
 
 // exited is a cluster.Spec's Exited.
 func (w *watch) exited(node cluster.Node, status string) {
-	lines := lastWords(filepath.Join(w.trial.Dir, history.LogsDir, node), node)
+	dir := filepath.Join(w.trial.Dir, history.LogsDir, node)
+	lines := lastWords(dir, node)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
 	case w.over:
 		return
 	case !w.serves:
-		said := strings.Join(lines, " | ")
-		if said == "" {
-			said = "it has logged nothing"
-		}
 		select {
-		case w.early <- fmt.Errorf("%s ended by itself before the cluster served: %s: %s", node, status, said):
+		case w.early <- tooEarly(dir, node, status):
 		default:
 		}
 		return
@@ -69,6 +68,18 @@ func (w *watch) exited(node cluster.Node, status string) {
 		return
 	}
 	w.record(event)
+}
+
+// tooEarly is the error of a node that ended before the cluster served.
+func tooEarly(dir string, node cluster.Node, status string) error {
+	said := strings.Join(firstAndLastWords(dir, node), " | ")
+	if said == "" {
+		said = "it has logged nothing"
+	}
+	if strings.HasSuffix(status, "status 0") {
+		status += " (a node must stay in the foreground)"
+	}
+	return fmt.Errorf("%s ended by itself before the cluster served: %s: %s", node, status, said)
 }
 
 // begin says that the cluster serves now. It returns the error of a node that ended
@@ -121,27 +132,52 @@ func (w *watch) quotes(node cluster.Node, line string) bool {
 	return slices.Contains(w.quoted[node], clip(line, quotedBytes))
 }
 
-// lastWords returns the last lines that a node has logged, without those that are
-// blank: of its standard error or, if that is empty, of its standard output. If
-// there is a Go program's panic among them, it is their first line.
+// lastWords returns the last lines that a node has logged. If there is a Go program's
+// panic among them, it is their first line.
 func lastWords(dir string, node cluster.Node) []string {
+	lines := logged(dir, node, true)
+	first := slices.IndexFunc(lines, goPanic.MatchString)
+	if first < 0 {
+		first = max(0, len(lines)-quotedLines)
+	}
+	return bound(lines[first:min(len(lines), first+quotedLines)], quotedBytes)
+}
+
+// firstAndLastWords is lastWords for a node that never served: where it does not panic,
+// the cause is often the first line, and a usage text the rest.
+func firstAndLastWords(dir string, node cluster.Node) []string {
+	first, last := logged(dir, node, false), logged(dir, node, true)
+	if len(first) <= quotedLines || len(last) <= quotedLines || slices.ContainsFunc(last, goPanic.MatchString) {
+		return lastWords(dir, node)
+	}
+	const half = quotedLines / 2
+	begin, end := bound(first[:half], quotedBytes/2), bound(last[len(last)-half+1:], quotedBytes/2)
+	return slices.Concat(begin, []string{"…"}, end)
+}
+
+// logged returns the lines that a node has logged since it was started last, without
+// those that are blank: of its standard error or, if that is empty, of its standard
+// output. Of a long log, it is the last part, or the first.
+func logged(dir string, node cluster.Node, last bool) []string {
 	for _, name := range []string{"stderr.log", "stdout.log"} {
-		lines := lastLife(tail(filepath.Join(dir, name)), node)
-		if len(lines) == 0 {
-			continue
+		if lines := lastLife(part(filepath.Join(dir, name), last), node); len(lines) > 0 {
+			return lines
 		}
-		first := slices.IndexFunc(lines, goPanic.MatchString)
-		if first < 0 {
-			first = max(0, len(lines)-quotedLines)
-		}
-		return bound(lines[first:min(len(lines), first+quotedLines)])
 	}
 	return nil
 }
 
-// bound leaves out what is beyond quotedBytes.
-func bound(lines []string) (bounded []string) {
-	left := quotedBytes
+// loggedNothing returns whether no log in the run directory says anything, besides the
+// world's own marks.
+func (t *Trial) loggedNothing() bool {
+	logs, err := fs.Glob(os.DirFS(t.Dir), history.LogsDir+"/*/*.log")
+	return err == nil && !slices.ContainsFunc(logs, func(log string) bool {
+		return len(lastLife(part(filepath.Join(t.Dir, log), true), path.Base(path.Dir(log)))) > 0
+	})
+}
+
+// bound leaves out what is beyond so many bytes.
+func bound(lines []string, left int) (bounded []string) {
 	for _, line := range lines {
 		if line = clip(line, left); line == "" {
 			break
@@ -161,8 +197,8 @@ func clip(line string, most int) string {
 	return line
 }
 
-// tail returns the end of a file; empty if it cannot be read.
-func tail(path string) []byte {
+// part returns the end of a file, or its beginning; empty if it cannot be read.
+func part(path string, last bool) []byte {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil
@@ -172,21 +208,29 @@ func tail(path string) []byte {
 	if err != nil {
 		return nil
 	}
-	text := make([]byte, min(size, tailBytes))
-	if _, err := file.ReadAt(text, size-int64(len(text))); err != nil && !errors.Is(err, io.EOF) {
+	text, from := make([]byte, min(size, partBytes)), int64(0)
+	if last {
+		from = size - int64(len(text))
+	}
+	if _, err := file.ReadAt(text, from); err != nil && !errors.Is(err, io.EOF) {
 		return nil
 	}
 	return text
 }
 
-// lastLife returns the lines that are not blank, since the node was started last.
+// lastLife returns the lines that are not blank, since the node was started last. The
+// world's own mark may stand at the end of one that the node has not ended.
 func lastLife(text []byte, node cluster.Node) (lines []string) {
 	for line := range bytes.Lines(text) {
 		line := strings.TrimRight(string(line), " \t\r\n")
-		switch {
-		case isMark(line, node) && strings.HasPrefix(line, "--- "+node+" start "):
-			lines = nil
-		case line != "" && !isMark(line, node):
+		if at := strings.LastIndex(line, "--- "+node+" "); at >= 0 && isMark(line[at:], node) {
+			if strings.HasPrefix(line[at:], "--- "+node+" start ") {
+				lines = nil
+				continue
+			}
+			line = line[:at]
+		}
+		if line != "" {
 			lines = append(lines, line)
 		}
 	}

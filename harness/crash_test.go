@@ -227,6 +227,7 @@ func TestCrashQuotesWithinBounds(t *testing.T) {
 		"only stdout":    {"--- n2 start 1, 2026 ---\n", "out\n", "out"},
 		"an older panic": {"panic: old\n--- n2 start 2, 2026 ---\nnew\n", "", "new"},
 		"a long trace":   {"up\npanic: boom\n" + strings.Repeat("trace\n", 40), "", "panic: boom\n" + strings.TrimSpace(strings.Repeat("trace\n", 9))},
+		"an open end":    {"--- n2 start 1, 2026 ---\nbad flag--- n2 exited with status 2 0.1 s after start, 2026 ---\n", "", "bad flag"},
 		"nothing":        {"", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -245,25 +246,43 @@ func TestCrashQuotesWithinBounds(t *testing.T) {
 	}
 }
 
-// A node that ends before the cluster serves is why there is no trial.
+// A node that ends before the cluster serves is why there is no trial. What it said
+// first is told, as a usage text may follow, and within bounds.
 func TestExitBeforeReady(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &store{}
-		target := s.target()
-		target.Ready = func(context.Context, cluster.Cluster) error { return errors.New("not yet") }
-		target.World = mortalWorld{built: func(c *mortal) {
-			time.AfterFunc(time.Second, func() { c.exit("n3", "exit status 1", "reading n3.conf\nno such file\n") })
-		}}
-		began := time.Now()
-		_, result, err := harness.Run(t.Context(), harness.Trial{Target: target, Workload: workloads.Register{}, Nodes: 3, Dir: t.TempDir()})
-		want := "n3 ended by itself before the cluster served: exit status 1: reading n3.conf | no such file"
-		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") || result.Verdict != "" {
-			t.Errorf("error %v, want one line with %q", err, want)
-		}
-		if time.Since(began) > 2*time.Second {
-			t.Errorf("it took %v", time.Since(began))
-		}
-	})
+	const cause = "flag provided but not defined: -bogus"
+	for name, c := range map[string]struct{ status, stderr, want string }{
+		"a few lines":       {"exit status 1", "reading n3.conf\nno such file\n", "exit status 1: reading n3.conf | no such file"},
+		"a usage":           {"exit status 2", cause + "\n" + strings.Repeat("usage\n", 50) + "last", "exit status 2: " + cause + strings.Repeat(" | usage", 4) + " | …" + strings.Repeat(" | usage", 3) + " | last"},
+		"a long usage":      {"exit status 2", cause + "\n" + strings.Repeat("usage\n", 50_000) + "last", "exit status 2: " + cause + strings.Repeat(" | usage", 4) + " | …" + strings.Repeat(" | usage", 3) + " | last"},
+		"long lines":        {"exit status 2", cause + "\n" + strings.Repeat(strings.Repeat("x", 3000)+"\n", 11), "exit status 2: " + cause + " | " + strings.Repeat("x", 1024-len(cause)-1) + " | … | " + strings.Repeat("x", 1024)},
+		"a panic":           {"exit status 2", strings.Repeat("up\n", 20) + "panic: boom\n", "exit status 2: panic: boom"},
+		"marks":             {"exit status 2", "--- n3 start 1, 2026 ---\n" + cause + "--- n3 exited with status 2 0.1 s after start, 2026 ---\n", "exit status 2: " + cause},
+		"nothing":           {"signal: killed", "", "signal: killed: it has logged nothing"},
+		"to the background": {"exit status 0", "", "exit status 0 (a node must stay in the foreground): it has logged nothing"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &store{}
+				target := s.target()
+				target.Ready = func(context.Context, cluster.Cluster) error { return errors.New("not yet") }
+				target.World = mortalWorld{built: func(built *mortal) {
+					time.AfterFunc(time.Second, func() { built.exit("n3", c.status, c.stderr) })
+				}}
+				began := time.Now()
+				_, result, err := harness.Run(t.Context(), harness.Trial{Target: target, Workload: workloads.Register{}, Nodes: 3, Dir: t.TempDir()})
+				want := "n3 ended by itself before the cluster served: " + c.want
+				if c.stderr != "" {
+					want += "; see /"
+				}
+				if err == nil || !strings.Contains(err.Error(), want) || c.stderr == "" && !strings.HasSuffix(err.Error(), want) || strings.Contains(err.Error(), "\n") || result.Verdict != "" {
+					t.Errorf("error %v, want one line with %q", err, want)
+				}
+				if time.Since(began) > 2*time.Second {
+					t.Errorf("it took %v", time.Since(began))
+				}
+			})
+		})
+	}
 }
 
 // serveUntilPanic is a node that serves once, and panics whenever it is started again.

@@ -16,6 +16,7 @@ import (
 	"github.com/rashomon-io/rashomon/checker"
 	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/cluster"
+	"github.com/rashomon-io/rashomon/harness/cluster/process"
 	"github.com/rashomon-io/rashomon/harness/history"
 	"github.com/rashomon-io/rashomon/nemesis"
 	"github.com/rashomon-io/rashomon/workloads"
@@ -237,16 +238,19 @@ func TestRefusedBeforeAnythingStarts(t *testing.T) {
 	t.Chdir(t.TempDir())
 	good := (&store{}).target()
 	for want, change := range map[string]func(*harness.Trial){
-		"-3 nodes":                   func(trial *harness.Trial) { trial.Nodes = -3 },
-		"a rate of NaN":              func(trial *harness.Trial) { trial.Rate = math.NaN() },
-		"a rate of +Inf":             func(trial *harness.Trial) { trial.Rate = math.Inf(1) },
+		"-3 nodes":       func(trial *harness.Trial) { trial.Nodes = -3 },
+		"a rate of NaN":  func(trial *harness.Trial) { trial.Rate = math.NaN() },
+		"a rate of +Inf": func(trial *harness.Trial) { trial.Rate = math.Inf(1) },
+		`expects "stale reads", which is no anomaly (want some of ["stale read" "lost commit"`: func(trial *harness.Trial) {
+			trial.Target.Claim.Expect = []string{"lost commit", "stale reads"}
+		},
 		"memory cannot inject clock": func(trial *harness.Trial) { trial.Nemesis = nemesis.Clocks() },
 	} {
 		trial := harness.Trial{Target: good, Workload: workloads.Register{}}
 		change(&trial)
 		_, _, err := harness.Run(t.Context(), trial)
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("error %v, want %q", err, want)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("error %v, want one line with %q", err, want)
 		}
 	}
 	if entries, err := os.ReadDir("."); err != nil || len(entries) > 0 {
@@ -262,6 +266,19 @@ func TestRefusedBeforeNodesRun(t *testing.T) {
 	_, _, err := harness.Run(t.Context(), harness.Trial{Target: target, Workload: workloads.Set{}, Dir: t.TempDir(), Progress: &progress})
 	if err == nil || !strings.Contains(err.Error(), "memory cannot serve this workload: the set workload needs a client with Add and Elements") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// A program that is not there is told once, with what to do, and how many nodes lack it.
+func TestProgramThatIsNotThere(t *testing.T) {
+	target := (&store{}).target()
+	target.World = process.World()
+	target.Program = func(cluster.Place) cluster.Program { return cluster.Program{Path: "no-such-program"} }
+	for nodes, want := range map[int]string{1: "", 2: " (and 1 more node)", 3: " (and 2 more nodes)"} {
+		_, _, err := harness.Run(t.Context(), harness.Trial{Target: target, Workload: workloads.Register{}, Nodes: nodes, Dir: t.TempDir()})
+		if err == nil || !strings.HasSuffix(err.Error(), "or set Program.Path to its file"+want) {
+			t.Errorf("error %v, want the end %q", err, want)
+		}
 	}
 }
 

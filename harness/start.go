@@ -26,7 +26,10 @@ func (t *Trial) start(ctx context.Context, cl cluster.Cluster, watch *watch) err
 	}
 	if t.Target.Ready != nil {
 		if err := t.awaitReady(starting, cl, watch); err != nil {
-			return fmt.Errorf("start %s: %w; see %s", t.Target, err, filepath.Join(t.Dir, history.LogsDir))
+			if !t.loggedNothing() {
+				err = fmt.Errorf("%w; see %s", err, filepath.Join(t.Dir, history.LogsDir))
+			}
+			return fmt.Errorf("start %s: %w", t.Target, err)
 		}
 	}
 	if err := watch.begin(); err != nil {
@@ -58,13 +61,15 @@ func (t *Trial) startNodes(ctx context.Context, cl cluster.Cluster) error {
 			failed++
 		}
 	}
-	switch {
-	case failed == 1:
+	switch failed {
+	case 0:
+		return nil
+	case 1:
 		return fmt.Errorf("start %s: %w", t.Target, first)
-	case failed > 1:
-		return fmt.Errorf("start %s: %w (and %d more)", t.Target, first, failed-1)
+	case 2:
+		return fmt.Errorf("start %s: %w (and 1 more node)", t.Target, first)
 	}
-	return nil
+	return fmt.Errorf("start %s: %w (and %d more nodes)", t.Target, first, failed-1)
 }
 
 // awaitReady returns nil when the target serves.

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,20 +15,23 @@ import (
 // The most lines of each sort in a Summary.
 const (
 	summaryErrors     = 3
+	summarySkipped    = 3
 	summaryTroubles   = 3
 	summaryWarnings   = 5
 	summaryViolations = 5
+
+	reasonBytes = 300 // of a reason to skip faults
 )
 
 // Summary tells a result in a few lines: what it is worth and why, what it rests
-// on, what went wrong with operations and faults, and a sentence for each
-// violation.
+// on, what went wrong with operations and faults, and sentences for the first
+// violations.
 func Summary(run *history.Run, result checker.Result) string {
 	var b strings.Builder
 	b.WriteString(heading(run.Manifest, result))
 	s := result.Statistics
 	fmt.Fprintf(&b, "\n%d operations: %d answered, %d failed, %d unknown; ", s.Operations, s.OK, s.Failed, s.Unknown)
-	if result.StaleReads.Possible+result.LostCommits.Possible > 0 { // not all models count them
+	if tellsWrong(result) {
 		fmt.Fprintf(&b, "%s stale reads, %s lost commits; ", result.StaleReads, result.LostCommits)
 	}
 	fmt.Fprintf(&b, "%s; seed %d", landed(s.Faults), run.Manifest.Seed)
@@ -47,10 +51,18 @@ func Summary(run *history.Run, result checker.Result) string {
 		violations = append(violations, fmt.Sprintf("%s: %s", violation.Anomaly, violation.Sentence))
 	}
 	list(&b, errors, summaryErrors)
+	list(&b, skipped(s.Skipped), summarySkipped)
 	list(&b, troubles, summaryTroubles)
 	list(&b, warnings, summaryWarnings)
 	list(&b, violations, summaryViolations)
 	return strings.Map(printable, b.String())
+}
+
+// tellsWrong: what is only possible says nothing in a run that one order explains. Not
+// all models count them.
+func tellsWrong(r checker.Result) bool {
+	certain, possible := r.StaleReads.Certain+r.LostCommits.Certain, r.StaleReads.Possible+r.LostCommits.Possible
+	return certain > 0 || possible > 0 && r.Verdict != checker.Valid
 }
 
 func heading(manifest history.Manifest, result checker.Result) string {
@@ -74,6 +86,20 @@ func landed(faults map[string]int) string {
 		return "no faults"
 	}
 	return "faults: " + strings.Join(families, ", ")
+}
+
+// skipped says why faults did not land, the most frequent reason first.
+func skipped(reasons map[string]int) (lines []string) {
+	for _, reason := range slices.SortedFunc(maps.Keys(reasons), func(a, b string) int {
+		return cmp.Or(cmp.Compare(reasons[b], reasons[a]), cmp.Compare(a, b))
+	}) {
+		faults := "faults"
+		if reasons[reason] == 1 {
+			faults = "fault"
+		}
+		lines = append(lines, fmt.Sprintf("%d %s skipped: %s", reasons[reason], faults, clip(strings.Join(strings.Fields(reason), " "), reasonBytes)))
+	}
+	return lines
 }
 
 // list writes at most so many lines. Of too many, the last tells how many more

@@ -29,11 +29,30 @@ func TestSummary(t *testing.T) {
 12 operations: 10 answered, 2 failed, 0 unknown; faults: kill 3, partition 4; seed 7`,
 		},
 		{
+			"what is only possible is no news of a pass", claimed,
+			checker.Result{Verdict: checker.Valid, AsClaimed: checker.AsClaimed, StaleReads: checker.Bounds{Possible: 151}, LostCommits: checker.Bounds{Possible: 162}},
+			`store mode=fast: valid, as claimed (expect: stale read)
+0 operations: 0 answered, 0 failed, 0 unknown; no faults; seed 7`,
+		},
+		{
+			"what is possible is news of a failure", claimed,
+			checker.Result{Verdict: checker.Invalid, AsClaimed: checker.NotAsClaimed, StaleReads: checker.Bounds{Possible: 151}, LostCommits: checker.Bounds{Possible: 162}},
+			`store mode=fast: INVALID, not as claimed (expect: stale read)
+0 operations: 0 answered, 0 failed, 0 unknown; 0–151 stale reads, 0–162 lost commits; no faults; seed 7`,
+		},
+		{
+			"what is certain is told", claimed,
+			checker.Result{Verdict: checker.Valid, AsClaimed: checker.AsClaimed, StaleReads: checker.Bounds{Certain: 1, Possible: 2}},
+			`store mode=fast: valid, as claimed (expect: stale read)
+0 operations: 0 answered, 0 failed, 0 unknown; 1–2 stale reads, 0 lost commits; no faults; seed 7`,
+		},
+		{
 			"nothing succeeded", history.Manifest{Target: "store"},
 			checker.Result{
 				Verdict: checker.Valid, Vacuous: "None of 8973 operations succeeded.", AsClaimed: checker.Undecided,
 				Warnings: []string{"the faults were too short"},
 				Statistics: checker.Statistics{
+					Skipped:    map[string]int{"no leader:\n\"node-7\" is not in the cluster": 2, "n2 is down": 1},
 					Operations: 8973, Unknown: 8973, Troubles: []string{"at 3.210 s: kill leader n1: the engine is gone"},
 					Errors: []checker.ErrorClass{
 						{Kind: history.Write, Outcome: history.Info, Count: 8911, Example: "context\x1b[31m\ndeadline exceeded", Node: "n2"},
@@ -47,6 +66,8 @@ func TestSummary(t *testing.T) {
 errors: 8911 × write, unknown: context?[31m deadline exceeded (through n2)
 errors: 60 × read, failed: connection refused
 errors: 2 × others, such as: i/o timeout
+2 faults skipped: no leader: "node-7" is not in the cluster
+1 fault skipped: n2 is down
 trouble: at 3.210 s: kill leader n1: the engine is gone
 warning: the faults were too short`,
 		},
@@ -91,15 +112,16 @@ no recovery: no read was answered for 15 s`,
 
 // A summary stays short, and says what it leaves out.
 func TestSummaryIsBounded(t *testing.T) {
-	var result checker.Result
-	for range 40 {
+	result := checker.Result{Statistics: checker.Statistics{Skipped: map[string]int{}}}
+	for i := range 40 {
+		result.Statistics.Skipped[strings.Repeat("é", 200+i)]++
 		result.Warnings = append(result.Warnings, "short")
 		result.Violations = append(result.Violations, checker.Violation{Anomaly: checker.StaleRead})
 		result.Statistics.Troubles = append(result.Statistics.Troubles, "gone")
 		result.Statistics.Errors = append(result.Statistics.Errors, checker.ErrorClass{Kind: history.Read, Count: 1})
 	}
 	lines := strings.Split(harness.Summary(&history.Run{}, result), "\n")
-	if got := strings.Join(lines, "\n"); len(lines) != 2+3+3+5+5 || strings.Count(got, "… and 38 more") != 2 || strings.Count(got, "… and 36 more") != 2 {
+	if got := strings.Join(lines, "\n"); len(lines) != 2+3+3+3+5+5 || len(got) > 3000 || strings.Count(got, "… and 38 more") != 3 || strings.Count(got, "… and 36 more") != 2 {
 		t.Errorf("%d lines:\n%s", len(lines), got)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/rashomon-io/rashomon/checker"
@@ -84,6 +85,11 @@ func (t *Trial) complete(ctx context.Context) error {
 	}
 	if t.Workload == nil {
 		return errors.New("trial: no workload (such as workloads.Register{})")
+	}
+	for _, name := range t.Target.Claim.Expect {
+		if !slices.Contains(checker.Anomalies, checker.Anomaly(name)) {
+			return fmt.Errorf("trial: the claim of %s expects %q, which is no anomaly (want some of %q)", t.Target, name, checker.Anomalies)
+		}
 	}
 	if _, streams := t.Workload.(Streamer); t.FailFast && !streams {
 		return fmt.Errorf("trial: fail-fast is not available for the workload %s, whose violations only show afterwards", t.Workload.Name())

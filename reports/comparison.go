@@ -208,7 +208,14 @@ func newSystemOf(tried Tried) System {
 		low, high := wilson(float64(s.AsClaimed.Count)/n, n, normal)
 		s.AsClaimed.Interval = &Interval{low, high}
 	}
+	s.measureAnswers(results)
+	s.measureRecovery(results)
+	s.measureSpeed(results)
+	return s
+}
 
+// measureAnswers sets what was answered, and what of it was wrong.
+func (s *System) measureAnswers(results []checker.Result) {
 	available := func(of func(checker.Statistics) checker.Service) Share {
 		return shareOf(results, func(r checker.Result) part {
 			return part{of(r.Statistics).OK, of(r.Statistics).Operations}
@@ -235,6 +242,10 @@ func newSystemOf(tried Tried) System {
 	s.VersionsP50 = stale(func(s *checker.Staleness) float64 { return float64(s.VersionsP50) })
 	s.VersionsP99 = stale(func(s *checker.Staleness) float64 { return float64(s.VersionsP99) })
 
+}
+
+// measureRecovery sets how long other leaders and recoveries took.
+func (s *System) measureRecovery(results []checker.Result) {
 	s.LeaderChanges = shareOf(results, func(r checker.Result) part {
 		return part{len(seen(r.Statistics.LeaderChanges)), len(r.Statistics.LeaderChanges)}
 	})
@@ -259,6 +270,10 @@ func newSystemOf(tried Tried) System {
 		return r.Statistics.Recovery.Seconds(), recovered(r).count > 0
 	})
 
+}
+
+// measureSpeed sets throughput and latencies.
+func (s *System) measureSpeed(results []checker.Result) {
 	service := func(phase func(checker.Statistics) checker.Service, of func(checker.Service) (float64, bool)) Mean {
 		return meanOf(results, func(r checker.Result) (float64, bool) { return of(phase(r.Statistics)) })
 	}
@@ -271,7 +286,6 @@ func newSystemOf(tried Tried) System {
 	s.PerSecondBefore, s.PerSecondDuring = service(before, perSecond), service(during, perSecond)
 	s.P50Before, s.P99Before = service(before, p50), service(before, p99)
 	s.P50During, s.P99During = service(during, p50), service(during, p99)
-	return s
 }
 
 // seen are the times of the leader changes that were seen, in order.

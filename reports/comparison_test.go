@@ -274,6 +274,24 @@ func TestScheduleTellsWhoseRoleMadeItDiffer(t *testing.T) {
 		t.Error(diff)
 	}
 
+	leaderless := fourSystems(7)
+	for _, system := range []int{0, 2} {
+		events := slices.Clone(leaderless[system].Runs[0].Run.Events)
+		for i := range events {
+			events[i].Shape = strings.Replace(events[i].Shape, "leader", "random", 1)
+		}
+		leaderless[system].Runs[0].Run.Events = events
+	}
+	schedule = NewComparison("", leaderless).Schedules[0]
+	names := leaderless[0].Runs[0].name() + ", " + leaderless[2].Runs[0].name()
+	want = "seed 7: 4 faults, planned the same for every system; they hit other nodes in some: 2; random nodes in place of a leader in " + names + ", which have none; skipped in some: 4"
+	if got := schedule.line(); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if got, want := schedule.Faults[1].Fault, c.Schedules[0].Faults[1].Fault; got != want {
+		t.Errorf("fault 2 is %q, and not %q", got, want)
+	}
+
 	other := fourSystems(7)
 	events := slices.Clone(other[1].Runs[0].Run.Events)
 	events[5].Shape = "leader"

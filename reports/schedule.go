@@ -21,6 +21,8 @@ type Schedule struct {
 	// system, which should not be; 0 if none was.
 	Differs int              `json:"differs,omitempty"`
 	Faults  []ScheduledFault `json:"faults"`
+
+	leaderless []string // systems that have no leader, so that random nodes were hit in its place
 }
 
 // A ScheduledFault is one fault of the plan.
@@ -43,6 +45,26 @@ type plan struct {
 	clock                          *history.Clock
 }
 
+// same: a system without a leader, ever, has the shape "random-minority" in place of
+// "leader-minority".
+func (p plan) same(other plan) bool {
+	if atRandom(p.shape) == other.shape || atRandom(other.shape) == p.shape {
+		p.shape = other.shape
+	}
+	return reflect.DeepEqual(p, other)
+}
+
+const random = "random"
+
+func atRandom(shape string) string {
+	for _, aim := range []string{"leader", "follower"} {
+		if rest, aims := strings.CutPrefix(shape, aim); aims {
+			return random + rest
+		}
+	}
+	return shape
+}
+
 // schedules collects the plans of all seeds from the runs' events.
 func schedules(all []Tried) []Schedule {
 	bySeed := map[uint64]*Schedule{}
@@ -54,7 +76,7 @@ func schedules(all []Tried) []Schedule {
 				bySeed[seed] = &Schedule{Seed: seed}
 				seeds = append(seeds, seed)
 			}
-			bySeed[seed].add(entry.Run.Events, i, len(all))
+			bySeed[seed].add(entry, i, len(all))
 		}
 	}
 	slices.Sort(seeds)
@@ -67,26 +89,32 @@ func schedules(all []Tried) []Schedule {
 
 // add tells what the faults became in one system. The first event of a number
 // is what was done about that fault; later ones heal it.
-func (s *Schedule) add(events []history.Event, system, systems int) {
+func (s *Schedule) add(entry Entry, system, systems int) {
 	done := map[int]bool{}
-	for _, e := range events {
+	leads := true
+	for _, e := range entry.Run.Events {
 		if e.Fault < 1 || e.Type == history.Heal || done[e.Fault] {
 			continue
 		}
 		done[e.Fault] = true
+		leads = leads && !strings.HasPrefix(e.Shape, random)
 		planned := plan{e.Planned, e.Family, e.Shape, e.Mode, e.Processes, e.Condition, e.Clock}
 		i, found := slices.BinarySearchFunc(s.Faults, e.Fault, func(f ScheduledFault, number int) int { return cmp.Compare(f.Number, number) })
 		if !found {
-			fault := ScheduledFault{Number: e.Fault, At: e.Planned, Fault: describe(history.Event{
-				Family: e.Family, Shape: e.Shape, Mode: e.Mode, Processes: e.Processes, Detail: e.Detail,
-			}), Became: slices.Repeat([]string{unmeasured}, systems), plan: planned}
-			s.Faults = slices.Insert(s.Faults, i, fault)
+			s.Faults = slices.Insert(s.Faults, i, ScheduledFault{Number: e.Fault, At: e.Planned, Became: slices.Repeat([]string{unmeasured}, systems), plan: planned})
 		}
 		fault := &s.Faults[i]
-		if !reflect.DeepEqual(fault.plan, planned) && (s.Differs == 0 || e.Fault < s.Differs) {
+		if !fault.plan.same(planned) && (s.Differs == 0 || e.Fault < s.Differs) {
 			s.Differs = e.Fault
 		}
+		if !found || strings.HasPrefix(fault.plan.shape, random) { // better the words of a system that has leaders
+			fault.plan = planned
+			fault.Fault = describe(history.Event{Family: e.Family, Shape: e.Shape, Mode: e.Mode, Processes: e.Processes, Detail: e.Detail})
+		}
 		fault.Became[system] = became(e)
+	}
+	if !leads {
+		s.leaderless = append(s.leaderless, entry.name())
 	}
 }
 
@@ -134,18 +162,25 @@ func (s Schedule) line() string {
 		}
 	}
 	if len(elsewhere) > 0 {
-		line += "; they hit other nodes in some: " + foremost(elsewhere)
+		line += "; they hit other nodes in some: " + foremost(elsewhere, " ")
+	}
+	switch len(s.leaderless) {
+	case 0:
+	case 1:
+		line += "; random nodes in place of a leader in " + s.leaderless[0] + ", which has none"
+	default:
+		line += "; random nodes in place of a leader in " + foremost(s.leaderless, ", ") + ", which have none"
 	}
 	if len(skipped) > 0 {
-		line += "; skipped in some: " + foremost(skipped)
+		line += "; skipped in some: " + foremost(skipped, " ")
 	}
 	return line
 }
 
-func foremost(numbers []string) string {
+func foremost(names []string, separator string) string {
 	const limit = 12
-	if len(numbers) > limit {
-		numbers = append(slices.Clone(numbers[:limit]), "…")
+	if len(names) > limit {
+		names = append(slices.Clone(names[:limit]), "…")
 	}
-	return strings.Join(numbers, " ")
+	return strings.Join(names, separator)
 }

@@ -43,7 +43,7 @@ func (f *trialFlags) register(command *cobra.Command, duration time.Duration) {
 	flags.StringVar(&f.workload, "workload", "register", "what clients do: see rashomon list")
 	flags.StringVar(&f.nemesis, "nemesis", "partition,kill,pause", "faults: see rashomon list")
 	flags.StringVar(&f.replay, "replay", "", "play the faults recorded in this nemesis.jsonl again")
-	flags.DurationVar(&f.interval, "interval", nemesis.DefaultInterval, "typical length of a fault")
+	flags.DurationVar(&f.interval, "interval", nemesis.DefaultInterval, "mean time from the beginning of one fault to that of the next")
 	flags.StringVar(&f.world, "world", "process", "where nodes run")
 	flags.IntVar(&f.nodes, "nodes", 5, "nodes of the cluster")
 	flags.IntVar(&f.concurrency, "concurrency", 0, "clients, spread over the nodes (default 4 a node)")

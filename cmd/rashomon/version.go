@@ -32,10 +32,7 @@ func version(build *debug.BuildInfo) string {
 	for _, setting := range build.Settings {
 		settings[setting.Key] = setting.Value
 	}
-	words := []string{"rashomon", cmp.Or(build.Main.Version, "(devel)")}
-	if commit := settings["vcs.revision"]; commit != "" {
-		words = append(words, "commit", commit)
-	}
+	words := []string{"rashomon", cmp.Or(build.Main.Version, "(devel)"), "commit", cmp.Or(settings["vcs.revision"], "unknown")}
 	if settings["vcs.modified"] == "true" {
 		words = append(words, "modified")
 	}

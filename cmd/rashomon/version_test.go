@@ -12,14 +12,14 @@ func TestVersion(t *testing.T) {
 		what, want string
 		build      debug.BuildInfo
 	}{
-		{"installed", "rashomon v0.1.0 go1.26.8", debug.BuildInfo{GoVersion: "go1.26.8", Main: debug.Module{Version: "v0.1.0"}}},
+		{"installed", "rashomon v0.1.0 commit unknown go1.26.8", debug.BuildInfo{GoVersion: "go1.26.8", Main: debug.Module{Version: "v0.1.0"}}},
 		{"built in a clone", "rashomon (devel) commit 0123abc go1.26.8", debug.BuildInfo{
 			GoVersion: "go1.26.8", Main: debug.Module{Version: "(devel)"}, Settings: []debug.BuildSetting{commit},
 		}},
 		{"built in a clone with edits", "rashomon (devel) commit 0123abc modified go1.26.8", debug.BuildInfo{
 			GoVersion: "go1.26.8", Main: debug.Module{Version: "(devel)"}, Settings: []debug.BuildSetting{commit, modified},
 		}},
-		{"run by go test", "rashomon (devel) go1.26.8", debug.BuildInfo{GoVersion: "go1.26.8"}},
+		{"run by go test", "rashomon (devel) commit unknown go1.26.8", debug.BuildInfo{GoVersion: "go1.26.8"}},
 	} {
 		t.Run(test.what, func(t *testing.T) {
 			if got := version(&test.build); got != test.want {

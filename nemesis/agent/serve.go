@@ -64,20 +64,7 @@ func serve(ctx context.Context, in io.Reader, out io.Writer, h hands) error {
 		case <-ctx.Done():
 		}
 	}
-	go func() {
-		encoder := json.NewEncoder(out)
-		for {
-			select {
-			case response := <-answers:
-				if encoder.Encode(response) != nil {
-					end(io.EOF) // nobody listens
-					return
-				}
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
+	go write(ctx, out, answers, end)
 
 	var workers sync.WaitGroup
 	lane := func() chan<- Request {
@@ -101,34 +88,22 @@ func serve(ctx context.Context, in io.Reader, out io.Writer, h hands) error {
 	}
 	links, clock, others := lane(), lane(), lane()
 
-	go func() {
-		lines := bufio.NewReaderSize(in, maxLine)
-		for ctx.Err() == nil {
-			line, err := readLine(lines)
-			if err != nil && !errors.Is(err, errLongLine) {
-				end(io.EOF)
-				return
-			}
-			var request Request
-			if err == nil {
-				request, err = parseRequest(line)
-			}
-			to := others
-			switch {
-			case err != nil:
-				answer(Response{ID: request.ID, Error: err.Error()})
-				continue
-			case request.Links != nil:
-				to = links
-			case request.Clock != nil:
-				to = clock
-			}
-			select {
-			case to <- request:
-			case <-ctx.Done():
-			}
+	go read(ctx, in, end, func(request Request, err error) {
+		to := others
+		switch {
+		case err != nil:
+			answer(Response{ID: request.ID, Error: err.Error()})
+			return
+		case request.Links != nil:
+			to = links
+		case request.Clock != nil:
+			to = clock
 		}
-	}()
+		select {
+		case to <- request:
+		case <-ctx.Done():
+		}
+	})
 
 	<-ctx.Done()
 	workers.Wait()
@@ -137,4 +112,37 @@ func serve(ctx context.Context, in io.Reader, out io.Writer, h hands) error {
 		err = nil
 	}
 	return errors.Join(err, h.undo())
+}
+
+// read hands over each request of in, or why it is none, until in or ctx ends.
+func read(ctx context.Context, in io.Reader, end context.CancelCauseFunc, take func(Request, error)) {
+	lines := bufio.NewReaderSize(in, maxLine)
+	for ctx.Err() == nil {
+		line, err := readLine(lines)
+		if err != nil && !errors.Is(err, errLongLine) {
+			end(io.EOF)
+			return
+		}
+		var request Request
+		if err == nil {
+			request, err = parseRequest(line)
+		}
+		take(request, err)
+	}
+}
+
+// write writes the answers to out until nobody reads there any more or ctx ends.
+func write(ctx context.Context, out io.Writer, answers <-chan Response, end context.CancelCauseFunc) {
+	encoder := json.NewEncoder(out)
+	for {
+		select {
+		case response := <-answers:
+			if encoder.Encode(response) != nil {
+				end(io.EOF)
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
 }

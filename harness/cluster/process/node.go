@@ -186,7 +186,7 @@ func (n *node) command(program cluster.Program) (*exec.Cmd, error) {
 	}
 	find := os.Executable
 	if program.Path != "" {
-		find = func() (string, error) { return exec.LookPath(program.Path) }
+		find = func() (string, error) { return lookUp(program.Path) }
 	}
 	executable, err := find()
 	if err != nil {
@@ -199,6 +199,15 @@ func (n *node) command(program cluster.Program) (*exec.Cmd, error) {
 	cmd.Dir = n.place.Data
 	cmd.Env = slices.Concat(os.Environ(), program.Env, []string{clusterVariable + "=" + filepath.Dir(n.place.Data)})
 	return cmd, nil
+}
+
+// lookUp finds a program, in PATH if it is a mere name.
+func lookUp(program string) (string, error) {
+	executable, err := exec.LookPath(program)
+	if err != nil {
+		return "", fmt.Errorf("%w; build or install it, or set Program.Path to its file", err)
+	}
+	return executable, nil
 }
 
 // openLog opens a log to be appended to, after a line that says what begins.

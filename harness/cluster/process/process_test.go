@@ -290,8 +290,8 @@ func TestNodeThatEndsByItself(t *testing.T) {
 
 func TestProgramThatCannotRun(t *testing.T) {
 	c, _ := build(t, 1, func(cluster.Place) cluster.Program { return cluster.Program{Path: "no-such-program"} })
-	if err := c.Start(t.Context(), "n1"); err == nil || !strings.Contains(err.Error(), "no-such-program") {
-		t.Errorf("error %v does not name the program", err)
+	if err := c.Start(t.Context(), "n1"); err == nil || !strings.Contains(err.Error(), `"no-such-program": executable file not found in $PATH; build or install it, or set Program.Path to its file`) {
+		t.Errorf("error %v does not name the program, or not what to do", err)
 	}
 	if err := c.Start(t.Context(), "n9"); err == nil || !strings.Contains(err.Error(), "n9") {
 		t.Errorf("error %v does not name the node", err)

@@ -3,6 +3,7 @@ package inner
 
 import (
 	"context"
+	"errors"
 	"os"
 	"sync"
 	"testing"
@@ -67,6 +68,12 @@ func trial(forgets bool) harness.Trial {
 func TestPasses(t *testing.T) { harness.Check(t, trial(false)) }
 
 func TestFails(t *testing.T) { harness.Check(t, trial(true)) }
+
+func TestNeverServes(t *testing.T) {
+	never := trial(false)
+	never.Target.Ready = func(context.Context, cluster.Cluster) error { return errors.New("not yet") }
+	harness.Check(t, never)
+}
 
 func TestWithoutTrial(*testing.T) {}
 
