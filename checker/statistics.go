@@ -1,7 +1,6 @@
 package checker
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"sort"
@@ -20,7 +19,7 @@ const (
 // Measure computes the statistics of a run. It needs no verdict, and no more
 // than a bare history; what the run does not tell stays zero.
 func Measure(run *history.Run) Statistics {
-	operations := byInvocation(run.History.Operations)
+	operations := ordered(run.History.Operations)
 	s := Statistics{
 		Operations: len(operations),
 		Recovery:   recovery(run, operations),
@@ -87,13 +86,14 @@ func Measure(run *history.Run) Statistics {
 	return s
 }
 
-func byInvocation(operations []history.Operation) []*history.Operation {
-	ordered := make([]*history.Operation, len(operations))
+// ordered are the operations by their invocation.
+func ordered(operations []history.Operation) []*history.Operation {
+	all := make([]*history.Operation, len(operations))
 	for i := range operations {
-		ordered[i] = &operations[i]
+		all[i] = &operations[i]
 	}
-	slices.SortStableFunc(ordered, func(a, b *history.Operation) int { return cmp.Compare(a.Invoke, b.Invoke) })
-	return ordered
+	slices.SortStableFunc(all, byInvocation)
+	return all
 }
 
 // A group collects operations for their Service.

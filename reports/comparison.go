@@ -241,7 +241,6 @@ func (s *System) measureAnswers(results []checker.Result) {
 	s.AgeP99 = stale(func(s *checker.Staleness) float64 { return s.AgeP99.Seconds() })
 	s.VersionsP50 = stale(func(s *checker.Staleness) float64 { return float64(s.VersionsP50) })
 	s.VersionsP99 = stale(func(s *checker.Staleness) float64 { return float64(s.VersionsP99) })
-
 }
 
 // measureRecovery sets how long other leaders and recoveries took.

@@ -72,100 +72,139 @@ func ensure(ctx context.Context, image string) error {
 // without faults must say.
 func (c *Cluster) Conforms(target harness.Target) {
 	c.t.Helper()
-	ctx := c.t.Context()
-	var open []harness.Client
+	all := conformance{Cluster: c, balances: []int64{workloads.BankBalance, workloads.BankBalance, workloads.BankBalance}}
 	for _, node := range c.Nodes() {
-		client, err := target.Open(ctx, c, node)
+		client, err := target.Open(c.t.Context(), c, node)
 		if err != nil {
 			c.t.Fatal(err)
 		}
 		defer client.Close()
-		open = append(open, client)
+		all.open = append(all.open, client)
 	}
-	var added, ids []int64
-	sum, balances := int64(0), []int64{workloads.BankBalance, workloads.BankBalance, workloads.BankBalance}
-	for i, client := range open {
-		node := c.Nodes()[i]
-		// want compares what an operation returned.
-		want := func(operation string, want, got any, wantErr, err error) {
-			c.t.Helper()
-			if diff := cmp.Diff(want, got) + cmp.Diff(wantErr, err); diff != "" {
-				c.t.Errorf("%s: %s: %s", node, operation, diff)
-			}
-		}
+	for i, client := range all.open {
+		all.node = c.Nodes()[i]
 		if client, ok := client.(workloads.RegisterClient); ok {
-			key := "key-" + node
-			_, found, err := client.Read(ctx, key)
-			want("read of nothing", false, found, nil, err)
-			_, err = client.CompareAndSet(ctx, key, 1, 2)
-			want("swap of nothing", nil, nil, &workloads.Mismatch{}, err)
-			want("write", nil, nil, nil, client.Write(ctx, key, 1))
-			swapped, err := client.CompareAndSet(ctx, key, 1, 2)
-			want("swap", true, swapped, nil, err)
-			swapped, err = client.CompareAndSet(ctx, key, 1, 3)
-			want("swap of an old value", false, swapped, &workloads.Mismatch{Value: 2, Found: true}, err)
-			value, found, err := client.Read(ctx, key)
-			want("read", []any{int64(2), true}, []any{value, found}, nil, err)
+			all.register(client)
 		}
 		if client, ok := client.(workloads.SetClient); ok {
-			element := int64(100 + i)
-			want("add", nil, nil, nil, client.Add(ctx, element))
-			added = append(added, element)
-			elements, err := client.Elements(ctx)
-			slices.Sort(elements)
-			want("elements", added, elements, nil, err)
+			all.set(client, int64(100+i))
 		}
 		if client, ok := client.(workloads.CounterClient); ok {
-			sum += int64(i + 1)
-			want("increment", nil, nil, nil, client.Increment(ctx, int64(i+1)))
-			value, err := client.Value(ctx)
-			want("value", sum, value, nil, err)
+			all.counter(client, int64(i+1))
 		}
 		if client, ok := client.(workloads.QueueClient); ok {
-			queue := "queue-" + node
-			for _, element := range []int64{30, 7, 8} { // not in the order of numbers, nor of their text
-				want("enqueue", nil, nil, nil, client.Enqueue(ctx, queue, element))
-			}
-			for _, next := range []int64{30, 7, 8, 0} {
-				element, found, err := client.Dequeue(ctx, queue)
-				want("dequeue", []any{next, next != 0}, []any{element, found}, nil, err)
-			}
+			all.queue(client)
 		}
 		if client, ok := client.(workloads.LockClient); ok {
-			other := open[(i+1)%len(open)].(workloads.LockClient)
-			lock := "lock-" + node
-			first, acquired, err := client.Acquire(ctx, lock)
-			want("acquire", true, acquired, nil, err)
-			_, acquired, err = other.Acquire(ctx, lock)
-			want("acquire what is held", false, acquired, nil, err)
-			released, err := client.Release(ctx, lock)
-			want("release", true, released, nil, err)
-			released, err = client.Release(ctx, lock)
-			want("release again", false, released, nil, err)
-			second, acquired, err := other.Acquire(ctx, lock)
-			want("acquire what is free", true, acquired, nil, err)
-			if (first != 0 || second != 0) && first >= second {
-				c.t.Errorf("%s: the fencing tokens %d and then %d", node, first, second)
-			}
+			all.lock(client, all.open[(i+1)%len(all.open)].(workloads.LockClient))
 		}
 		if client, ok := client.(workloads.BankClient); ok {
-			transferred, err := client.Transfer(ctx, 0, 1, 10)
-			want("transfer", true, transferred, nil, err)
-			balances[0], balances[1] = balances[0]-10, balances[1]+10
-			transferred, err = client.Transfer(ctx, 2, 0, 2*workloads.BankBalance)
-			want("transfer of too much", false, transferred, nil, err)
-			got, err := client.Balances(ctx, len(balances))
-			want("balances", balances, got, nil, err)
+			all.bank(client)
 		}
 		if client, ok := client.(workloads.IDClient); ok {
-			for range 3 {
-				id, err := client.Generate(ctx)
-				want("generate", nil, nil, nil, err)
-				if slices.Contains(ids, id) {
-					c.t.Errorf("%s: the id %d again", node, id)
-				}
-				ids = append(ids, id)
-			}
+			all.ids(client)
 		}
+	}
+}
+
+// A conformance is what the system must hold by now, and through which node it is
+// asked next.
+type conformance struct {
+	*Cluster
+	open     []harness.Client
+	node     string
+	added    []int64
+	sum      int64
+	balances []int64
+	given    []int64
+}
+
+// want compares what an operation returned.
+func (c *conformance) want(operation string, want, got any, wantErr, err error) {
+	c.t.Helper()
+	if diff := cmp.Diff(want, got) + cmp.Diff(wantErr, err); diff != "" {
+		c.t.Errorf("%s: %s: %s", c.node, operation, diff)
+	}
+}
+
+func (c *conformance) register(client workloads.RegisterClient) {
+	ctx, key := c.t.Context(), "key-"+c.node
+	_, found, err := client.Read(ctx, key)
+	c.want("read of nothing", false, found, nil, err)
+	_, err = client.CompareAndSet(ctx, key, 1, 2)
+	c.want("swap of nothing", nil, nil, &workloads.Mismatch{}, err)
+	c.want("write", nil, nil, nil, client.Write(ctx, key, 1))
+	swapped, err := client.CompareAndSet(ctx, key, 1, 2)
+	c.want("swap", true, swapped, nil, err)
+	swapped, err = client.CompareAndSet(ctx, key, 1, 3)
+	c.want("swap of an old value", false, swapped, &workloads.Mismatch{Value: 2, Found: true}, err)
+	value, found, err := client.Read(ctx, key)
+	c.want("read", []any{int64(2), true}, []any{value, found}, nil, err)
+}
+
+func (c *conformance) set(client workloads.SetClient, element int64) {
+	ctx := c.t.Context()
+	c.want("add", nil, nil, nil, client.Add(ctx, element))
+	c.added = append(c.added, element)
+	elements, err := client.Elements(ctx)
+	slices.Sort(elements)
+	c.want("elements", c.added, elements, nil, err)
+}
+
+func (c *conformance) counter(client workloads.CounterClient, delta int64) {
+	ctx := c.t.Context()
+	c.sum += delta
+	c.want("increment", nil, nil, nil, client.Increment(ctx, delta))
+	value, err := client.Value(ctx)
+	c.want("value", c.sum, value, nil, err)
+}
+
+func (c *conformance) queue(client workloads.QueueClient) {
+	ctx, queue := c.t.Context(), "queue-"+c.node
+	for _, element := range []int64{30, 7, 8} { // not in the order of numbers, nor of their text
+		c.want("enqueue", nil, nil, nil, client.Enqueue(ctx, queue, element))
+	}
+	for _, next := range []int64{30, 7, 8, 0} {
+		element, found, err := client.Dequeue(ctx, queue)
+		c.want("dequeue", []any{next, next != 0}, []any{element, found}, nil, err)
+	}
+}
+
+func (c *conformance) lock(client, other workloads.LockClient) {
+	ctx, lock := c.t.Context(), "lock-"+c.node
+	first, acquired, err := client.Acquire(ctx, lock)
+	c.want("acquire", true, acquired, nil, err)
+	_, acquired, err = other.Acquire(ctx, lock)
+	c.want("acquire what is held", false, acquired, nil, err)
+	released, err := client.Release(ctx, lock)
+	c.want("release", true, released, nil, err)
+	released, err = client.Release(ctx, lock)
+	c.want("release again", false, released, nil, err)
+	second, acquired, err := other.Acquire(ctx, lock)
+	c.want("acquire what is free", true, acquired, nil, err)
+	if (first != 0 || second != 0) && first >= second {
+		c.t.Errorf("%s: the fencing tokens %d and then %d", c.node, first, second)
+	}
+}
+
+func (c *conformance) bank(client workloads.BankClient) {
+	ctx := c.t.Context()
+	transferred, err := client.Transfer(ctx, 0, 1, 10)
+	c.want("transfer", true, transferred, nil, err)
+	c.balances[0], c.balances[1] = c.balances[0]-10, c.balances[1]+10
+	transferred, err = client.Transfer(ctx, 2, 0, 2*workloads.BankBalance)
+	c.want("transfer of too much", false, transferred, nil, err)
+	got, err := client.Balances(ctx, len(c.balances))
+	c.want("balances", c.balances, got, nil, err)
+}
+
+func (c *conformance) ids(client workloads.IDClient) {
+	for range 3 {
+		id, err := client.Generate(c.t.Context())
+		c.want("generate", nil, nil, nil, err)
+		if slices.Contains(c.given, id) {
+			c.t.Errorf("%s: the id %d again", c.node, id)
+		}
+		c.given = append(c.given, id)
 	}
 }
