@@ -27,6 +27,8 @@ type visit struct {
 	Violations, Bars, Intruders int
 	// Overflow is how many pixels the page is wider than the window.
 	Overflow int
+	// Askew are the words of charts that are cut off, or lie upon others.
+	Askew []string
 
 	requests []string // of anything but the page itself
 	trouble  []string // errors, breaches of the policy, dialogs
@@ -39,6 +41,15 @@ const look = `({
 	Bars:       document.querySelectorAll("svg.timeline .bar.witness").length,
 	Intruders:  document.querySelectorAll("script,img,iframe,object,embed,link,form,[onerror]").length,
 	Overflow:   document.documentElement.scrollWidth - document.documentElement.clientWidth,
+	Askew: [...document.querySelectorAll("svg.chart")].flatMap(chart => {
+		const slack = 1 // of a line's height, which is more than its letters
+		const frame = chart.getBoundingClientRect()
+		const words = [...chart.querySelectorAll("text")].map(e => ({text: e.textContent, box: e.getBoundingClientRect()}))
+		const cut = words.filter(({box}) => box.left + slack < frame.left || box.right > frame.right + slack)
+		const upon = words.filter((a, i) => words.some((b, j) => i < j && a.box.left + slack < b.box.right && b.box.left + slack < a.box.right &&
+			a.box.top + slack < b.box.bottom && b.box.top + slack < a.box.bottom))
+		return [...cut, ...upon].map(({text}) => text)
+	}),
 })`
 
 // open opens the file in a Chromium, which has ended when it returns.
@@ -97,6 +108,10 @@ func open(t *testing.T, path string) visit {
 
 func TestPageInChromium(t *testing.T) {
 	stale, spoilt := staleRaft(), hostileEntry(hostile)
+	tight := staleRaft() // where words have little space
+	last := len(tight.Run.Events) - 1
+	tight.Run.Events[last-1].Time, tight.Run.Events[last].Time = 20250*ms, 20300*ms // final, done
+	tight.Result.Staleness.Ages = []int{0, 0, 1, 0, 0, 0, 0, 1, 11, 2, 1}
 	tests := []struct {
 		name       string
 		entries    []Entry
@@ -107,6 +122,7 @@ func TestPageInChromium(t *testing.T) {
 		{"run", []Entry{stale}, "raft reads=local: INVALID, as claimed – Rashomon", []string{verdictLine(stale)}, 2},
 		{"comparison", append([]Entry{stale}, others()...), "comparison – Rashomon",
 			[]string{verdictLine(stale), "raft: valid, as claimed", "lww: VACUOUS, no pass", "async: unknown"}, 3},
+		{"tight", []Entry{tight}, "raft reads=local: INVALID, as claimed – Rashomon", []string{verdictLine(tight)}, 2},
 		{"hostile", []Entry{spoilt}, spoilt.name() + ": " + spoilt.Result.Judgement() + " – Rashomon", []string{verdictLine(spoilt)}, 2},
 	}
 	for _, test := range tests {
@@ -130,6 +146,9 @@ func TestPageInChromium(t *testing.T) {
 			}
 			if seen.Intruders > 0 || seen.Overflow > 0 {
 				t.Errorf("%d elements that the template does not have; %d pixels too wide", seen.Intruders, seen.Overflow)
+			}
+			if len(seen.Askew) > 0 {
+				t.Errorf("words of charts are cut off, or upon others: %q", seen.Askew)
 			}
 		})
 	}

@@ -125,7 +125,7 @@ func (b background) lanes() []string {
 func (b background) drawBand(root, data draw.Canvas, p *plot.Plot) {
 	y := data.Max.Y + laneGap
 	for _, family := range slices.Backward(b.lanes()) {
-		root.FillText(label(draw.XRight), vg.Point{X: data.Min.X - 6, Y: y + laneHeight/2}, family)
+		root.FillText(label(draw.XLeft), vg.Point{X: data.Min.X - 6 - widthOf(family), Y: y + laneHeight/2}, family)
 		for _, f := range b.faults {
 			if f.Family == family {
 				from := within(data, p, f.From)
@@ -136,7 +136,11 @@ func (b background) drawBand(root, data draw.Canvas, p *plot.Plot) {
 	}
 	for _, phase := range b.phases {
 		x := within(data, p, phase.From)
-		root.FillText(label(draw.XLeft), vg.Point{X: x + 3, Y: y + phaseHeight/2}, phase.Name)
+		beside := x + 3
+		if width := widthOf(phase.Name); beside+width > root.Max.X {
+			beside = x - 3 - width
+		}
+		root.FillText(label(draw.XLeft), vg.Point{X: beside, Y: y + phaseHeight/2}, phase.Name)
 		root.StrokeLine2(paint("ink").line(0.6), x, data.Max.Y, x, y+phaseHeight)
 	}
 }
@@ -155,6 +159,10 @@ func label(align draw.XAlignment) draw.TextStyle {
 		Color: paint("ink").color(), Font: sans, XAlign: align, YAlign: draw.YCenter, Handler: plot.DefaultTextHandler,
 	}
 }
+
+// widthOf is the most that a label takes: where a browser has none of the fonts, the
+// one in their place is wider.
+func widthOf(text string) vg.Length { return 1.2 * label(draw.XLeft).Width(text) }
 
 func newPlot(name string, past background) *plot.Plot {
 	p := plot.New()

@@ -14,6 +14,7 @@ import (
 
 const (
 	staleHeight = 150
+	maxCounts   = 8  // ticks of the vertical axis, which are so many lines of text
 	maxAges     = 24 // slots of ages drawn: the last begins at more than an hour
 )
 
@@ -36,6 +37,12 @@ func staleChart(s *checker.Staleness) (template.HTML, error) {
 			counts = append(counts, tick)
 		}
 	}
+	for len(counts) > maxCounts { // every other one
+		for i := range (len(counts) + 1) / 2 {
+			counts[i] = counts[2*i]
+		}
+		counts = counts[:(len(counts)+1)/2]
+	}
 	p.Y.Tick.Marker = counts
 	p.X.Min, p.X.Max = 0, float64(max(len(drawn), 8))
 	var from plot.ConstantTicks // where a slot begins, every other one named
@@ -48,7 +55,9 @@ func staleChart(s *checker.Staleness) (template.HTML, error) {
 	}
 	p.X.Tick.Marker = from
 	p.Add(rules(counts), drawn)
-	return svg(staleHeight, "how old stale reads were", func(root draw.Canvas) { p.Draw(root) })
+	return svg(staleHeight, "how old stale reads were", func(root draw.Canvas) {
+		p.Draw(draw.Crop(root, 0, -widthOf("1.02 s")/2, 0, 0)) // the last tick's name is half beyond it
+	})
 }
 
 // ages are the counts of a histogram, from x = 0 on.
