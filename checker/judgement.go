@@ -12,6 +12,8 @@ import (
 func (r Result) Judgement() string {
 	decided := r.AsClaimed == AsClaimed || r.AsClaimed == NotAsClaimed
 	switch {
+	case r.Verdict == "":
+		return "not judged"
 	case r.Verdict == Unknown && r.Vacuous != "":
 		return "unknown and VACUOUS"
 	case r.Verdict == Unknown:
