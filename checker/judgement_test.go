@@ -22,6 +22,7 @@ func TestJudgement(t *testing.T) {
 		{"VACUOUS, no pass", Result{Verdict: Valid, AsClaimed: Undecided, Vacuous: "little happened."}},
 		{"undecided", Result{Verdict: Valid, AsClaimed: Undecided}},
 		{"undecided", Result{Verdict: Valid}},
+		{"not judged", Result{}},
 	} {
 		if got := test.result.Judgement(); got != test.want {
 			t.Errorf("%+v: got %q, want %q", test.result, got, test.want)
