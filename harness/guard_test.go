@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -256,6 +257,26 @@ func TestRefusedBeforeAnythingStarts(t *testing.T) {
 	if entries, err := os.ReadDir("."); err != nil || len(entries) > 0 {
 		t.Errorf("left behind: %v (error %v)", entries, err)
 	}
+}
+
+// A system that needs longer for its first answer than the quiet phase takes is waited
+// for; the faults come later.
+func TestFirstAnswerIsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		around := func(_ context.Context, _, _ string, do func()) error {
+			if time.Since(began) < 5*time.Second {
+				return harness.Definite(errReset)
+			}
+			do()
+			return nil
+		}
+		recorded, result := run(t, &store{around: around}, func(trial *harness.Trial) { trial.Duration = 5 * time.Second })
+		faults := slices.IndexFunc(recorded.Events, func(e history.Event) bool { return e.Phase == history.Faults })
+		if result.Verdict != checker.Valid || recorded.Events[faults].Time < 5*time.Second {
+			t.Errorf("%s, faults from %v on: %s", result.Verdict, recorded.Events[faults].Time, result.Why())
+		}
+	})
 }
 
 // Clients that cannot serve the workload are found out before a node runs.

@@ -45,18 +45,34 @@ func (l *load) run(ctx context.Context, generator func(Worker) Generator, tries 
 	working.Wait()
 }
 
+// answerBudget is for the first answer, from the end of the quiet phase.
+const answerBudget = 10 * time.Second
+
 // tellsEnough operations without an answer are no accident.
 const tellsEnough = 10
 
-// unanswered is an error if not one operation was answered before the first fault:
-// then the clients are wrong, or the system is not ready, and faults show nothing.
-func (l *load) unanswered(timeout time.Duration) error {
-	all := l.counts.all()
-	if all < tellsEnough || l.counts.answered.Load() > 0 {
+// awaitAnswer waits until an operation was answered. An error says that none was: then
+// the clients are wrong, or the system is not ready, and faults would show nothing.
+func (l *load) awaitAnswer(ctx context.Context, t *Trial, done <-chan struct{}) error {
+	if l.counts.answered.Load() > 0 || l.counts.all() < tellsEnough {
 		return nil
 	}
-	return fmt.Errorf("none of %d operations was answered, before any fault: %d failed and %d are unknown, such as %s; check the client, the target's Ready and Prepare, and the time-out of %v",
-		all, l.counts.failed.Load(), l.counts.unknown.Load(), l.counts.example.Load(), timeout)
+	t.tell("none of %d operations was answered so far, such as %s; waiting …", l.counts.all(), l.counts.example.Load())
+	bounded, cancel := context.WithTimeout(ctx, answerBudget)
+	defer cancel()
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	for l.counts.answered.Load() == 0 {
+		select {
+		case <-poll.C:
+			continue
+		case <-done:
+		case <-bounded.Done():
+		}
+		return fmt.Errorf("none of %d operations was answered, before any fault: %d failed and %d are unknown, such as %s; check the client, the target's Ready and Prepare, and the time-out of %v",
+			l.counts.all(), l.counts.failed.Load(), l.counts.unknown.Load(), l.counts.example.Load(), t.Timeout)
+	}
+	return nil
 }
 
 // wait returns when the time is up, ctx ends, the workers are done, or, if

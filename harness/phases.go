@@ -38,8 +38,8 @@ func (t *Trial) phases(ctx, clean context.Context, cl cluster.Cluster, recorder 
 	endLoad := func() { stopLoad(); <-workersDone }
 	defer endLoad()
 	load.wait(clean, t.Quiet, t.Operations, workersDone)
-
-	if err := cmp.Or(failure(), load.unanswered(t.Timeout)); err != nil {
+	unanswered := load.awaitAnswer(clean, t, workersDone)
+	if err := cmp.Or(failure(), unanswered); err != nil {
 		return err
 	}
 
