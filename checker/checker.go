@@ -58,7 +58,7 @@ func Check(ctx context.Context, run *history.Run, model Model, options Options) 
 	}
 	if run.IsTrial() {
 		judgeTrial(run, &result)
-		result.Warnings = slices.Concat(shortFaults(run, result.Statistics.LeaderChanges), fewAnswers(result.Statistics))
+		result.Warnings = slices.Concat(shortFaults(run, result.Statistics.LeaderChanges), fewAnswers(result.Statistics), bypassed(run, result.Statistics))
 	} else if run.History.Torn != "" {
 		result.leave("The history was cut off, so what is missing may be what it would show.")
 	}
@@ -169,26 +169,13 @@ func vacuous(run *history.Run, s Statistics) string {
 	if reason := idle(run); reason != "" {
 		return reason
 	}
-	if fault, missed := unlinked(run); missed {
-		return fmt.Sprintf("The %s hit nothing: no node ever connected to another at Place.Peers or at a Port.Public. Do the nodes tell each other other addresses?", fault)
+	if why, wholly := unlinked(run, s); wholly {
+		return why
 	}
 	if wanted != "" && wanted != "none" && !landed {
 		return fmt.Sprintf("The nemesis %q was asked for, and no fault landed.", wanted)
 	}
 	return ""
-}
-
-// unlinked returns the first fault of links, if nodes did not use the links at all.
-func unlinked(run *history.Run) (family string, missed bool) {
-	if !slices.ContainsFunc(run.Events, func(e history.Event) bool { return e.Type == history.Unlinked }) {
-		return "", false
-	}
-	for _, e := range run.Events {
-		if e.Type == history.Inject && len(e.Links) > 0 {
-			return e.Family, true
-		}
-	}
-	return "", false
 }
 
 // idle names the first kind of operation that clients issued and of which none was

@@ -329,6 +329,38 @@ func earliestKey(keys map[string]int) string {
 	return least
 }
 
+// bypassShare is what a system that refuses without a majority hardly answers on a
+// minority side.
+const bypassShare = 0.5
+
+// unlinked says why faults of links did not separate the nodes; nothing if they did, or
+// there were none. They separated nothing at all if no link was ever used or, where nodes
+// met past a link, if at least bypassShare of what clients on the minority side of
+// partitions asked was answered.
+func unlinked(run *history.Run, s Statistics) (why string, wholly bool) {
+	i := slices.IndexFunc(run.Events, func(e history.Event) bool { return e.Type == history.Unlinked })
+	fault := slices.IndexFunc(run.Events, func(e history.Event) bool { return e.Type == history.Inject && len(e.Links) > 0 })
+	if i < 0 || fault < 0 {
+		return "", false
+	}
+	wholly = len(run.Events[i].Links) == 0 || s.Minority.Availability() >= bypassShare
+	what := "did not separate all nodes"
+	if wholly {
+		what = "separated nothing"
+	}
+	return fmt.Sprintf("The faults of links (%s) %s: %s.", run.Events[fault].Family, what, run.Events[i].Reason), wholly
+}
+
+// bypassed warns of nodes that met past a link, where partitions separated some all the
+// same.
+func bypassed(run *history.Run, s Statistics) []string {
+	why, wholly := unlinked(run, s)
+	if why == "" || wholly {
+		return nil
+	}
+	return []string{why}
+}
+
 // shortFaults warns if faults aimed at the leader, and none lasted until another
 // node led: then the schedule was too fast for the system's elections.
 func shortFaults(run *history.Run, changes []LeaderChange) []string {

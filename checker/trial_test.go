@@ -220,3 +220,30 @@ func TestFaultsTooShort(t *testing.T) {
 		})
 	}
 }
+
+// A partition that nodes bypass is vacuous if the minority is answered as the majority is,
+// and else a warning.
+func TestBypassedPartitions(t *testing.T) {
+	whole := served() + "p1 n2 read x -> 12 [310,311] ok\n partition n1 from 100 to 200\n recovery at 201\n final at 300\n done at 400\n"
+	majority := "p5 n2 write x 50 [120,121] ok\n p5 n2 read x -> 50 [122,123] ok\n"
+	for _, test := range []struct {
+		name, history string
+		links         []string
+		vacuous       bool
+	}{
+		{"the minority is answered", strings.Replace(whole, "-> 12 [310", "-> 50 [310", 1) + majority + "p6 n1 read x -> 50 [130,131] ok\n", []string{"n1>n2"}, true},
+		{"it is not", strings.Replace(whole, "-> 12 [310", "-> 50 [310", 1) + majority + "p6 n1 read x [130,131] info\n", []string{"n1>n2"}, false},
+		{"no link was ever used", whole, nil, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			run := parse(t, test.history)
+			run.Manifest.Version, run.Manifest.Nemesis = history.Version, "partition"
+			run.Events = append(run.Events, history.Event{Time: 399 * time.Second, Type: history.Unlinked, Reason: "n1 was connected to n2", Links: test.links})
+			result := Check(t.Context(), run, Register, Options{})
+			if test.vacuous != strings.Contains(result.Vacuous, "separated nothing: n1 was connected to n2") ||
+				test.vacuous == slices.ContainsFunc(result.Warnings, func(w string) bool { return strings.Contains(w, "did not separate all nodes: n1 was connected to n2") }) {
+				t.Errorf("vacuous %q, warnings %q, %s %s", result.Vacuous, result.Warnings, result.Verdict, result.Reason)
+			}
+		})
+	}
+}

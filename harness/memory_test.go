@@ -114,7 +114,7 @@ func (memoryCluster) SetClock(context.Context, cluster.Node, cluster.Clock) erro
 func (memoryCluster) Collect(_ context.Context, _ cluster.Node, dir string, _ ...string) error {
 	return os.MkdirAll(dir, 0o777)
 }
-func (memoryCluster) Linked() bool               { return true }
+func (memoryCluster) Linked() error              { return nil }
 func (memoryCluster) Means(cluster.Fault) string { return "" }
 func (memoryCluster) Signal(context.Context, cluster.Node, string, syscall.Signal) error {
 	return nil

@@ -232,8 +232,12 @@ func (t *Trial) record(ctx context.Context, cl cluster.Cluster, watch *watch) er
 	if err == nil {
 		t.lookOn(ctx)
 		t.searchLogs(ctx, cl, watch, recorder)
-		if !cl.Linked() {
-			recorder.Event(history.Event{Type: history.Unlinked})
+		if err := cl.Linked(); err != nil {
+			event := history.Event{Type: history.Unlinked, Reason: err.Error()}
+			if past, ok := errors.AsType[*cluster.Bypass](err); ok {
+				event.Links = []string{past.Link.String()}
+			}
+			recorder.Event(event)
 		}
 		err = t.failure(ctx, recorder)
 	}

@@ -367,7 +367,7 @@ func TestPartitionThatHitsNothing(t *testing.T) {
 		Target: target, Workload: workloads.Register{}, Nemesis: nemesis.Partitions("one"), Nodes: 3, Rate: 100, Seed: 1, Dir: t.TempDir(),
 		Quiet: 500 * time.Millisecond, Duration: 2 * time.Second, Recovery: 500 * time.Millisecond,
 	})
-	if err != nil || result.AsClaimed != checker.Undecided || !strings.Contains(result.Vacuous, "The partition hit nothing: no node ever connected to another") {
+	if err != nil || result.AsClaimed != checker.Undecided || !strings.Contains(result.Vacuous, "The faults of links (partition) separated nothing: no node ever connected to another") {
 		t.Errorf("%s, %s: %q (error %v)", result.Verdict, result.AsClaimed, result.Vacuous, err)
 	}
 }

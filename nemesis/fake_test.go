@@ -209,7 +209,7 @@ func (f *fake) SetClock(ctx context.Context, node cluster.Node, c cluster.Clock)
 
 func (f *fake) Collect(context.Context, cluster.Node, string, ...string) error { return nil }
 
-func (f *fake) Linked() bool { return true }
+func (f *fake) Linked() error { return nil }
 
 func (f *fake) Means(fault cluster.Fault) string { return f.means[fault] }
 

@@ -290,10 +290,10 @@ type Cluster interface {
 	// byte read from now on obeys it. Bytes that a Silent cut holds back are
 	// delivered when it is lifted, as a retransmission would.
 	SetLinks(ctx context.Context, links []Link, condition Condition) error
-	// Linked returns false if, so far, no node has connected to another at the
-	// addresses that links lead from, so that SetLinks changes nothing for them; true
-	// if one has, if there is one node only, and if nodes have no other addresses.
-	Linked() bool
+	// Linked returns why faults of links do not separate the nodes, as far as that was
+	// seen by now: no node has connected to another at the addresses that links lead
+	// from, or, a *Bypass, one has at another address. Nil if there is nothing to say.
+	Linked() error
 	// SetClock gives the node's processes that clock, also those that it starts
 	// later, and after Kill and Start.
 	SetClock(context.Context, Node, Clock) error
@@ -314,6 +314,16 @@ type Cluster interface {
 	// Close kills every node and removes everything but the logs. It may be
 	// called more than once.
 	Close() error
+}
+
+// A Bypass is a connection of one node to another that crosses no link.
+type Bypass struct {
+	Link    Link   // that it should have crossed
+	Address string // where it leads to
+}
+
+func (b *Bypass) Error() string {
+	return fmt.Sprintf("%s was connected to %s at %s, past the links; have nodes tell each other Place.Peers or Port.Public only", b.Link.From, b.Link.To, b.Address)
 }
 
 // A State is a node's, as its world sees it.

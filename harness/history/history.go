@@ -191,8 +191,8 @@ const (
 	// Reason is empty if all nodes ran then and all links were whole, as had been
 	// verified; else it says what was not.
 	Unserved EventType = "unserved"
-	// Unlinked: in the whole run no node connected to another at the addresses that
-	// links lead from, so that faults of links changed nothing.
+	// Unlinked: faults of links did not separate the nodes, for the Reason: none ever
+	// connected to another over a link, or one did past the one of Links.
 	Unlinked EventType = "unlinked"
 	// Unrecognized: a history from elsewhere says that something was done to the
 	// cluster, in words that its reader does not know: Detail. So nobody knows which

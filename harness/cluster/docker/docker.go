@@ -401,8 +401,8 @@ func (c *containers) Signal(ctx context.Context, name cluster.Node, process stri
 	return nil
 }
 
-// Linked is true because what the nodes are told of each other is all that they have.
-func (c *containers) Linked() bool { return true }
+// Linked is nil because every address of a container lies behind its links.
+func (c *containers) Linked() error { return nil }
 
 func (c *containers) Means(fault cluster.Fault) string {
 	switch fault {

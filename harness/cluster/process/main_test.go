@@ -38,6 +38,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// held are a node's connections that stay.
+var held sync.Map
+
 // serve is a node: it answers lines, at several addresses.
 func serve(name, listen, peers string) {
 	addresses := map[string]string{}
@@ -83,6 +86,13 @@ func answer(name string, peers map[string]string, words []string) string {
 			return "error: " + err.Error()
 		}
 		return reply
+	case "hold": // a connection, which stays
+		connection, err := net.Dial("tcp4", words[1])
+		if err != nil {
+			return "error: " + err.Error()
+		}
+		held.Store(words[1], connection)
+		return "held"
 	case "have-asked": // by a child
 		reply, err := exec.Command("/proc/self/exe", "test-asker", peers[words[1]]).Output()
 		if err != nil {

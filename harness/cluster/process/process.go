@@ -62,6 +62,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -124,7 +125,8 @@ type loopback struct {
 	data     string   // parent of the nodes' data directories
 	lock     *os.File // on data
 	guardian *guardian
-	telling  sync.WaitGroup // calls of Spec.Exited
+	telling  sync.WaitGroup                 // calls of Spec.Exited
+	bypass   atomic.Pointer[cluster.Bypass] // the first that was seen
 
 	closing  sync.Once
 	closeErr error
@@ -257,10 +259,15 @@ func (l *loopback) SetLinks(_ context.Context, links []cluster.Link, condition c
 	if err := validateCondition(condition); err != nil {
 		return err
 	}
+	lifts := false
 	for _, which := range links {
 		if l.links[which] == nil {
 			return fmt.Errorf("cannot set link %s: no such link", which)
 		}
+		lifts = lifts || condition.Cut == cluster.Whole && l.links[which].current.Load().Cut != cluster.Whole
+	}
+	if lifts {
+		l.lookForBypass()
 	}
 	for _, which := range links {
 		l.links[which].set(condition)
@@ -310,15 +317,6 @@ func (l *loopback) SetClock(ctx context.Context, _ cluster.Node, _ cluster.Clock
 
 func (l *loopback) Signal(ctx context.Context, node cluster.Node, process string, _ syscall.Signal) error {
 	return fmt.Errorf("%s: cannot signal %s alone: %w: %w", node, process, World().Supports(ctx, cluster.SignalFault), errors.ErrUnsupported)
-}
-
-func (l *loopback) Linked() bool {
-	for _, link := range l.links {
-		if link.used.Load() {
-			return true
-		}
-	}
-	return len(l.links) == 0
 }
 
 func (l *loopback) Means(cluster.Fault) string { return "" }
