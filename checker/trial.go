@@ -388,7 +388,7 @@ func shortFaults(run *history.Run, changes []LeaderChange) []string {
 		return nil
 	}
 	interval := max(4*longest, 6*time.Second).Round(time.Second)
-	return []string{fmt.Sprintf("In %d faults at the leader, the longest of %s, no other node came to lead: this system's elections take longer. Use --interval %v, and a longer --duration.",
+	return []string{fmt.Sprintf("In %d faults at the leader, the longest of %s, no other node came to lead: this system's elections take longer. Use an interval of %v (--interval, Schedule.Interval), and a longer trial.",
 		len(changes), seconds(longest), interval)}
 }
 
@@ -399,7 +399,7 @@ func fewAnswers(s Statistics) []string {
 	if len(s.Faults) == 0 || share < 0 || share >= enoughShare {
 		return nil
 	}
-	return []string{fmt.Sprintf("Only %.1f %% of the operations during the faults were answered, so little was tested then: use a longer --interval, or another fault.", 100*share)}
+	return []string{fmt.Sprintf("Only %.1f %% of the operations during the faults were answered, so little was tested then: use a longer interval (--interval, Schedule.Interval), or another fault.", 100*share)}
 }
 
 // oneLine joins the lines of a text.

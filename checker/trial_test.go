@@ -164,8 +164,8 @@ func TestFewAnswersDuringTheFaults(t *testing.T) {
 		landed          bool
 		want            []string
 	}{
-		{"hardly any", 3, 35, true, []string{"Only 8.6 % of the operations during the faults were answered, so little was tested then: use a longer --interval, or another fault."}},
-		{"none", 0, 7, true, []string{"Only 0.0 % of the operations during the faults were answered, so little was tested then: use a longer --interval, or another fault."}},
+		{"hardly any", 3, 35, true, []string{"Only 8.6 % of the operations during the faults were answered, so little was tested then: use a longer interval (--interval, Schedule.Interval), or another fault."}},
+		{"none", 0, 7, true, []string{"Only 0.0 % of the operations during the faults were answered, so little was tested then: use a longer interval (--interval, Schedule.Interval), or another fault."}},
 		{"a tenth", 1, 10, true, nil},
 		{"no fault landed", 3, 35, false, nil},
 		{"nothing was tried", 0, 0, true, nil},
@@ -210,7 +210,7 @@ func TestFaultsTooShort(t *testing.T) {
 				{Time: 52 * time.Second, Type: history.Heal, Fault: 1, Family: "kill", Leader: test.leader},
 			}, run.Events...)
 			result := Check(t.Context(), run, Register, Options{})
-			want := "In 1 faults at the leader, the longest of 2.000 s, no other node came to lead: this system's elections take longer. Use --interval 8s, and a longer --duration."
+			want := "In 1 faults at the leader, the longest of 2.000 s, no other node came to lead: this system's elections take longer. Use an interval of 8s (--interval, Schedule.Interval), and a longer trial."
 			if test.warns != (len(result.Warnings) == 1 && result.Warnings[0] == want) || len(result.Warnings) > 1 {
 				t.Errorf("warns %q", result.Warnings)
 			}

@@ -54,7 +54,8 @@ type Register struct {
 	Keys    int           // written at the same time; default 5
 	KeyLife time.Duration // default 2 s
 	// ReadPercent and CompareAndSetPercent are of all operations, and at most 100
-	// together; the rest are writes. Defaults: 50, and 30 % of what is not read.
+	// together; the rest are writes. Defaults: 50, and 30 % of what is not read. A
+	// negative one means none, as for systems without a compare-and-set.
 	ReadPercent, CompareAndSetPercent int
 }
 
@@ -69,7 +70,8 @@ func (r Register) defaults() Register {
 	r.Keys = cmp.Or(r.Keys, 5)
 	r.KeyLife = cmp.Or(r.KeyLife, 2*time.Second)
 	r.ReadPercent = cmp.Or(r.ReadPercent, 50)
-	r.CompareAndSetPercent = cmp.Or(r.CompareAndSetPercent, (100-r.ReadPercent)*3/10)
+	r.ReadPercent = max(r.ReadPercent, 0)
+	r.CompareAndSetPercent = max(cmp.Or(r.CompareAndSetPercent, (100-r.ReadPercent)*3/10), 0)
 	return r
 }
 

@@ -195,3 +195,20 @@ func TestCountsMix(t *testing.T) {
 		}
 	}
 }
+
+// A negative share means none, of a system that has no such operation.
+func TestRegisterWithoutSwaps(t *testing.T) {
+	generator := workloads.Register{CompareAndSetPercent: -1}.Generator(worker(0))
+	var previous *history.Operation
+	for range 1000 {
+		operation, ok := generator.Next(&harness.Turn{Previous: previous})
+		if !ok || operation.Kind == history.CompareAndSet {
+			t.Fatalf("%v %v", operation.Kind, ok)
+		}
+		operation.Outcome = history.OK
+		if operation.Kind == history.Read {
+			operation.Output = history.Value{1}
+		}
+		previous = &operation
+	}
+}
