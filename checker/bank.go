@@ -309,22 +309,15 @@ type glance struct {
 
 func (g *glance) apply(state bool) (bool, bool) { return state, !g.amiss(g.total) }
 
-// disorder is the story of a history that no order explains. For at most a quarter
-// of the time, steps are taken out that explain no others, as long as the rest
-// cannot be explained.
+// disorder is the story of a history that no order explains, told in a quarter of the
+// time.
 func (b *bank) disorder(ctx context.Context, memory *memory) story {
 	ctx, cancel := shareOf(ctx, 4)
 	defer cancel()
-	steps := b.steps
-	for i := len(steps) - 1; i >= 0 && ctx.Err() == nil; i-- {
-		without := slices.Delete(slices.Clone(steps), i, i+1)
-		if steps[i].moves() && slices.ContainsFunc(without, func(s *bankStep) bool { return s.Outcome != history.Info && s.Complete >= steps[i].Invoke }) {
-			continue
-		}
-		if explained, err := b.explained(ctx, memory, without); err == nil && !explained {
-			steps = without
-		}
+	explains := func(step, other *bankStep) bool {
+		return step.moves() && other.Outcome != history.Info && other.Complete >= step.Invoke
 	}
+	steps := fewest(ctx, b.steps, explains, func(steps []*bankStep) (bool, error) { return b.explained(ctx, memory, steps) })
 	var told, unknown []*history.Operation
 	for _, s := range steps {
 		if s.Outcome == history.Info {
@@ -341,11 +334,7 @@ func (b *bank) disorder(ctx context.Context, memory *memory) story {
 		s.anomaly, because = StaleRead, ": whatever the order, a read was stale"
 	}
 	s.text = func(n narrator) string {
-		until := "then"
-		if !n.run.History.Untimed {
-			until = seconds(told[0].Complete)
-		}
-		return fmt.Sprintf("no order of %s explains what was answered until %s%s", several(len(told), "operation"), until, because)
+		return fmt.Sprintf("no order of %s explains what was answered%s%s", several(len(told), "operation"), n.until(told[0].Complete), because)
 	}
 	return s
 }

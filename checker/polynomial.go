@@ -123,6 +123,21 @@ func smallFirst(suspects []charge) {
 	slices.SortStableFunc(suspects, func(a, b charge) int { return cmp.Compare(len(a.witness), len(b.witness)) })
 }
 
+// fewest takes steps out that explain no other one, as long as no order explains the
+// rest and ctx has not ended.
+func fewest[T any](ctx context.Context, steps []T, explains func(step, other T) bool, explained func([]T) (bool, error)) []T {
+	for i := len(steps) - 1; i >= 0 && ctx.Err() == nil; i-- {
+		without := slices.Delete(slices.Clone(steps), i, i+1)
+		if slices.ContainsFunc(without, func(other T) bool { return explains(steps[i], other) }) {
+			continue
+		}
+		if ordered, err := explained(without); err == nil && !ordered {
+			steps = without
+		}
+	}
+	return steps
+}
+
 // shareOf gives an nth part of the time that is left.
 func shareOf(ctx context.Context, n int) (context.Context, context.CancelFunc) {
 	deadline, bounded := ctx.Deadline()

@@ -196,7 +196,7 @@ func unserved(run *history.Run) (gaps []string) {
 		return askedInVain(run)
 	}
 	healed := e.Time - e.Took
-	served := map[string]bool{}
+	served := crashed(run)
 	var reads, updates tally
 	for i := range run.History.Operations {
 		o := &run.History.Operations[i]
@@ -209,11 +209,6 @@ func unserved(run *history.Run) (gaps []string) {
 		used := o.Kind == history.Use && o.Outcome == history.OK && o.Invoke >= e.Time-e.Took/2
 		if used || o.Kind.Updates() { // locks are not granted while others use them, for long
 			updates.add(o, healed, used || changes(o) || grants(o))
-		}
-	}
-	for _, crash := range run.Events {
-		if crash.Type == history.Crash && len(crash.Nodes) > 0 {
-			served[crash.Nodes[0]] = true // a violation of its own
 		}
 	}
 	why := ", although all nodes ran and all links were whole"
@@ -239,21 +234,27 @@ func unserved(run *history.Run) (gaps []string) {
 	return gaps
 }
 
+// crashed are the nodes that ended by themselves, of which another violation tells.
+func crashed(run *history.Run) map[string]bool {
+	nodes := map[string]bool{}
+	for _, e := range run.Events {
+		if e.Type == history.Crash && len(e.Nodes) > 0 {
+			nodes[e.Nodes[0]] = true
+		}
+	}
+	return nodes
+}
+
 // askedInVain says which nodes were asked again and again after the healing and never
 // answered. A load that goes on shows that by itself; one that has ended leaves it to
 // the final operations.
 func askedInVain(run *history.Run) (gaps []string) {
 	const again = 3
-	healed, tried, settled := healedAt(run), map[string]int{}, map[string]bool{}
+	healed, tried, settled := healedAt(run), map[string]int{}, crashed(run)
 	for i := range run.History.Operations {
 		if o := &run.History.Operations[i]; o.Invoke >= healed && o.Kind != history.Use {
 			tried[o.Node]++
 			settled[o.Node] = settled[o.Node] || o.Answered()
-		}
-	}
-	for _, e := range run.Events {
-		if e.Type == history.Crash && len(e.Nodes) > 0 {
-			settled[e.Nodes[0]] = true // a violation of its own
 		}
 	}
 	for _, node := range nodesOf(run) {

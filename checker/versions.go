@@ -180,22 +180,15 @@ func pointersTo(operations []history.Operation) []*history.Operation {
 	return all
 }
 
-// disorder is the story of a history that no order explains. For at most a quarter
-// of the time, steps are taken out that explain no others, as long as the rest
-// cannot be explained.
+// disorder is the story of a history that no order explains, told in a quarter of the
+// time.
 func (v *versions) disorder(ctx context.Context, memory *memory) story {
 	ctx, cancel := shareOf(ctx, 4)
 	defer cancel()
-	steps := v.steps
-	for i := len(steps) - 1; i >= 0 && ctx.Err() == nil; i-- {
-		without := slices.Delete(slices.Clone(steps), i, i+1)
-		if steps[i].updates() && slices.ContainsFunc(without, func(s *versionStep) bool { return s.observes(steps[i].value) }) {
-			continue
-		}
-		if explained, err := linearizable[versionState](ctx, memory, without); err == nil && !explained {
-			steps = without
-		}
-	}
+	explains := func(step, other *versionStep) bool { return step.updates() && other.observes(step.value) }
+	steps := fewest(ctx, v.steps, explains, func(steps []*versionStep) (bool, error) {
+		return linearizable[versionState](ctx, memory, steps)
+	})
 	var told []*history.Operation
 	for _, s := range steps {
 		told = append(told, s.Operation)
