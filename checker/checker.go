@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -226,6 +227,9 @@ func conformance(claim history.Claim, result *Result) Conformance {
 	}
 	return AsClaimed
 }
+
+// never is when an operation of unknown outcome returns.
+const never = time.Duration(math.MaxInt64)
 
 // cutOff stands for a final phase that a run did not come to.
 const cutOff = -never

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -98,7 +99,7 @@ type CounterResult struct {
 func judgeCounters(ctx context.Context, run *history.Run, options Options, result *Result) {
 	result.Counter = &CounterResult{}
 	final := finalBegins(run)
-	judgeKeys(ctx, run, options, result, "counter", func(ctx context.Context, memory *memory, key string, operations []*history.Operation) (findings, error) {
+	judgeKeys(ctx, run, options, result, "counter", func(ctx context.Context, memory *court.Memory, key string, operations []*history.Operation) (findings, error) {
 		c, err := newCounter(key, final, operations)
 		if err != nil {
 			return findings{}, err
@@ -203,7 +204,7 @@ func (c *counter) add(o *history.Operation, amount int64) error {
 		return nil
 	}
 	if amount < -maxSum || amount > maxSum || c.sum+max(amount, -amount) > maxSum {
-		return beyond(fmt.Sprintf("the %ss sum up to more than 2^60; count in larger units", c.update))
+		return court.Reason(fmt.Sprintf("the %ss sum up to more than 2^60; count in larger units", c.update))
 	}
 	size := max(amount, -amount)
 	c.sum += size
@@ -232,7 +233,7 @@ func greatestCommonDivisor(a, b int64) int64 {
 }
 
 // judge returns confirmed violations, or why there is no verdict.
-func (c *counter) judge(ctx context.Context, memory *memory, engine Engine, result *Result) (findings, error) {
+func (c *counter) judge(ctx context.Context, memory *court.Memory, engine Engine, result *Result) (findings, error) {
 	c.bound()
 	lost := c.loss()
 	c.count(result, lost)
@@ -250,7 +251,7 @@ func (c *counter) judge(ctx context.Context, memory *memory, engine Engine, resu
 		result.decided(Polynomial, "all increments are equal", c.key)
 		return findings{}, ctx.Err()
 	case engine == Polynomial:
-		return findings{}, beyond("increments are unequal and no read is out of bounds; only the engine porcupine can decide this")
+		return findings{}, court.Reason("increments are unequal and no read is out of bounds; only the engine porcupine can decide this")
 	}
 	result.decided(Porcupine, "increments are unequal", c.key)
 	return c.search(ctx, memory)

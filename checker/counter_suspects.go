@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -263,8 +264,8 @@ func (c *counter) charge(e evidence, anomaly Anomaly, text func(narrator) string
 	return charge{
 		story: story{anomaly: anomaly, key: c.key, told: told, witness: values(told), text: text, during: during},
 		first: e.read.Complete,
-		explained: func(ctx context.Context, memory *memory) (bool, error) {
-			return linearizable[int64](ctx, memory, steps)
+		explained: func(ctx context.Context, memory *court.Memory) (bool, error) {
+			return court.Linearizable[int64](ctx, memory, steps)
 		},
 	}
 }
@@ -290,9 +291,9 @@ type countStep struct {
 	fits      func(value, sum int64) bool // nil for increments
 }
 
-func (s *countStep) interval() (call, ret time.Duration) { return s.call, s.ret }
+func (s *countStep) Interval() (call, ret time.Duration) { return s.call, s.ret }
 
-func (s *countStep) apply(sum int64) (int64, bool) {
+func (s *countStep) Apply(sum int64) (int64, bool) {
 	if s.fits == nil {
 		return sum + s.amount, true
 	}
@@ -300,7 +301,7 @@ func (s *countStep) apply(sum int64) (int64, bool) {
 }
 
 // search puts the whole counter before Porcupine.
-func (c *counter) search(ctx context.Context, memory *memory) (findings, error) {
+func (c *counter) search(ctx context.Context, memory *court.Memory) (findings, error) {
 	explained, err := c.explained(ctx, memory, c.reads)
 	if err != nil || explained {
 		return findings{}, err
@@ -336,7 +337,7 @@ func (c *counter) search(ctx context.Context, memory *memory) (findings, error) 
 
 // explained asks Porcupine about some reads and all increments. One that was
 // invoked after these reads completed comes last, and says nothing.
-func (c *counter) explained(ctx context.Context, memory *memory, reads []*reading) (bool, error) {
+func (c *counter) explained(ctx context.Context, memory *court.Memory, reads []*reading) (bool, error) {
 	var steps []*countStep
 	end := time.Duration(-1)
 	for _, r := range reads {
@@ -348,13 +349,13 @@ func (c *counter) explained(ctx context.Context, memory *memory, reads []*readin
 			steps = append(steps, &countStep{call: a.call, ret: a.ret, amount: a.amount})
 		}
 	}
-	return linearizable[int64](ctx, memory, steps)
+	return court.Linearizable[int64](ctx, memory, steps)
 }
 
 // fewest takes reads out as long as the others cannot be explained, for at most a
 // quarter of the time.
-func (c *counter) fewest(ctx context.Context, memory *memory) []*reading {
-	ctx, cancel := shareOf(ctx, 4)
+func (c *counter) fewest(ctx context.Context, memory *court.Memory) []*reading {
+	ctx, cancel := court.Share(ctx, 4)
 	defer cancel()
 	reads := c.reads
 	for i := len(reads) - 1; i >= 0 && ctx.Err() == nil; i-- {

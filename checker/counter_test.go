@@ -13,6 +13,7 @@ import (
 	"github.com/anishathalye/porcupine"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -339,9 +340,9 @@ func TestTheInnocentAreAcquitted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	memory := newMemory(1 << 30)
+	memory := court.NewMemory(1 << 30)
 	help := evidence{anchor: c.reads[0], read: c.reads[1], may: c.additions[:1], fits: atMost}
-	if found, err := prove(t.Context(), memory, []charge{c.charge(help, StaleRead, nil)}); len(found.stories) > 0 || err != errInnocent {
+	if found, err := prove(t.Context(), memory, []charge{c.charge(help, StaleRead, nil)}); len(found.stories) > 0 || err != court.ErrDisagree {
 		t.Errorf("with help: %v, %v", found, err)
 	}
 	help.may = nil

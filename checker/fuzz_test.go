@@ -12,6 +12,7 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/checker/internal/zones"
 	"github.com/rashomon-io/rashomon/harness/history"
@@ -275,7 +276,7 @@ func compare(t *testing.T, run *history.Run) (Result, zones.Verdict) {
 		t.Errorf("%s, with suspects %v\n%s", want, suspects, list(operations))
 	}
 	for _, s := range suspects {
-		if h.origins().enclose(t.Context(), newMemory(1<<30), s) == nil {
+		if h.origins().enclose(t.Context(), court.NewMemory(1<<30), s) == nil {
 			t.Errorf("%s of %d steps is no contradiction\n%s", s.anomaly, len(s.told), list(operations))
 		}
 	}
@@ -373,7 +374,7 @@ func checkMinimal(t *testing.T, h *keyHistory, v Violation) {
 		return // what is left may do without more: a gap that is known
 	}
 	for i := range steps {
-		if rest := w.without(i, i+1).history(); len(rest.steps) > 0 && rest.refuted(t.Context(), newMemory(1<<30)) {
+		if rest := w.without(i, i+1).history(); len(rest.steps) > 0 && rest.refuted(t.Context(), court.NewMemory(1<<30)) {
 			t.Errorf("the witness can do without %s\n%s", script.Brief(*h.operation(steps[i])), list(v.Witness))
 		}
 	}
@@ -396,7 +397,7 @@ func checkClosures(t *testing.T, h *keyHistory, r *rand.Rand) {
 		from := r.IntN(len(closed.steps))
 		for _, w := range []*witness{closed, closed.without(from, from+1), origins.everything().without(int(seed[0]), int(seed[0])+1)} {
 			part := w.history()
-			if explained, err := part.linearizable(t.Context(), newMemory(1<<30)); err != nil || !explained {
+			if explained, err := part.linearizable(t.Context(), court.NewMemory(1<<30)); err != nil || !explained {
 				var all []history.Operation
 				for _, i := range w.steps {
 					all = append(all, *h.operation(i))

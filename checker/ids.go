@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -31,14 +32,14 @@ type IDsResult struct {
 
 func judgeIDs(ctx context.Context, run *history.Run, options Options, result *Result) {
 	result.IDs = &IDsResult{}
-	judgeKeys(ctx, run, options, result, "ids", func(ctx context.Context, memory *memory, key string, operations []*history.Operation) (findings, error) {
+	judgeKeys(ctx, run, options, result, "ids", func(ctx context.Context, memory *court.Memory, key string, operations []*history.Operation) (findings, error) {
 		result.decided(Polynomial, "no id may be given twice", key)
 		given := map[int64][]*history.Operation{}
 		var err error
 		for _, o := range operations {
 			switch {
 			case o.Outcome == history.OK && len(o.Output) == 0:
-				err = cmp.Or(err, error(beyond(fmt.Sprintf("p%d was acknowledged at %s without an id; record the id that it got", o.Process, seconds(o.Complete)))))
+				err = cmp.Or(err, error(court.Reason(fmt.Sprintf("p%d was acknowledged at %s without an id; record the id that it got", o.Process, seconds(o.Complete)))))
 			case o.Outcome == history.OK:
 				result.IDs.Acknowledged++
 				given[o.Output[0]] = append(given[o.Output[0]], o)
@@ -77,8 +78,8 @@ func duplicates(key string, given map[int64][]*history.Operation) []charge {
 				},
 			},
 			first: second.Complete,
-			explained: func(ctx context.Context, memory *memory) (bool, error) {
-				return linearizable[bool](ctx, memory, []*gift{{first}, {second}})
+			explained: func(ctx context.Context, memory *court.Memory) (bool, error) {
+				return court.Linearizable[bool](ctx, memory, []*gift{{first}, {second}})
 			},
 		})
 	}
@@ -91,6 +92,6 @@ func duplicates(key string, given map[int64][]*history.Operation) []charge {
 // A gift is of one id. The state is whether it has been given.
 type gift struct{ *history.Operation }
 
-func (g *gift) interval() (call, ret time.Duration) { return g.Invoke, g.Complete }
+func (g *gift) Interval() (call, ret time.Duration) { return g.Invoke, g.Complete }
 
-func (g *gift) apply(given bool) (bool, bool) { return true, !given }
+func (g *gift) Apply(given bool) (bool, bool) { return true, !given }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -83,15 +84,15 @@ func lockModel(reentrant bool) Model {
 
 func judgeLocks(ctx context.Context, run *history.Run, options Options, result *Result, reentrant bool) {
 	result.Lock = &LockResult{}
-	judgeKeys(ctx, run, options, result, "lock", func(ctx context.Context, memory *memory, key string, operations []*history.Operation) (findings, error) {
+	judgeKeys(ctx, run, options, result, "lock", func(ctx context.Context, memory *court.Memory, key string, operations []*history.Operation) (findings, error) {
 		result.decided(Polynomial, "holds are intervals", key)
 		last := map[int]*history.Operation{} // of each process
 		for _, o := range operations {
 			if o.Kind == history.Use && len(o.Input) > 1 {
-				return findings{}, beyond(fmt.Sprintf("a use at %s has %d input values (want a token, or none)", seconds(o.Invoke), len(o.Input)))
+				return findings{}, court.Reason(fmt.Sprintf("a use at %s has %d input values (want a token, or none)", seconds(o.Invoke), len(o.Input)))
 			}
 			if before := last[o.Process]; before != nil && before.Complete > o.Invoke {
-				return findings{}, beyond(fmt.Sprintf("p%d invokes %q at %s, before its %q has completed at %s, so it is not known what it held; give each client that works alone a process of its own",
+				return findings{}, court.Reason(fmt.Sprintf("p%d invokes %q at %s, before its %q has completed at %s, so it is not known what it held; give each client that works alone a process of its own",
 					o.Process, o.Kind, seconds(o.Invoke), before.Kind, seconds(before.Complete)))
 			}
 			last[o.Process] = o
@@ -429,9 +430,9 @@ func newLockSteps(reentrant bool, operations []history.Operation) []*lockStep {
 	return steps
 }
 
-func (s *lockStep) interval() (call, ret time.Duration) { return s.call, s.ret }
+func (s *lockStep) Interval() (call, ret time.Duration) { return s.call, s.ret }
 
-func (s *lockStep) apply(l lockState) (lockState, bool) {
+func (s *lockStep) Apply(l lockState) (lockState, bool) {
 	switch {
 	case s.uses:
 		possible := !l.used.known || s.token.number >= l.used.number

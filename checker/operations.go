@@ -14,6 +14,7 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/checker/internal/search"
 	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
@@ -159,7 +160,7 @@ func newPartitions(model porcupine.Model, engine Engine, split func() ([][]porcu
 
 func judgePartitions(ctx context.Context, partitions []*partition, options Options, result *Result) {
 	result.Keys = len(partitions)
-	memory := newMemory(options.Budget.MemoryBytes)
+	memory := court.NewMemory(options.Budget.MemoryBytes)
 	why := whyAsked
 	if options.Engine == "" {
 		why = "Porcupine did not find an order at once"
@@ -170,7 +171,7 @@ func judgePartitions(ctx context.Context, partitions []*partition, options Optio
 	}
 	first := never
 	for i, p := range partitions {
-		share, cancel := shareOf(ctx, len(partitions)-i)
+		share, cancel := court.Share(ctx, len(partitions)-i)
 		var refuted *beginning
 		var err error
 		switch {
@@ -191,7 +192,7 @@ func judgePartitions(ctx context.Context, partitions []*partition, options Optio
 			result.Violations = append(result.Violations, p.violation(refuted, len(partitions)))
 		case err != nil:
 			result.KeysUnknown++
-			result.Reason = cmp.Or(result.Reason, exhausted(err, "partition "+p.key, len(p.operations), options.Budget))
+			result.Reason = cmp.Or(result.Reason, court.Exhausted(err, "partition "+p.key, len(p.operations), court.Budget(options.Budget)))
 		}
 	}
 	result.conclude(first)
@@ -200,11 +201,11 @@ func judgePartitions(ctx context.Context, partitions []*partition, options Optio
 // attempt asks Porcupine about each partition, for a quarter of the time. Where
 // there is an order, depth first is often lucky; where there is none, or luck
 // fails, a search that goes through the history only once is faster.
-func attempt(ctx context.Context, memory *memory, partitions []*partition) {
-	ctx, cancel := shareOf(ctx, 4)
+func attempt(ctx context.Context, memory *court.Memory, partitions []*partition) {
+	ctx, cancel := court.Share(ctx, 4)
 	defer cancel()
-	parallel(len(partitions), func(i int) {
-		share, cancel := shareOf(ctx, len(partitions)-i)
+	court.Parallel(len(partitions), func(i int) {
+		share, cancel := court.Share(ctx, len(partitions)-i)
 		defer cancel()
 		p := partitions[i]
 		explained, err := p.explained(share, memory, p.whole().until)
@@ -231,7 +232,7 @@ func searchPartitions(ctx context.Context, partitions []*partition, budget Budge
 			left, searches = append(left, p), append(searches, p.search(ctx, memory))
 		}
 	}
-	dovetail(ctx, searches)
+	court.Dovetail(ctx, searches)
 	for i, p := range left {
 		p.searched = searches[i].Answer()
 	}
@@ -248,7 +249,7 @@ type partition struct {
 	// stopped says why the model has refused every step since; what was found is
 	// then worth nothing, unless it is an order.
 	stopped error
-	sizes   sizes
+	sizes   court.Sizes
 	// attempted is what Porcupine found at once of the whole, searched the search.
 	attempted search.Verdict
 	searched  search.Answer
@@ -311,7 +312,7 @@ func (p *partition) incomparable(state any) bool {
 	if !p.shallow || reflect.ValueOf(state).Comparable() {
 		return false
 	}
-	p.stopped = beyond(fmt.Sprintf("the model has a state of type %T, which == cannot compare; give the model an Equal", state))
+	p.stopped = court.Reason(fmt.Sprintf("the model has a state of type %T, which == cannot compare; give the model an Equal", state))
 	return true
 }
 
@@ -327,7 +328,7 @@ func (p *partition) search(ctx context.Context, memory *search.Memory) *search.S
 		Step:  func(state any, i int) (any, bool) { return p.step(ctx, state, i) },
 		Equal: p.model.Equal,
 		Hash:  p.model.Hash,
-		Bytes: p.sizes.estimate,
+		Bytes: p.sizes.Estimate,
 	}, p.spans, memory)
 }
 
@@ -350,11 +351,11 @@ func (p *partition) whole() *beginning {
 
 // bySearch asks Porcupine about the beginning in which a search found no order. If
 // it does not know, it may have known of the whole.
-func (p *partition) bySearch(ctx context.Context, memory *memory) (*beginning, error) {
+func (p *partition) bySearch(ctx context.Context, memory *court.Memory) (*beginning, error) {
 	err := cmp.Or(p.stopped, p.searched.Err)
 	switch {
 	case p.searched.Verdict == search.Valid && p.attempted == search.Invalid:
-		return nil, errInnocent
+		return nil, court.ErrDisagree
 	case p.searched.Verdict == search.Valid:
 		return nil, nil
 	case err == nil:
@@ -363,11 +364,11 @@ func (p *partition) bySearch(ctx context.Context, memory *memory) (*beginning, e
 		explained, err = p.explained(ctx, memory, b.until)
 		switch {
 		case err == nil && explained:
-			return nil, errInnocent
+			return nil, court.ErrDisagree
 		case err == nil:
 			return b, nil
 		}
-		err = errUnconfirmed
+		err = court.ErrUnconfirmed
 	}
 	if p.attempted == search.Invalid {
 		return p.whole(), nil
@@ -376,7 +377,7 @@ func (p *partition) bySearch(ctx context.Context, memory *memory) (*beginning, e
 }
 
 // byPorcupine asks Porcupine about the whole, and then for a short beginning.
-func (p *partition) byPorcupine(ctx context.Context, memory *memory) (*beginning, error) {
+func (p *partition) byPorcupine(ctx context.Context, memory *court.Memory) (*beginning, error) {
 	returns := make([]int, len(p.spans))
 	for i := range returns {
 		returns[i] = i
@@ -411,7 +412,7 @@ type moment struct {
 const theEnd = -1
 
 // explained asks Porcupine about a beginning.
-func (p *partition) explained(ctx context.Context, memory *memory, until int64) (bool, error) {
+func (p *partition) explained(ctx context.Context, memory *court.Memory, until int64) (bool, error) {
 	p.stopped = nil
 	initial := p.model.Init()
 	if p.incomparable(initial) {
@@ -454,7 +455,7 @@ func (p *partition) explained(ctx context.Context, memory *memory, until int64) 
 	if open > 0 {
 		operations = append(operations, porcupine.Operation{Input: theEnd, Call: until + 1, Return: until + 1})
 	}
-	explained, err := ask(ctx, memory, model, operations, func(state any) int { return p.sizes.estimate(state.(moment).state) })
+	explained, err := court.Ask(ctx, memory, model, operations, func(state any) int { return p.sizes.Estimate(state.(moment).state) })
 	return explained, cmp.Or(err, p.stopped)
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -18,7 +19,7 @@ type charge struct {
 	// of one; else when the story was complete.
 	first time.Duration
 	// explained asks Porcupine whether there is an order after all.
-	explained func(context.Context, *memory) (bool, error)
+	explained func(context.Context, *court.Memory) (bool, error)
 }
 
 // findings are what was proven about one key.
@@ -27,21 +28,17 @@ type findings struct {
 	first   time.Duration // the earliest of what was found, also of what is not told
 }
 
-// errInnocent means that Porcupine explains what a checker took for a violation:
-// one of them is wrong, so there is no verdict.
-var errInnocent = beyond("a contradiction is suspected, and Porcupine does not agree; one of the two is wrong, please report it")
-
 // judgeKeys lets judge look at each key, given its operations by invocation and
 // its share of the time that is left, and enters what was found into the result.
 // What is judged is called noun in a reason.
 func judgeKeys(ctx context.Context, run *history.Run, options Options, result *Result, noun string,
-	judge func(ctx context.Context, memory *memory, key string, operations []*history.Operation) (findings, error)) {
+	judge func(ctx context.Context, memory *court.Memory, key string, operations []*history.Operation) (findings, error)) {
 	byKey := map[string][]*history.Operation{}
 	for i := range run.History.Operations {
 		o := &run.History.Operations[i]
 		byKey[o.Key] = append(byKey[o.Key], o)
 	}
-	memory := newMemory(options.Budget.MemoryBytes)
+	memory := court.NewMemory(options.Budget.MemoryBytes)
 	result.Keys = len(byKey)
 	first := never
 	for i, key := range slices.Sorted(maps.Keys(byKey)) {
@@ -49,7 +46,7 @@ func judgeKeys(ctx context.Context, run *history.Run, options Options, result *R
 		slices.SortStableFunc(operations, history.ByInvocation)
 		found, err := findings{}, ctx.Err()
 		if err == nil {
-			share, cancel := shareOf(ctx, len(byKey)-i)
+			share, cancel := court.Share(ctx, len(byKey)-i)
 			found, err = judge(share, memory, key, operations)
 			cancel()
 		}
@@ -62,7 +59,7 @@ func judgeKeys(ctx context.Context, run *history.Run, options Options, result *R
 		}
 		if err != nil {
 			result.KeysUnknown++
-			result.Reason = cmp.Or(result.Reason, exhausted(err, fmt.Sprintf("%s %q", noun, key), len(operations), options.Budget))
+			result.Reason = cmp.Or(result.Reason, court.Exhausted(err, fmt.Sprintf("%s %q", noun, key), len(operations), court.Budget(options.Budget)))
 		}
 	}
 	result.conclude(first)
@@ -82,7 +79,7 @@ func (r *Result) conclude(first time.Duration) {
 // prove puts charges before Porcupine, in their order, and returns the stories
 // that it confirms: at most perKey of each anomaly. The error says why an anomaly
 // is suspected of which none was confirmed.
-func prove(ctx context.Context, memory *memory, suspects []charge) (findings, error) {
+func prove(ctx context.Context, memory *court.Memory, suspects []charge) (findings, error) {
 	found := findings{first: never}
 	doubts := map[Anomaly]error{}
 	shown := map[Anomaly]int{}
@@ -90,7 +87,7 @@ func prove(ctx context.Context, memory *memory, suspects []charge) (findings, er
 		if shown[s.anomaly] < perKey {
 			explained, err := s.explained(ctx, memory)
 			if err == nil && explained {
-				err = errInnocent
+				err = court.ErrDisagree
 			}
 			if err != nil {
 				doubts[s.anomaly] = cmp.Or(doubts[s.anomaly], err)
@@ -111,10 +108,10 @@ func prove(ctx context.Context, memory *memory, suspects []charge) (findings, er
 
 // accuse is a charge whose witness Porcupine gets as steps of the model's own. The
 // story is complete with its last operation.
-func accuse[S comparable, T transition[S]](s story, steps func([]history.Operation) []T) charge {
+func accuse[S comparable, T court.Transition[S]](s story, steps func([]history.Operation) []T) charge {
 	slices.SortStableFunc(s.witness, func(a, b history.Operation) int { return cmp.Compare(a.Invoke, b.Invoke) })
-	return charge{s, Violation{Witness: s.witness}.At(), func(ctx context.Context, memory *memory) (bool, error) {
-		return linearizable[S](ctx, memory, steps(s.witness))
+	return charge{s, Violation{Witness: s.witness}.At(), func(ctx context.Context, memory *court.Memory) (bool, error) {
+		return court.Linearizable[S](ctx, memory, steps(s.witness))
 	}}
 }
 
@@ -136,15 +133,6 @@ func fewest[T any](ctx context.Context, steps []T, explains func(step, other T) 
 		}
 	}
 	return steps
-}
-
-// shareOf gives an nth part of the time that is left.
-func shareOf(ctx context.Context, n int) (context.Context, context.CancelFunc) {
-	deadline, bounded := ctx.Deadline()
-	if !bounded {
-		return context.WithCancel(ctx)
-	}
-	return context.WithTimeout(ctx, time.Until(deadline)/time.Duration(n))
 }
 
 func byCompletion(a, b *history.Operation) int {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -14,7 +15,7 @@ import (
 func TestWrongSuspicionIsUnknown(t *testing.T) {
 	run := script.Parse(t, "p1 n1 enqueue q 1 [0,1] ok")
 	model := Model{name: "wrong", kinds: Queue.kinds, judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
-		judgeKeys(ctx, run, options, result, "queue", func(ctx context.Context, memory *memory, _ string, operations []*history.Operation) (findings, error) {
+		judgeKeys(ctx, run, options, result, "queue", func(ctx context.Context, memory *court.Memory, _ string, operations []*history.Operation) (findings, error) {
 			return prove(ctx, memory, []charge{accuse(story{anomaly: LostCommit, witness: copies(operations...)}, newQueueSteps)})
 		})
 	}}

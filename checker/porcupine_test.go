@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/checker/internal/register"
 	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
@@ -76,7 +77,7 @@ func TestBudget(t *testing.T) {
 			steps = append(steps, step{Ret: 1, From: register.None, To: 1})
 		}
 		steps = append(steps, step{Call: 2, Ret: 3, From: 2, To: register.None})
-		explained, err := linearizable[register.Value](t.Context(), newMemory(4<<20), steps)
+		explained, err := court.Linearizable[register.Value](t.Context(), court.NewMemory(4<<20), steps)
 		if err != nil || explained {
 			t.Errorf("explained: %t, %v", explained, err)
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -78,7 +79,7 @@ var Queue = Model{
 
 func judgeQueues(ctx context.Context, run *history.Run, options Options, result *Result, why string, index func(string, []*history.Operation) (*fifo, error)) {
 	result.Queue = &QueueResult{}
-	judgeKeys(ctx, run, options, result, "queue", func(ctx context.Context, memory *memory, key string, operations []*history.Operation) (findings, error) {
+	judgeKeys(ctx, run, options, result, "queue", func(ctx context.Context, memory *court.Memory, key string, operations []*history.Operation) (findings, error) {
 		result.decided(Polynomial, why, key)
 		q, err := index(key, operations)
 		if err != nil {
@@ -150,7 +151,7 @@ func newFIFO(key string, operations []*history.Operation) (*fifo, error) {
 		}
 		i := get(o.Input[0])
 		if i.enqueue != nil {
-			return nil, beyond(fmt.Sprintf("element %d is enqueued twice, at %s and at %s; the queue checker needs unique elements",
+			return nil, court.Reason(fmt.Sprintf("element %d is enqueued twice, at %s and at %s; the queue checker needs unique elements",
 				i.number, seconds(i.enqueue.Invoke), seconds(o.Invoke)))
 		}
 		i.enqueue = o
@@ -474,9 +475,9 @@ func newQueueSteps(operations []history.Operation) []*queueStep {
 	return steps
 }
 
-func (s *queueStep) interval() (call, ret time.Duration) { return s.call, s.ret }
+func (s *queueStep) Interval() (call, ret time.Duration) { return s.call, s.ret }
 
-func (s *queueStep) apply(q queueState) (queueState, bool) {
+func (s *queueStep) Apply(q queueState) (queueState, bool) {
 	_, size := utf8.DecodeRuneInString(q.inside)
 	switch {
 	case s.enqueues:

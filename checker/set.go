@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -64,7 +65,7 @@ func judgeSets(ctx context.Context, run *history.Run, options Options, result *R
 	var delays []time.Duration
 	var staleReads, lostCommits []*history.Operation
 	atOdds := 0 // sets of which a read was stale, nobody knows which
-	judgeKeys(ctx, run, options, result, "set", func(ctx context.Context, memory *memory, key string, operations []*history.Operation) (findings, error) {
+	judgeKeys(ctx, run, options, result, "set", func(ctx context.Context, memory *court.Memory, key string, operations []*history.Operation) (findings, error) {
 		result.decided(Polynomial, "elements are added once", key)
 		s, err := newGrowingSet(key, final, operations)
 		if err == nil {
@@ -163,7 +164,7 @@ func newGrowingSet(key string, final time.Duration, operations []*history.Operat
 		}
 		e := get(o.Input[0])
 		if e.add != nil {
-			return nil, beyond(fmt.Sprintf("element %d is added twice, at %s and at %s; the set checker needs unique elements",
+			return nil, court.Reason(fmt.Sprintf("element %d is added twice, at %s and at %s; the set checker needs unique elements",
 				e.number, seconds(e.add.Invoke), seconds(o.Invoke)))
 		}
 		e.add = o
@@ -494,8 +495,8 @@ func (s story) charge() charge {
 		s.witness = append(s.witness, part)
 	}
 	slices.SortStableFunc(s.witness, func(a, b history.Operation) int { return cmp.Compare(a.Invoke, b.Invoke) })
-	return charge{s, Violation{Witness: s.witness}.At(), func(ctx context.Context, memory *memory) (bool, error) {
-		return linearizable[contents](ctx, memory, steps)
+	return charge{s, Violation{Witness: s.witness}.At(), func(ctx context.Context, memory *court.Memory) (bool, error) {
+		return court.Linearizable[contents](ctx, memory, steps)
 	}}
 }
 
@@ -509,9 +510,9 @@ type setStep struct {
 	has       contents
 }
 
-func (s *setStep) interval() (call, ret time.Duration) { return s.call, s.ret }
+func (s *setStep) Interval() (call, ret time.Duration) { return s.call, s.ret }
 
-func (s *setStep) apply(held contents) (contents, bool) {
+func (s *setStep) Apply(held contents) (contents, bool) {
 	if !s.adds {
 		return held, held == s.has
 	}

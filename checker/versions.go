@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -39,7 +40,7 @@ var VersionedRegister = Model{
 }
 
 func judgeVersions(ctx context.Context, run *history.Run, options Options, result *Result) {
-	judgeKeys(ctx, run, options, result, "register", func(ctx context.Context, memory *memory, key string, operations []*history.Operation) (findings, error) {
+	judgeKeys(ctx, run, options, result, "register", func(ctx context.Context, memory *court.Memory, key string, operations []*history.Operation) (findings, error) {
 		v := newVersions(key, operations)
 		stale, suspects := v.suspects()
 		result.StaleReads.add(Bounds{stale, stale})
@@ -48,7 +49,7 @@ func judgeVersions(ctx context.Context, run *history.Run, options Options, resul
 			return prove(ctx, memory, suspects)
 		}
 		result.decided(Porcupine, "versions and values must fit one order", key)
-		explained, err := linearizable[versionState](ctx, memory, v.steps)
+		explained, err := court.Linearizable[versionState](ctx, memory, v.steps)
 		if err != nil || explained {
 			return findings{}, err
 		}
@@ -182,12 +183,12 @@ func pointersTo(operations []history.Operation) []*history.Operation {
 
 // disorder is the story of a history that no order explains, told in a quarter of the
 // time.
-func (v *versions) disorder(ctx context.Context, memory *memory) story {
-	ctx, cancel := shareOf(ctx, 4)
+func (v *versions) disorder(ctx context.Context, memory *court.Memory) story {
+	ctx, cancel := court.Share(ctx, 4)
 	defer cancel()
 	explains := func(step, other *versionStep) bool { return step.updates() && other.observes(step.value) }
 	steps := fewest(ctx, v.steps, explains, func(steps []*versionStep) (bool, error) {
-		return linearizable[versionState](ctx, memory, steps)
+		return court.Linearizable[versionState](ctx, memory, steps)
 	})
 	var told []*history.Operation
 	for _, s := range steps {
@@ -230,7 +231,7 @@ func (s *versionStep) did(n narrator, key string) string {
 	return text + through(s.Operation) + n.when(s.Operation, s.Complete)
 }
 
-func (s *versionStep) interval() (call, ret time.Duration) {
+func (s *versionStep) Interval() (call, ret time.Duration) {
 	if s.Outcome == history.Info {
 		return s.Invoke, never
 	}
@@ -247,7 +248,7 @@ type versionState struct {
 	exact bool
 }
 
-func (s *versionStep) apply(held versionState) (versionState, bool) {
+func (s *versionStep) Apply(held versionState) (versionState, bool) {
 	told := s.version != history.NoVersion
 	if !s.updates() {
 		if s.some != held.some || s.value != held.value || told && (s.version < held.next-1 || held.exact && s.version != held.next-1) {
@@ -271,7 +272,7 @@ func (s *versionStep) apply(held versionState) (versionState, bool) {
 // for one update and one value: what is missing in between explains any other.
 type versionOrder struct{ *versionStep }
 
-func (s *versionOrder) apply(held versionState) (versionState, bool) {
+func (s *versionOrder) Apply(held versionState) (versionState, bool) {
 	last := held.next - 1
 	possible := s.version > last || s.version == last && !s.updates() && s.value == held.value && s.some == held.some
 	return versionState{s.value, s.some, s.version + 1, true}, possible

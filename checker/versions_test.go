@@ -9,6 +9,7 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -243,7 +244,7 @@ func TestVersionedRegisterAgreesWithPorcupine(t *testing.T) {
 			searched++
 		}
 		for _, s := range suspects {
-			if explained, err := s.explained(t.Context(), newMemory(1<<30)); explained || err != nil || want == Valid {
+			if explained, err := s.explained(t.Context(), court.NewMemory(1<<30)); explained || err != nil || want == Valid {
 				t.Fatalf("seed %d: %s is no contradiction, %v:\n%s\nof\n%s", seed, s.anomaly, err, list(s.witness), list(operations))
 			}
 		}

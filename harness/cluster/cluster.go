@@ -75,6 +75,29 @@ type Condition struct {
 	Repair bool
 }
 
+// MaxDelay bounds a Condition's Delay and Jitter, so that sums of some thousands are
+// still durations.
+const MaxDelay = time.Hour
+
+// Validate returns what no link can have, in a line.
+func (c Condition) Validate() error {
+	if c.Cut != Whole && c.Cut != Silent && c.Cut != Reset {
+		return fmt.Errorf("unknown cut %q (want %q or %q)", c.Cut, Silent, Reset)
+	}
+	if min(c.Delay, c.Jitter) < 0 || max(c.Delay, c.Jitter) > MaxDelay {
+		return fmt.Errorf("delay %v ± %v is out of range (want 0 to %v)", c.Delay, c.Jitter, MaxDelay)
+	}
+	if c.BytesPerSecond < 0 {
+		return fmt.Errorf("rate of %d bytes per second is negative (0 means unbounded)", c.BytesPerSecond)
+	}
+	for _, share := range []float64{c.Loss, c.Reorder, c.Duplicate, c.Corrupt} {
+		if !(share >= 0 && share <= 1) {
+			return fmt.Errorf("share %v of packets is out of range (want 0 to 1)", share)
+		}
+	}
+	return nil
+}
+
 // A Clock is how a node's processes see the time. The zero Clock is right.
 type Clock struct {
 	// Offset is added to the time, of either sign, up to years.

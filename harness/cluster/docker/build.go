@@ -19,7 +19,7 @@ import (
 	"github.com/testcontainers/testcontainers-go"
 
 	"github.com/rashomon-io/rashomon/harness/cluster"
-	"github.com/rashomon-io/rashomon/nemesis/agent"
+	"github.com/rashomon-io/rashomon/harness/cluster/docker/agent"
 )
 
 const (
