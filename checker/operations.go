@@ -14,6 +14,7 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/checker/internal/search"
 	"github.com/rashomon-io/rashomon/checker/statistics"
@@ -461,8 +462,8 @@ func (p *partition) explained(ctx context.Context, memory *court.Memory, until i
 
 // violation tells of a beginning that no order explains, in one of so many
 // partitions.
-func (p *partition) violation(b *beginning, partitions int) Violation {
-	v := Violation{Anomaly: Disorder}
+func (p *partition) violation(b *beginning, partitions int) anomaly.Violation {
+	v := anomaly.Violation{Anomaly: anomaly.Disorder}
 	where := ""
 	if partitions > 1 {
 		v.Key = p.key
