@@ -11,6 +11,7 @@ import (
 	"github.com/anishathalye/porcupine"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -154,7 +155,7 @@ func TestCheckBank(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			result := Check(t.Context(), parse(t, test.history), Bank(3, 10), Options{})
+			result := Check(t.Context(), script.Parse(t, test.history), Bank(3, 10), Options{})
 			if result.Verdict != test.verdict || result.StaleReads.Certain != test.stale || result.LostCommits.Certain != 0 {
 				t.Errorf("%s: %s, %d stale, %d lost", result.Verdict, result.Reason, result.StaleReads, result.LostCommits)
 			}
@@ -176,11 +177,11 @@ func TestBankUnknown(t *testing.T) {
 		{"p1 n1 transfer b 0 1 -1 [0,1] info", "amounts are not negative"},
 		{"p1 n1 transfer b 0 1 1152921504606846977 [0,1] ok", "more than 2^60"},
 	} {
-		if r := Check(t.Context(), parse(t, test.history), Bank(3, 10), Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, test.reason) {
+		if r := Check(t.Context(), script.Parse(t, test.history), Bank(3, 10), Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, test.reason) {
 			t.Errorf("%s: %s, want %s", r.Verdict, r.Reason, test.reason)
 		}
 	}
-	if r := Check(t.Context(), parse(t, "p1 n1 read-all b [0,1] ok"), Bank(0, 10), Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, "0 accounts") {
+	if r := Check(t.Context(), script.Parse(t, "p1 n1 read-all b [0,1] ok"), Bank(0, 10), Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, "0 accounts") {
 		t.Errorf("%s: %s", r.Verdict, r.Reason)
 	}
 }
@@ -393,7 +394,7 @@ func TestBankRules(t *testing.T) {
 		{"debt at first", BankRules{Accounts: 1, Balances: []int64{-9}}, "p1 n1 read-all b -> -9 [2,3] ok", Unknown, "account 0 with -9 at first cannot be judged"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			result := Check(t.Context(), parse(t, test.history), BankOf(test.rules), Options{})
+			result := Check(t.Context(), script.Parse(t, test.history), BankOf(test.rules), Options{})
 			said := result.Reason
 			if len(result.Violations) > 0 {
 				said = result.Violations[0].Sentence

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -46,7 +47,7 @@ func Check(ctx context.Context, run *history.Run, model Model, options Options) 
 		Version:    resultVersion,
 		Verdict:    Valid,
 		Model:      model.name,
-		Statistics: Measure(run),
+		Statistics: statistics.Measure(run),
 		Torn:       run.History.Torn,
 	}
 	if reason := model.malformed(run.History.Operations); reason != "" {
@@ -155,7 +156,7 @@ const (
 
 // vacuous says why the run tested nothing; empty if it did. A history from elsewhere
 // is what it is: it may be short, and of one kind of operation.
-func vacuous(run *history.Run, s Statistics) string {
+func vacuous(run *history.Run, s statistics.Statistics) string {
 	wanted := run.Manifest.Nemesis
 	landed := slices.ContainsFunc(run.Events, func(e history.Event) bool {
 		return e.Type == history.Inject || e.Type == history.Stop // a violation came before any fault
@@ -240,20 +241,10 @@ const cutOff = -never
 // phases, as those of other tools; cutOff if the run ended before, so that what a
 // last read missed may well have come later.
 func finalBegins(run *history.Run) time.Duration {
-	final := phaseBegins(run, history.Final)
+	final := run.PhaseBegins(history.Final)
 	inPhases := slices.ContainsFunc(run.Events, func(e history.Event) bool { return e.Type == history.PhaseBegins })
 	if final == never && (inPhases || run.History.Torn != "") {
 		return cutOff
 	}
 	return final
-}
-
-// phaseBegins returns when a phase began; never if it did not.
-func phaseBegins(run *history.Run, phase history.Phase) time.Duration {
-	for _, e := range run.Events {
-		if e.Type == history.PhaseBegins && e.Phase == phase {
-			return e.Time
-		}
-	}
-	return never
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rashomon-io/rashomon/checker/internal/court"
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -256,7 +257,7 @@ func TestCheckCounter(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			result := Check(t.Context(), parse(t, test.history), Counter, Options{})
+			result := Check(t.Context(), script.Parse(t, test.history), Counter, Options{})
 			if result.Verdict != test.verdict || result.StaleReads.Certain != test.stale || result.LostCommits.Certain != test.lost {
 				t.Errorf("%s: %s, %d stale, %d lost", result.Verdict, result.Reason, result.StaleReads, result.LostCommits)
 			}
@@ -287,7 +288,7 @@ func checkStory(t *testing.T, result Result, verdict Verdict, anomaly Anomaly, w
 	v := result.Violations[i]
 	var got []string
 	for _, o := range v.Witness {
-		got = append(got, brief(o))
+		got = append(got, script.Brief(o))
 	}
 	if diff := cmp.Diff(witness, got); diff != "" {
 		t.Error(diff)
@@ -301,17 +302,17 @@ func checkStory(t *testing.T, result Result, verdict Verdict, anomaly Anomaly, w
 }
 
 func TestCounterUnknown(t *testing.T) {
-	huge := parse(t, "p1 n1 increment c 1152921504606846976 [0,1] ok\n p1 n1 increment c -1 [2,3] info")
+	huge := script.Parse(t, "p1 n1 increment c 1152921504606846976 [0,1] ok\n p1 n1 increment c -1 [2,3] info")
 	if r := Check(t.Context(), huge, Counter, Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, "more than 2^60") {
 		t.Errorf("%s: %s", r.Verdict, r.Reason)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	fine := parse(t, "p1 n1 increment c 1 [0,1] ok\n p1 n1 read c -> 1 [2,3] ok")
+	fine := script.Parse(t, "p1 n1 increment c 1 [0,1] ok\n p1 n1 read c -> 1 [2,3] ok")
 	if r := Check(ctx, fine, Counter, Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, "cancelled") {
 		t.Errorf("%s: %s", r.Verdict, r.Reason)
 	}
-	unequal := parse(t, "p1 n1 increment c 1 [0,1] ok\n p1 n1 increment c 2 [0,1] ok\n p1 n1 read c -> 3 [2,3] ok")
+	unequal := script.Parse(t, "p1 n1 increment c 1 [0,1] ok\n p1 n1 increment c 2 [0,1] ok\n p1 n1 read c -> 3 [2,3] ok")
 	if r := Check(t.Context(), unequal, Counter, Options{Engine: Polynomial}); r.Verdict != Unknown || !strings.Contains(r.Reason, "only the engine porcupine") {
 		t.Errorf("%s: %s", r.Verdict, r.Reason)
 	}
@@ -331,7 +332,7 @@ func TestCounterUnknown(t *testing.T) {
 // Porcupine acquits whom the bounds should not have charged, and then there is no
 // verdict.
 func TestTheInnocentAreAcquitted(t *testing.T) {
-	run := parse(t, `p1 n1 increment c 2 [0,1] info
+	run := script.Parse(t, `p1 n1 increment c 2 [0,1] info
 	                 p2 n1 increment c -1 [0,1] info
 	                 p3 n2 read c -> 5 [2,3] ok
 	                 p3 n2 read c -> 7 [4,5] ok`)

@@ -8,6 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/rashomon-io/rashomon/checker/internal/sentence"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -289,7 +290,7 @@ func (s story) nowhere(n narrator, o, late *history.Operation) string {
 // definite quotes the error of an operation that failed, if there is one: where the
 // client is wrong about it, the violation is none of the system's.
 func definite(o *history.Operation) string {
-	text := clip(oneLine(o.Error), exampleBytes)
+	text := sentence.Clip(sentence.OneLine(o.Error), sentence.QuoteBytes)
 	if text == "" {
 		return ""
 	}

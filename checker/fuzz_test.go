@@ -13,6 +13,7 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"github.com/rashomon-io/rashomon/checker/internal/court"
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/checker/internal/zones"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -366,7 +367,7 @@ func checkMinimal(t *testing.T, h *keyHistory, v Violation) {
 			w.granted = w.in // zones has proven it
 		}
 		if w.lacks(i) {
-			t.Errorf("the witness lacks something for %s\n%s", brief(*h.operation(i)), list(v.Witness))
+			t.Errorf("the witness lacks something for %s\n%s", script.Brief(*h.operation(i)), list(v.Witness))
 		}
 	}
 	if len(w.cut) > 0 {
@@ -374,7 +375,7 @@ func checkMinimal(t *testing.T, h *keyHistory, v Violation) {
 	}
 	for i := range steps {
 		if rest := w.without(i, i+1).history(); len(rest.steps) > 0 && rest.refuted(t.Context(), court.NewMemory(1<<30)) {
-			t.Errorf("the witness can do without %s\n%s", brief(*h.operation(steps[i])), list(v.Witness))
+			t.Errorf("the witness can do without %s\n%s", script.Brief(*h.operation(steps[i])), list(v.Witness))
 		}
 	}
 }
@@ -410,7 +411,7 @@ func checkClosures(t *testing.T, h *keyHistory, r *rand.Rand) {
 func list(operations []history.Operation) string {
 	text := ""
 	for _, o := range operations {
-		text += fmt.Sprintf("  p%d %s [%d,%d] %s\n", o.Process, brief(o), o.Invoke, o.Complete, o.Outcome)
+		text += fmt.Sprintf("  p%d %s [%d,%d] %s\n", o.Process, script.Brief(o), o.Invoke, o.Complete, o.Outcome)
 	}
 	return text
 }

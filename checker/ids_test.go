@@ -10,6 +10,7 @@ import (
 	"github.com/anishathalye/porcupine"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -47,7 +48,7 @@ func TestCheckIDs(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			result := Check(t.Context(), parse(t, test.history), IDs, Options{})
+			result := Check(t.Context(), script.Parse(t, test.history), IDs, Options{})
 			if result.Verdict != test.verdict {
 				t.Errorf("%s: %s", result.Verdict, result.Reason)
 			}
@@ -57,7 +58,7 @@ func TestCheckIDs(t *testing.T) {
 			checkStory(t, result, test.verdict, DuplicateID, test.witness, test.says)
 		})
 	}
-	nameless := parse(t, "p1 n1 generate g [0,1] ok")
+	nameless := script.Parse(t, "p1 n1 generate g [0,1] ok")
 	if r := Check(t.Context(), nameless, IDs, Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, "without an id") {
 		t.Errorf("%s: %s", r.Verdict, r.Reason)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/anishathalye/porcupine"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -218,7 +219,7 @@ func TestCheckLock(t *testing.T) {
 			if test.model.name == "" {
 				test.model = Lock
 			}
-			result := Check(t.Context(), parse(t, test.history), test.model, Options{})
+			result := Check(t.Context(), script.Parse(t, test.history), test.model, Options{})
 			if result.Verdict != test.verdict {
 				t.Errorf("%s: %s", result.Verdict, result.Reason)
 			}
@@ -237,7 +238,7 @@ func TestLockUnknown(t *testing.T) {
 		{"p1 n1 read l [0,1] ok", "a kind that the model does not know"},
 		{"p1 n1 acquire l [0,4] ok\np1 n1 release l [3,5] ok", `p1 invokes "release" at 3.000 s, before its "acquire" has completed at 4.000 s`},
 	} {
-		if r := Check(t.Context(), parse(t, test.history), Lock, Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, test.reason) {
+		if r := Check(t.Context(), script.Parse(t, test.history), Lock, Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, test.reason) {
 			t.Errorf("%s: %s", r.Verdict, r.Reason)
 		}
 	}

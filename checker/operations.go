@@ -16,6 +16,7 @@ import (
 
 	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/checker/internal/search"
+	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -118,7 +119,7 @@ func checkPartitions(ctx context.Context, model porcupine.Model, count int, opti
 
 	result := Result{
 		Version: resultVersion, Verdict: Valid, Model: "porcupine.Model",
-		Statistics: Statistics{Operations: count, OK: count},
+		Statistics: statistics.Statistics{Operations: count, OK: count},
 	}
 	if partitions, err := newPartitions(model, options.Engine, split); err != nil {
 		result.Verdict, result.Reason = Unknown, err.Error()

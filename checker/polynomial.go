@@ -43,7 +43,7 @@ func judgeKeys(ctx context.Context, run *history.Run, options Options, result *R
 	first := never
 	for i, key := range slices.Sorted(maps.Keys(byKey)) {
 		operations := byKey[key]
-		slices.SortStableFunc(operations, byInvocation)
+		slices.SortStableFunc(operations, history.ByInvocation)
 		found, err := findings{}, ctx.Err()
 		if err == nil {
 			share, cancel := court.Share(ctx, len(byKey)-i)
@@ -135,11 +135,6 @@ func fewest[T any](ctx context.Context, steps []T, explains func(step, other T) 
 	return steps
 }
 
-// byInvocation puts those of one process in the order in which it called them.
-func byInvocation(a, b *history.Operation) int {
-	return cmp.Or(cmp.Compare(a.Invoke, b.Invoke), cmp.Compare(a.Process, b.Process), cmp.Compare(a.Complete, b.Complete))
-}
-
 func byCompletion(a, b *history.Operation) int {
 	return cmp.Or(cmp.Compare(a.Complete, b.Complete), cmp.Compare(a.Process, b.Process))
 }
@@ -151,7 +146,7 @@ const maxWitness = 1000
 // values are the operations told, up to maxWitness, by invocation.
 func values(told []*history.Operation) []history.Operation {
 	told = slices.Clone(told[:min(len(told), maxWitness)])
-	slices.SortStableFunc(told, byInvocation)
+	slices.SortStableFunc(told, history.ByInvocation)
 	return copies(told...)
 }
 

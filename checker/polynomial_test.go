@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"github.com/rashomon-io/rashomon/checker/internal/court"
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
 // A suspicion that Porcupine does not share is no verdict, in either direction.
 func TestWrongSuspicionIsUnknown(t *testing.T) {
-	run := parse(t, "p1 n1 enqueue q 1 [0,1] ok")
+	run := script.Parse(t, "p1 n1 enqueue q 1 [0,1] ok")
 	model := Model{name: "wrong", kinds: Queue.kinds, judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
 		judgeKeys(ctx, run, options, result, "queue", func(ctx context.Context, memory *court.Memory, _ string, operations []*history.Operation) (findings, error) {
 			return prove(ctx, memory, []charge{accuse(story{anomaly: LostCommit, witness: copies(operations...)}, newQueueSteps)})

@@ -13,6 +13,7 @@ import (
 	"github.com/anishathalye/porcupine"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -260,7 +261,7 @@ func TestCheckQueue(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			result := Check(t.Context(), parse(t, test.history), Queue, Options{})
+			result := Check(t.Context(), script.Parse(t, test.history), Queue, Options{})
 			if result.Verdict != test.verdict || result.LostCommits != test.queue.Lost {
 				t.Errorf("%s: %s, %d lost", result.Verdict, result.Reason, result.LostCommits)
 			}
@@ -327,7 +328,7 @@ func compareFirst(t *testing.T, result Result, anomaly Anomaly, witness []string
 	v := result.Violations[0]
 	var got []string
 	for _, o := range v.Witness {
-		got = append(got, brief(o))
+		got = append(got, script.Brief(o))
 	}
 	if diff := cmp.Diff(witness, got); diff != "" || v.Anomaly != anomaly {
 		t.Errorf("%s (want %s)\n%s", v.Anomaly, anomaly, diff)
@@ -346,13 +347,13 @@ func TestQueueUnknown(t *testing.T) {
 		{"p1 n1 enqueue q 1 2 [0,1] ok", "has 2 input values (want 1)"},
 		{"p1 n1 add q 1 [0,1] ok", "a kind that the model does not know"},
 	} {
-		if r := Check(t.Context(), parse(t, test.history), Queue, Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, test.reason) {
+		if r := Check(t.Context(), script.Parse(t, test.history), Queue, Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, test.reason) {
 			t.Errorf("%s: %s", r.Verdict, r.Reason)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	fine := parse(t, "p1 n1 enqueue q 1 [0,1] ok")
+	fine := script.Parse(t, "p1 n1 enqueue q 1 [0,1] ok")
 	if r := Check(ctx, fine, Queue, Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, "cancelled") {
 		t.Errorf("%s: %s", r.Verdict, r.Reason)
 	}

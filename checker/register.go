@@ -115,7 +115,7 @@ func summarise(run *history.Run, budget Budget, keys []*keyHistory, judgements [
 		}
 	}
 	result.Staleness = staleness(ages, versions)
-	result.Majority, result.Minority = anomaliesBySide(run, staleReads, lostCommits)
+	result.countBySide(run, staleReads, lostCommits)
 	switch {
 	case result.KeysInvalid > 0:
 		result.Verdict, result.FirstViolation = Invalid, first

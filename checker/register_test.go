@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rashomon-io/rashomon/checker/internal/script"
+	"github.com/rashomon-io/rashomon/checker/internal/sentence"
 	"github.com/rashomon-io/rashomon/checker/internal/simulate"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -211,7 +213,7 @@ func TestCheckRegister(t *testing.T) {
 			verdict: Invalid, anomaly: PhantomRead,
 			witness: []string{"read -> 7"},
 			says: `p2 read x = 7 through n2 at 3.000 s, but p1's write of x = 7 through n1 had failed at 1.000 s ("leadership \x1b[31m\"lost\" ` +
-				strings.Repeat("é", (exampleBytes-len("leadership \x1b[31m\"lost\" "))/2) + `", which its client called definite).`,
+				strings.Repeat("é", (sentence.QuoteBytes-len("leadership \x1b[31m\"lost\" "))/2) + `", which its client called definite).`,
 		},
 		{
 			name: "phantom: a later write failed",
@@ -453,7 +455,7 @@ func TestCheckRegister(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			run := parse(t, test.history)
+			run := script.Parse(t, test.history)
 			result := Check(t.Context(), run, Register, Options{})
 			if result.Verdict != test.verdict || result.StaleReads != (Bounds{test.stale, test.stale + test.staleMore}) || result.LostCommits != (Bounds{test.lost, test.lost + test.lostMore}) {
 				t.Errorf("%s, %s stale, %s lost; want %s, %d stale, %d lost", result.Verdict, result.StaleReads, result.LostCommits, test.verdict, test.stale, test.lost)
@@ -470,7 +472,7 @@ func TestCheckRegister(t *testing.T) {
 			v := result.Violations[0]
 			var witness []string
 			for _, o := range v.Witness {
-				witness = append(witness, brief(o))
+				witness = append(witness, script.Brief(o))
 			}
 			if diff := cmp.Diff(test.witness, witness); diff != "" || v.Anomaly != test.anomaly {
 				t.Errorf("%s (want %s)\n%s", v.Anomaly, test.anomaly, diff)
@@ -523,7 +525,7 @@ func TestEngines(t *testing.T) {
 			`key "x": zones finds no place for the failed compare-and-set of p4 at 4.000 s, and no proof that there is none; leave the choice of the engine to the check`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			result := Check(t.Context(), parse(t, test.history), Register, Options{Engine: test.asked})
+			result := Check(t.Context(), script.Parse(t, test.history), Register, Options{Engine: test.asked})
 			want := []Decision{{test.by, test.why, []string{"x"}}}
 			if diff := cmp.Diff(want, result.Decisions); diff != "" || result.Verdict != test.verdict || result.Reason != test.reason {
 				t.Errorf("%s: %s\n%s", result.Verdict, result.Reason, diff)
@@ -557,7 +559,7 @@ func TestLongChain(t *testing.T) {
 			}
 			var witness []string
 			for _, o := range result.Violations[0].Witness {
-				witness = append(witness, brief(o))
+				witness = append(witness, script.Brief(o))
 			}
 			if diff := cmp.Diff(test.witness, witness); diff != "" {
 				t.Error(diff)
@@ -716,7 +718,7 @@ func TestConformance(t *testing.T) {
 		{name: "hardly any", history: long + strings.Repeat("p9 n1 read x [60,61] info\n", 150), want: Undecided, vacuous: "less than 10 %"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			run := parse(t, test.history+"\n"+whole)
+			run := script.Parse(t, test.history+"\n"+whole)
 			run.Manifest.Version = history.Version
 			run.Manifest.Claim.Expect = test.expect
 			run.Manifest.Version, run.Manifest.Nemesis = 1, test.nemesis

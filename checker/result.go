@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -162,12 +163,12 @@ type Result struct {
 	Set *SetResult `json:"set,omitempty"`
 	// Counter, Queue, Lock, Bank and IDs are present for the workloads of these
 	// names.
-	Counter    *CounterResult `json:"counter,omitempty"`
-	Queue      *QueueResult   `json:"queue,omitempty"`
-	Lock       *LockResult    `json:"lock,omitempty"`
-	Bank       *BankResult    `json:"bank,omitempty"`
-	IDs        *IDsResult     `json:"ids,omitempty"`
-	Statistics Statistics     `json:"statistics"`
+	Counter    *CounterResult        `json:"counter,omitempty"`
+	Queue      *QueueResult          `json:"queue,omitempty"`
+	Lock       *LockResult           `json:"lock,omitempty"`
+	Bank       *BankResult           `json:"bank,omitempty"`
+	IDs        *IDsResult            `json:"ids,omitempty"`
+	Statistics statistics.Statistics `json:"statistics"`
 	// Torn repeats History.Torn.
 	Torn string `json:"torn,omitempty"`
 }
@@ -267,111 +268,8 @@ type SideAnomalies struct {
 	LostCommits int `json:"lost_commits"`
 }
 
-// Statistics describe how the system served, whatever the verdict.
-type Statistics struct {
-	Operations int `json:"operations"`
-	OK         int `json:"ok"`
-	Failed     int `json:"failed"` // refused; a precondition that did not hold counts as OK
-	Unknown    int `json:"unknown"`
-	// Reads counts the operations that told what they saw and changed nothing,
-	// Writes those that were acknowledged to have changed something. Stale reads
-	// are among the one, lost commits among the other, but for the elements of a
-	// set that were lost after an add of unknown outcome.
-	Reads  int `json:"reads"`
-	Writes int `json:"writes"`
-	// Before, During and After are the phases quiet, faults and recovery.
-	Before Service `json:"before"`
-	During Service `json:"during"`
-	After  Service `json:"after"`
-	// Majority and Minority are of the operations invoked while a partition
-	// was in force, by the side of the client's node: a node is on the
-	// majority side if it has whole links both ways with enough nodes to be,
-	// with itself, more than half. Nodes that were then killed or paused do
-	// not count.
-	Majority Service `json:"majority"`
-	Minority Service `json:"minority"`
-	// Recovery is from the healing of the last fault until an operation
-	// invoked after it had succeeded through every node; negative if that was
-	// not seen.
-	Recovery      time.Duration  `json:"recovery_ns"`
-	LeaderChanges []LeaderChange `json:"leader_changes,omitempty"`
-	// Faults counts those that landed, by family, or as history.Unrecognized what
-	// may be one; Skipped those that did not, by reason.
-	Faults  map[string]int `json:"faults"`
-	Skipped map[string]int `json:"skipped,omitempty"`
-	// Troubles are what went wrong with faults: those that could not be injected,
-	// or not be healed, each with its time. The last may be "and 7 more".
-	Troubles []string `json:"troubles,omitempty"`
-	// Errors are the clients', the most frequent first, at most MaxErrors. Where
-	// there are more, the last one has no Kind, and counts the others.
-	Errors []ErrorClass `json:"errors,omitempty"`
-	// Series is the whole run in slices of SeriesStep.
-	SeriesStep time.Duration `json:"series_step_ns"`
-	Series     []Slice       `json:"series"`
-	// Kinds gives each kind of operation alone.
-	Kinds map[history.Kind]Service `json:"kinds"`
-	// Nodes gives each node's clients alone.
-	Nodes map[string]Service `json:"nodes"`
-}
-
-// A LeaderChange is how a system came by another leader. There is one for each
-// kill, pause or partition that aimed at the leader, whom the system itself had
-// just named, and for each separation of rooms that left the leader in the smaller
-// one. The change takes from the moment when the fault was in force
-// until, with the fault still in force, a write or another update was
-// acknowledged that was invoked since, through a node other than the
-// leader's that then reached a majority of nodes. Whom that node asked for it, nobody sees:
-// where clients are sent to a leader that is cut off, and it goes on
-// acknowledging, the change takes no time.
-type LeaderChange struct {
-	Fault int           `json:"fault"`
-	At    time.Duration `json:"at_ns"`
-	// Took is negative if the fault was healed, or the run over, before that
-	// was seen.
-	Took time.Duration `json:"took_ns"`
-}
-
-// An ErrorClass are errors of clients that are alike: of one kind of operation and
-// outcome, and the same words but for numbers, addresses and names.
-type ErrorClass struct {
-	Kind    history.Kind    `json:"kind"`
-	Outcome history.Outcome `json:"outcome"`
-	Count   int             `json:"count"`
-	// Example is the first of them, in full up to 300 bytes, and Node the one whose
-	// client had it.
-	Example string `json:"example"`
-	Node    string `json:"node,omitempty"`
-}
-
-// MaxErrors bounds Statistics.Errors.
-const MaxErrors = 10
-
-// Service is what a group of operations got.
-type Service struct {
-	Operations int `json:"operations"`
-	OK         int `json:"ok"` // answered: acknowledged, or a precondition that did not hold
-	// PerSecond is OK per second; P50 and P99 are latencies of OK.
-	PerSecond float64       `json:"per_second"`
-	P50       time.Duration `json:"p50_ns"`
-	P99       time.Duration `json:"p99_ns"`
-}
-
-// Availability is the share of operations answered, in [0, 1]; negative if
-// there were none.
-func (s Service) Availability() float64 {
-	if s.Operations == 0 {
-		return -1
-	}
-	return float64(s.OK) / float64(s.Operations)
-}
-
-// A Slice is a stretch of the run, by time of invocation.
-type Slice struct {
-	Start   time.Duration `json:"start_ns"`
-	OK      int           `json:"ok"`
-	Failed  int           `json:"failed"`
-	Unknown int           `json:"unknown"`
-	P50     time.Duration `json:"p50_ns"`
-	P99     time.Duration `json:"p99_ns"`
-	Max     time.Duration `json:"max_ns"`
+// countBySide counts anomalies by the side of a partition on which they were invoked.
+func (r *Result) countBySide(run *history.Run, staleReads, lostCommits []*history.Operation) {
+	r.Majority.StaleReads, r.Minority.StaleReads = statistics.CountBySide(run, staleReads)
+	r.Majority.LostCommits, r.Minority.LostCommits = statistics.CountBySide(run, lostCommits)
 }

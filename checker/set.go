@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rashomon-io/rashomon/checker/internal/court"
+	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -85,9 +86,9 @@ func judgeSets(ctx context.Context, run *history.Run, options Options, result *R
 	})
 	result.StaleReads = Bounds{len(staleReads) + atOdds, len(staleReads) + atOdds}
 	result.LostCommits = Bounds{len(lostCommits), len(lostCommits)}
-	result.Majority, result.Minority = anomaliesBySide(run, staleReads, lostCommits)
+	result.countBySide(run, staleReads, lostCommits)
 	slices.Sort(delays)
-	result.Set.StaleMedian, result.Set.StaleMax = percentile(delays, 50), percentile(delays, 100)
+	result.Set.StaleMedian, result.Set.StaleMax = statistics.Percentile(delays, 50), statistics.Percentile(delays, 100)
 }
 
 // A growingSet is the history of one set.

@@ -12,6 +12,7 @@ import (
 	"github.com/anishathalye/porcupine"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -165,7 +166,7 @@ func TestCheckSet(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			result := Check(t.Context(), parse(t, test.history), Set, Options{})
+			result := Check(t.Context(), script.Parse(t, test.history), Set, Options{})
 			if result.Verdict != test.verdict || result.StaleReads != (Bounds{test.stale, test.stale}) || result.LostCommits != (Bounds{test.set.Lost, test.set.Lost}) {
 				t.Errorf("%s: %s, %s stale, %s lost", result.Verdict, result.Reason, result.StaleReads, result.LostCommits)
 			}
@@ -184,7 +185,7 @@ func TestCheckSet(t *testing.T) {
 			v := result.Violations[0]
 			var witness []string
 			for _, o := range v.Witness {
-				witness = append(witness, brief(o))
+				witness = append(witness, script.Brief(o))
 			}
 			if diff := cmp.Diff(test.witness, witness); diff != "" || v.Anomaly != test.anomaly {
 				t.Errorf("%s (want %s)\n%s", v.Anomaly, test.anomaly, diff)
@@ -201,7 +202,7 @@ func TestCheckSet(t *testing.T) {
 
 // All that one read misses is one sentence, however much it is, and one violation.
 func TestManyLostAtOnce(t *testing.T) {
-	run := parse(t, `p9 n3 read-all s [9000,9001] ok
+	run := script.Parse(t, `p9 n3 read-all s [9000,9001] ok
 	                 p9 n2 read-all s [9002,9003] ok
 	                 p8 n1 add s 9999 [1,2] info
 	                 p8 n1 add s 9998 [1,2] info
@@ -223,21 +224,21 @@ func TestManyLostAtOnce(t *testing.T) {
 }
 
 func TestSetUnknown(t *testing.T) {
-	twice := parse(t, "p1 n1 add s 1 [0,1] ok\n p1 n1 add s 1 [2,3] info")
+	twice := script.Parse(t, "p1 n1 add s 1 [0,1] ok\n p1 n1 add s 1 [2,3] info")
 	if r := Check(t.Context(), twice, Set, Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, "element 1 is added twice") {
 		t.Errorf("%s: %s", r.Verdict, r.Reason)
 	}
-	retried := parse(t, "p1 n1 add s 1 [0,1] fail\n p1 n1 add s 1 [2,3] ok")
+	retried := script.Parse(t, "p1 n1 add s 1 [0,1] fail\n p1 n1 add s 1 [2,3] ok")
 	if r := Check(t.Context(), retried, Set, Options{}); r.Verdict != Valid {
 		t.Errorf("%s: %s", r.Verdict, r.Reason)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	read := parse(t, "p1 n1 add s 1 [0,1] ok\n p1 n1 read-all s [2,3] ok")
+	read := script.Parse(t, "p1 n1 add s 1 [0,1] ok\n p1 n1 read-all s [2,3] ok")
 	if r := Check(ctx, read, Set, Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, "cancelled") {
 		t.Errorf("%s: %s", r.Verdict, r.Reason)
 	}
-	write := parse(t, "p1 n1 write s 1 [0,1] ok")
+	write := script.Parse(t, "p1 n1 write s 1 [0,1] ok")
 	if r := Check(t.Context(), write, Set, Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, "a kind that the model does not know") {
 		t.Errorf("%s: %s", r.Verdict, r.Reason)
 	}

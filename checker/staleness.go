@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -134,8 +135,8 @@ func staleness(ages []time.Duration, versions []int) *Staleness {
 	slices.Sort(versions)
 	s := &Staleness{
 		Reads:  len(ages),
-		AgeP50: percentile(ages, 50), AgeP99: percentile(ages, 99), AgeMax: percentile(ages, 100),
-		VersionsP50: percentile(versions, 50), VersionsP99: percentile(versions, 99), VersionsMax: percentile(versions, 100),
+		AgeP50: statistics.Percentile(ages, 50), AgeP99: statistics.Percentile(ages, 99), AgeMax: statistics.Percentile(ages, 100),
+		VersionsP50: statistics.Percentile(versions, 50), VersionsP99: statistics.Percentile(versions, 99), VersionsMax: statistics.Percentile(versions, 100),
 	}
 	for _, age := range ages {
 		s.Ages = raise(s.Ages, bits.Len64(uint64(age/time.Millisecond)))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -367,7 +368,7 @@ func TestStaleness(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			result := Check(t.Context(), parse(t, test.history), Register, Options{})
+			result := Check(t.Context(), script.Parse(t, test.history), Register, Options{})
 			if result.StaleReads != test.stale || result.LostCommits != test.lost {
 				t.Errorf("stale %s, lost %s; want %s and %s", result.StaleReads, result.LostCommits, test.stale, test.lost)
 			}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -331,7 +332,7 @@ func TestStream(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := NewStream()
-			follow(s, occurrences(parse(t, test.history).History.Operations))
+			follow(s, occurrences(script.Parse(t, test.history).History.Operations))
 			got := ""
 			if a := s.Alarm(); a != nil {
 				got = fmt.Sprintf("%s, %d", a, len(a.Operations))
@@ -400,7 +401,7 @@ func TestAStoppedRunIsNotVacuous(t *testing.T) {
 	for i := range 10 {
 		text += fmt.Sprintf("p1 n1 read x -> 2 [%d,%d] ok\n", 6+2*i, 7+2*i)
 	}
-	run := parse(t, text+whole)
+	run := script.Parse(t, text+whole)
 	run.Manifest.Version = history.Version
 	run.Manifest.Nemesis, run.Manifest.Claim.Expect = "partition", []string{string(StaleRead)}
 	run.Events = append(run.Events, history.Event{Time: 6 * time.Second, Type: history.Stop, Reason: "first violation"})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -60,7 +61,7 @@ func TestCheckTotalQueue(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			result := Check(t.Context(), parse(t, test.history), TotalQueue, Options{})
+			result := Check(t.Context(), script.Parse(t, test.history), TotalQueue, Options{})
 			if result.Verdict != test.verdict || result.LostCommits != test.lost {
 				t.Errorf("%s: %s, lost %v", result.Verdict, result.Reason, result.LostCommits)
 			}

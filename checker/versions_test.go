@@ -10,6 +10,7 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"github.com/rashomon-io/rashomon/checker/internal/court"
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -82,7 +83,7 @@ func TestCheckVersionedRegister(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			result := Check(t.Context(), parse(t, test.history), VersionedRegister, Options{})
+			result := Check(t.Context(), script.Parse(t, test.history), VersionedRegister, Options{})
 			if result.Verdict != test.verdict || result.StaleReads.Certain != test.stale {
 				t.Errorf("%s: %s, %d stale", result.Verdict, result.Reason, result.StaleReads)
 			}

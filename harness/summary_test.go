@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -22,7 +23,7 @@ func TestSummary(t *testing.T) {
 	}{
 		{
 			"sound", claimed,
-			checker.Result{Verdict: checker.Valid, AsClaimed: checker.AsClaimed, Statistics: checker.Statistics{
+			checker.Result{Verdict: checker.Valid, AsClaimed: checker.AsClaimed, Statistics: statistics.Statistics{
 				Operations: 12, OK: 10, Failed: 2, Faults: map[string]int{"partition": 4, "kill": 3},
 			}},
 			`store mode=fast: valid, as claimed (expect: stale read)
@@ -51,10 +52,10 @@ func TestSummary(t *testing.T) {
 			checker.Result{
 				Verdict: checker.Valid, Vacuous: "None of 8973 operations succeeded.", AsClaimed: checker.Undecided,
 				Warnings: []string{"the faults were too short"},
-				Statistics: checker.Statistics{
+				Statistics: statistics.Statistics{
 					Skipped:    map[string]int{"no leader:\n\"node-7\" is not in the cluster": 2, "n2 is down": 1},
 					Operations: 8973, Unknown: 8973, Troubles: []string{"at 3.210 s: kill leader n1: the engine is gone"},
-					Errors: []checker.ErrorClass{
+					Errors: []statistics.ErrorClass{
 						{Kind: history.Write, Outcome: history.Info, Count: 8911, Example: "context\x1b[31m\ndeadline exceeded", Node: "n2"},
 						{Kind: history.Read, Outcome: history.Fail, Count: 60, Example: "connection refused"},
 						{Count: 2, Example: "i/o timeout"},
@@ -112,13 +113,13 @@ no recovery: no read was answered for 15 s`,
 
 // A summary stays short, and says what it leaves out.
 func TestSummaryIsBounded(t *testing.T) {
-	result := checker.Result{Statistics: checker.Statistics{Skipped: map[string]int{}}}
+	result := checker.Result{Statistics: statistics.Statistics{Skipped: map[string]int{}}}
 	for i := range 40 {
 		result.Statistics.Skipped[strings.Repeat("é", 200+i)]++
 		result.Warnings = append(result.Warnings, "short")
 		result.Violations = append(result.Violations, checker.Violation{Anomaly: checker.StaleRead})
 		result.Statistics.Troubles = append(result.Statistics.Troubles, "gone")
-		result.Statistics.Errors = append(result.Statistics.Errors, checker.ErrorClass{Kind: history.Read, Count: 1})
+		result.Statistics.Errors = append(result.Statistics.Errors, statistics.ErrorClass{Kind: history.Read, Count: 1})
 	}
 	lines := strings.Split(harness.Summary(&history.Run{}, result), "\n")
 	if got := strings.Join(lines, "\n"); len(lines) != 2+3+3+3+5+5 || len(got) > 3000 || strings.Count(got, "… and 38 more") != 3 || strings.Count(got, "… and 36 more") != 2 {

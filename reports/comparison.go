@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -53,7 +54,7 @@ type System struct {
 	// AsClaimed is a share of runs, its interval plain Wilson.
 	AsClaimed Share `json:"as_claimed"`
 
-	// Shares of operations that were answered, as in checker.Statistics.
+	// Shares of operations that were answered, as in statistics.Statistics.
 	Before   Share `json:"available_before"`
 	During   Share `json:"available_during"`
 	After    Share `json:"available_after"`
@@ -216,16 +217,16 @@ func newSystemOf(tried Tried) System {
 
 // measureAnswers sets what was answered, and what of it was wrong.
 func (s *System) measureAnswers(results []checker.Result) {
-	available := func(of func(checker.Statistics) checker.Service) Share {
+	available := func(of func(statistics.Statistics) statistics.Service) Share {
 		return shareOf(results, func(r checker.Result) part {
 			return part{of(r.Statistics).OK, of(r.Statistics).Operations}
 		})
 	}
-	s.Before = available(func(s checker.Statistics) checker.Service { return s.Before })
-	s.During = available(func(s checker.Statistics) checker.Service { return s.During })
-	s.After = available(func(s checker.Statistics) checker.Service { return s.After })
-	s.Majority = available(func(s checker.Statistics) checker.Service { return s.Majority })
-	s.Minority = available(func(s checker.Statistics) checker.Service { return s.Minority })
+	s.Before = available(func(s statistics.Statistics) statistics.Service { return s.Before })
+	s.During = available(func(s statistics.Statistics) statistics.Service { return s.During })
+	s.After = available(func(s statistics.Statistics) statistics.Service { return s.After })
+	s.Majority = available(func(s statistics.Statistics) statistics.Service { return s.Majority })
+	s.Minority = available(func(s statistics.Statistics) statistics.Service { return s.Minority })
 	s.LostCommits = anomalies(results, countsLostCommits, func(r checker.Result) (checker.Bounds, int) { return r.LostCommits, r.Statistics.Writes })
 	s.StaleReads = anomalies(results, countsStaleReads, func(r checker.Result) (checker.Bounds, int) { return r.StaleReads, r.Statistics.Reads })
 
@@ -273,22 +274,22 @@ func (s *System) measureRecovery(results []checker.Result) {
 
 // measureSpeed sets throughput and latencies.
 func (s *System) measureSpeed(results []checker.Result) {
-	service := func(phase func(checker.Statistics) checker.Service, of func(checker.Service) (float64, bool)) Mean {
+	service := func(phase func(statistics.Statistics) statistics.Service, of func(statistics.Service) (float64, bool)) Mean {
 		return meanOf(results, func(r checker.Result) (float64, bool) { return of(phase(r.Statistics)) })
 	}
-	before := func(s checker.Statistics) checker.Service { return s.Before }
-	during := func(s checker.Statistics) checker.Service { return s.During }
+	before := func(s statistics.Statistics) statistics.Service { return s.Before }
+	during := func(s statistics.Statistics) statistics.Service { return s.During }
 	// None answered is a rate, and no latency.
-	perSecond := func(s checker.Service) (float64, bool) { return s.PerSecond, s.Operations > 0 }
-	p50 := func(s checker.Service) (float64, bool) { return s.P50.Seconds(), s.OK > 0 }
-	p99 := func(s checker.Service) (float64, bool) { return s.P99.Seconds(), s.OK > 0 }
+	perSecond := func(s statistics.Service) (float64, bool) { return s.PerSecond, s.Operations > 0 }
+	p50 := func(s statistics.Service) (float64, bool) { return s.P50.Seconds(), s.OK > 0 }
+	p99 := func(s statistics.Service) (float64, bool) { return s.P99.Seconds(), s.OK > 0 }
 	s.PerSecondBefore, s.PerSecondDuring = service(before, perSecond), service(during, perSecond)
 	s.P50Before, s.P99Before = service(before, p50), service(before, p99)
 	s.P50During, s.P99During = service(during, p50), service(during, p99)
 }
 
 // seen are the times of the leader changes that were seen, in order.
-func seen(changes []checker.LeaderChange) (times []time.Duration) {
+func seen(changes []statistics.LeaderChange) (times []time.Duration) {
 	for _, change := range changes {
 		if change.Took >= 0 {
 			times = append(times, change.Took)

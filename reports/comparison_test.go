@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -49,10 +50,10 @@ func fourSystems(seeds ...uint64) []Tried {
 	stale, rest := staleRaft(), others()
 	for _, e := range []*Entry{&stale, &rest[0]} {
 		e.Result.Statistics.Reads, e.Result.Statistics.Writes = 1500, 700
-		e.Result.Statistics.LeaderChanges = []checker.LeaderChange{{Fault: 1, At: 3 * s, Took: 310 * ms}, {Fault: 2, At: 7 * s, Took: -1}}
+		e.Result.Statistics.LeaderChanges = []statistics.LeaderChange{{Fault: 1, At: 3 * s, Took: 310 * ms}, {Fault: 2, At: 7 * s, Took: -1}}
 		e.Result.Minority = checker.SideAnomalies{StaleReads: e.Result.StaleReads.Certain, LostCommits: e.Result.LostCommits.Certain}
 	}
-	stale.Result.Statistics.Minority = checker.Service{Operations: 180, OK: 171}
+	stale.Result.Statistics.Minority = statistics.Service{Operations: 180, OK: 171}
 	elsewhere := slices.Clone(stale.Run.Events)
 	elsewhere[4].Nodes = []string{"n2"}
 	stale.Run.Events = elsewhere
@@ -168,11 +169,11 @@ func TestComparisonTellsRecoveriesNotSeen(t *testing.T) {
 
 // A run that answered nothing during faults was slow, and not without a rate.
 func TestComparisonCountsRunsThatAnsweredNothing(t *testing.T) {
-	during := func(s checker.Service) func(*checker.Result) {
+	during := func(s statistics.Service) func(*checker.Result) {
 		return func(r *checker.Result) { r.Statistics.During = s }
 	}
-	fast := during(checker.Service{Operations: 600, OK: 300, PerSecond: 100, P50: 2 * ms, P99: 4 * ms})
-	system := variants(fast, fast, during(checker.Service{Operations: 600}), during(checker.Service{}))
+	fast := during(statistics.Service{Operations: 600, OK: 300, PerSecond: 100, P50: 2 * ms, P99: 4 * ms})
+	system := variants(fast, fast, during(statistics.Service{Operations: 600}), during(statistics.Service{}))
 	if m := system.PerSecondDuring; m.Runs != 3 || math.Abs(m.Mean-200./3) > 1e-9 {
 		t.Errorf("%+v", m)
 	}

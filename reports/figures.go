@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -82,7 +83,7 @@ var setFigures = []figure{
 }
 
 // newLeader names all times, or sums them up if they are many.
-func newLeader(changes []checker.LeaderChange) string {
+func newLeader(changes []statistics.LeaderChange) string {
 	if len(changes) == 0 {
 		return unmeasured
 	}
@@ -118,7 +119,7 @@ func isOf(result checker.Result, models ...checker.Model) bool {
 	return slices.ContainsFunc(models, func(m checker.Model) bool { return m.String() == result.Model })
 }
 
-func sideFigure(result checker.Result, side checker.Service, wrong checker.SideAnomalies) string {
+func sideFigure(result checker.Result, side statistics.Service, wrong checker.SideAnomalies) string {
 	if side.Operations == 0 || !countsSides(result) {
 		return unmeasured
 	}

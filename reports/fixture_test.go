@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -81,10 +82,10 @@ func load(run *history.Run, result *checker.Result, length time.Duration, operat
 		seats[i] = i
 	}
 	random := rand.New(rand.NewPCG(1, 2))
-	statistics := &result.Statistics
-	statistics.SeriesStep = 200 * ms
-	for start := time.Duration(0); start < length; start += statistics.SeriesStep {
-		statistics.Series = append(statistics.Series, checker.Slice{Start: start})
+	measured := &result.Statistics
+	measured.SeriesStep = 200 * ms
+	for start := time.Duration(0); start < length; start += measured.SeriesStep {
+		measured.Series = append(measured.Series, statistics.Slice{Start: start})
 	}
 	for i := range operations {
 		at := length / time.Duration(operations) * time.Duration(i)
@@ -93,36 +94,36 @@ func load(run *history.Run, result *checker.Result, length time.Duration, operat
 			Process: seats[i%15], Node: run.Manifest.Nodes[i%5], Kind: history.Read, Key: []string{"k1", "k2", "k3"}[random.IntN(3)],
 			Output: history.Value{int64(i)}, Invoke: at, Complete: at + took, Outcome: history.OK,
 		}
-		slice := &statistics.Series[at/statistics.SeriesStep]
+		slice := &measured.Series[at/measured.SeriesStep]
 		switch faulty := at > 3*s && at < 11*s; {
 		case faulty && i%5 == 0:
 			o.Outcome, o.Complete, o.Error, o.Output = history.Info, at+99*ms, "time-out", nil
 			seats[i%15] += 15
-			statistics.Unknown++
+			measured.Unknown++
 			slice.Unknown++
 		case faulty && i%7 == 0:
 			o.Outcome, o.Error, o.Output = history.Fail, "no leader", nil
-			statistics.Failed++
+			measured.Failed++
 			slice.Failed++
 		default:
-			statistics.OK++
+			measured.OK++
 			slice.OK++
 			slice.P50, slice.P99, slice.Max = 2*ms, max(slice.P99, took-ms/2), max(slice.Max, took)
 		}
 		run.History.Operations = append(run.History.Operations, o)
 	}
-	statistics.Operations = operations
-	statistics.Before = checker.Service{Operations: 450, OK: 450, PerSecond: 150, P50: 2 * ms, P99: 7100 * time.Microsecond}
-	statistics.During = checker.Service{Operations: 1800, OK: 1403, PerSecond: 116.9, P50: 2100 * time.Microsecond, P99: 187 * ms}
-	statistics.After = checker.Service{Operations: 525, OK: 524, PerSecond: 149.7, P50: 2 * ms, P99: 8 * ms}
-	statistics.Majority = checker.Service{Operations: 270, OK: 251}
-	statistics.Minority = checker.Service{Operations: 180, OK: 34}
-	statistics.Kinds = map[history.Kind]checker.Service{history.Read: statistics.During, history.Write: statistics.After}
-	statistics.Errors = []checker.ErrorClass{
-		{Kind: history.Read, Outcome: history.Info, Count: statistics.Unknown, Example: "time-out", Node: "n1"},
-		{Kind: history.Read, Outcome: history.Fail, Count: statistics.Failed, Example: "no leader", Node: "n3"},
+	measured.Operations = operations
+	measured.Before = statistics.Service{Operations: 450, OK: 450, PerSecond: 150, P50: 2 * ms, P99: 7100 * time.Microsecond}
+	measured.During = statistics.Service{Operations: 1800, OK: 1403, PerSecond: 116.9, P50: 2100 * time.Microsecond, P99: 187 * ms}
+	measured.After = statistics.Service{Operations: 525, OK: 524, PerSecond: 149.7, P50: 2 * ms, P99: 8 * ms}
+	measured.Majority = statistics.Service{Operations: 270, OK: 251}
+	measured.Minority = statistics.Service{Operations: 180, OK: 34}
+	measured.Kinds = map[history.Kind]statistics.Service{history.Read: measured.During, history.Write: measured.After}
+	measured.Errors = []statistics.ErrorClass{
+		{Kind: history.Read, Outcome: history.Info, Count: measured.Unknown, Example: "time-out", Node: "n1"},
+		{Kind: history.Read, Outcome: history.Fail, Count: measured.Failed, Example: "no leader", Node: "n3"},
 	}
-	statistics.Nodes = map[string]checker.Service{"n1": statistics.During, "n2": statistics.Minority}
+	measured.Nodes = map[string]statistics.Service{"n1": measured.During, "n2": measured.Minority}
 }
 
 // others are three more systems: one sound, one vacuous, one undecided.
@@ -138,7 +139,7 @@ func others() []Entry {
 	vacuous.Result.Verdict, vacuous.Result.AsClaimed, vacuous.Result.Vacuous = checker.Valid, checker.Undecided, "None of 0 operations succeeded."
 	vacuous.Result.Violations, vacuous.Result.StaleReads, vacuous.Result.LostCommits = nil, checker.Bounds{}, checker.Bounds{}
 	vacuous.Result.FirstViolation, vacuous.Result.Staleness, vacuous.Result.Lost = 0, nil, nil
-	vacuous.Result.Statistics = checker.Statistics{Recovery: -1}
+	vacuous.Result.Statistics = statistics.Statistics{Recovery: -1}
 
 	undecided := staleRaft()
 	undecided.Run.Manifest.Target, undecided.Run.Manifest.Options, undecided.Run.Manifest.Claim = "async", "", history.Claim{CAP: "AP"}

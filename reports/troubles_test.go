@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -103,7 +104,7 @@ func TestCrashOnATimeline(t *testing.T) {
 
 // Errors that nobody else has are the others.
 func TestErrorRows(t *testing.T) {
-	rows := errorRows([]checker.ErrorClass{
+	rows := errorRows([]statistics.ErrorClass{
 		{Kind: history.Write, Outcome: history.Fail, Count: 8911, Example: "no\nleader"},
 		{Count: 3, Example: "i/o timeout", Node: "n2"},
 	})

@@ -63,9 +63,9 @@ func TestImage(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			program := target.Program(cluster.Place{Node: "n1", Public: map[cluster.Node]map[string]string{"n1": {}}})
-			if program.ImageOnly != (image != "") || image != "" && (program.Image != image || program.Equivalent != "") {
-				t.Errorf("%s runs %q, only that: %t", target, program.Image, program.ImageOnly)
+			container := target.Program(cluster.Place{Node: "n1", Public: map[cluster.Node]map[string]string{"n1": {}}}).Container
+			if container.Only != (image != "") || image != "" && (container.Image != image || container.Equivalent != "") {
+				t.Errorf("%s runs %q, only that: %t", target, container.Image, container.Only)
 			}
 		}
 	}

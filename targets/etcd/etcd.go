@@ -154,9 +154,7 @@ func (o Options) program(place cluster.Place) cluster.Program {
 	for _, node := range slices.Sorted(maps.Keys(place.Public)) {
 		members = append(members, node+"=http://"+place.Public[node][peerPort])
 	}
-	program := images.Program(image, o.Image)
-	program.Path = "etcd"
-	program.Args = []string{
+	return cluster.Program{Path: "etcd", Container: images.Container(image, o.Image), Args: []string{
 		"--name", place.Node,
 		"--data-dir", filepath.Join(place.Data, "etcd"),
 		"--listen-client-urls", "http://" + place.Listen,
@@ -170,8 +168,7 @@ func (o Options) program(place cluster.Place) cluster.Program {
 		"--pre-vote=true",
 		"--logger", "zap",
 		"--log-level", "warn",
-	}
-	return program
+	}}
 }
 
 // ready is Target.Ready: all members name one leader, and each can read through it.

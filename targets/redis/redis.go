@@ -189,7 +189,5 @@ func (s *system) program(place cluster.Place) cluster.Program {
 	for node, ports := range place.Public {
 		s.announced.Store(ports[serverPort], node)
 	}
-	program := images.Program(image, s.options.Image)
-	program.Path, program.Args = "sh", s.arguments(place)
-	return program
+	return cluster.Program{Path: "sh", Args: s.arguments(place), Container: images.Container(image, s.options.Image)}
 }

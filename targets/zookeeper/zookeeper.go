@@ -221,10 +221,11 @@ func (o Options) program(place cluster.Place) cluster.Program {
 	if o.DefaultTimes {
 		java = runtime
 	}
-	program := images.Program(image, o.Image)
-	program.Path = "sh"
-	program.Args = []string{"-c", start, "zookeeper", data, configuration, strconv.Itoa(id), java}
-	return program
+	return cluster.Program{
+		Path:      "sh",
+		Args:      []string{"-c", start, "zookeeper", data, configuration, strconv.Itoa(id), java},
+		Container: images.Container(image, o.Image),
+	}
 }
 
 // Parents of the workloads' nodes.
