@@ -19,7 +19,7 @@ const resultVersion = 1
 // A Model is what a history is held against: Register, Set, ….
 type Model struct {
 	name string
-	// kinds are the operations that the model understands.
+	// kinds are the operations that the model understands; nil means any.
 	kinds map[history.Kind]arity
 	// engines are those that can decide the model, the preferred one first.
 	engines []Engine
@@ -86,6 +86,9 @@ func (m Model) malformed(operations []history.Operation) string {
 		o := &operations[i]
 		var problem string
 		want, known := m.kinds[o.Kind]
+		if m.kinds == nil {
+			want, known = arity{unbounded, unbounded}, true
+		}
 		switch {
 		case !known:
 			problem = "is of a kind that the model does not know"
