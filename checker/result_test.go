@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -84,5 +85,22 @@ func TestLostOfTwoSets(t *testing.T) {
 		final at 30`), Set, Options{})
 	if want := (counts.Bounds{Certain: 2, Possible: 2}); result.LostCommits != want {
 		t.Errorf("%v lost, want %v", result.LostCommits, want)
+	}
+}
+
+func TestForemostLosses(t *testing.T) {
+	var all []counts.Loss
+	for i := range 3 * maxLosses {
+		all = append(all, counts.Loss{At: time.Duration(3*maxLosses - i), Certain: i%6 == 0})
+	}
+	got := foremostLosses(all)
+	certain := 0
+	for _, loss := range got {
+		if loss.Certain {
+			certain++
+		}
+	}
+	if len(got) != maxLosses || certain != maxLosses/2 || !slices.IsSortedFunc(got, func(a, b counts.Loss) int { return int(a.At - b.At) }) {
+		t.Errorf("%d losses, %d certain: %v", len(got), certain, got)
 	}
 }
