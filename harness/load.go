@@ -37,10 +37,12 @@ func (t *Trial) newLoad(cl cluster.Cluster, recorder *history.Recorder) *load {
 // run lets every worker issue its generator's operations, and returns when all
 // of them have come home.
 func (l *load) run(ctx context.Context, generator func(Worker) Generator, tries int, patience time.Duration) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	var working sync.WaitGroup
 	for _, seat := range l.seats {
 		working.Add(1)
-		go seat.run(&round{ctx: ctx, generator: generator(seat.worker), tries: tries, patience: patience, ended: working.Done}, nil)
+		go seat.run(&round{ctx: ctx, stop: stop, generator: generator(seat.worker), tries: tries, patience: patience, ended: working.Done}, nil)
 	}
 	working.Wait()
 }

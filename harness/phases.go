@@ -21,7 +21,10 @@ func (t *Trial) phases(ctx, clean context.Context, cl cluster.Cluster, recorder 
 	stopTelling := load.tellProgress(t)
 	defer stopTelling()
 
-	generators := t.generators(load) // which outlive a stop: no value is written twice
+	generators, err := t.generators(load) // which outlive a stop: no value is written twice
+	if err != nil {
+		return err
+	}
 	start := func() (stop context.CancelFunc, done chan struct{}) {
 		loadCtx, stop := context.WithCancel(ctx)
 		done = make(chan struct{}) // every call has come home
@@ -106,13 +109,16 @@ func (t *Trial) final(ctx context.Context, load *load) {
 }
 
 // generators are the workload's, one a worker, at the trial's rate.
-func (t *Trial) generators(load *load) []Generator {
-	var all []Generator
+func (t *Trial) generators(load *load) (all []Generator, err error) {
+	defer t.guard("the workload's Generators", &err)
+	var workers []Worker
 	for _, seat := range load.seats {
-		worker := seat.worker
-		all = append(all, Rate(worker.Rand, t.Rate/float64(worker.Of), t.Workload.Generator(worker)))
+		workers = append(workers, seat.worker)
 	}
-	return all
+	for i, generator := range Plan(t.Workload.Generators).generators(workers) {
+		all = append(all, Rate(workers[i].Rand, t.Rate/float64(t.Concurrency), generator))
+	}
+	return all, nil
 }
 
 // play lets the nemesis work until heal is called, which returns when all is
