@@ -41,7 +41,7 @@ type Claim struct {
 	// CAP is "CP" or "AP": what the target gives up when it is partitioned.
 	CAP string `json:"cap"`
 	// Expect names the anomalies that the target admits to, such as "stale
-	// read" and "lost commit" (checker.Anomalies). Empty means that it claims
+	// read" and "lost commit" (anomaly.All). Empty means that it claims
 	// linearizability.
 	Expect []string `json:"expect,omitempty"`
 }
