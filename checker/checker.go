@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -122,24 +123,24 @@ func (r *Result) decided(engine Engine, why, key string) {
 
 // foremost cuts violations to MaxViolations so that each anomaly keeps its
 // earliest, and orders them by time.
-func foremost(violations []Violation) []Violation {
-	byTime := func(a, b Violation) int { return cmp.Compare(a.At(), b.At()) }
+func foremost(violations []anomaly.Violation) []anomaly.Violation {
+	byTime := func(a, b anomaly.Violation) int { return cmp.Compare(a.At(), b.At()) }
 	slices.SortStableFunc(violations, byTime)
 	if len(violations) <= MaxViolations {
 		return violations
 	}
 	type ranked struct {
 		rank int
-		Violation
+		anomaly.Violation
 	}
-	seen := map[Anomaly]int{}
+	seen := map[anomaly.Name]int{}
 	all := make([]ranked, len(violations))
 	for i, v := range violations {
 		all[i] = ranked{seen[v.Anomaly], v}
 		seen[v.Anomaly]++
 	}
 	slices.SortStableFunc(all, func(a, b ranked) int { return cmp.Compare(a.rank, b.rank) })
-	kept := make([]Violation, MaxViolations)
+	kept := make([]anomaly.Violation, MaxViolations)
 	for i := range kept {
 		kept[i] = all[i].Violation
 	}

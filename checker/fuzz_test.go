@@ -12,6 +12,7 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/checker/internal/zones"
@@ -204,7 +205,7 @@ func TestRegisterAgreesWithPorcupine(t *testing.T) {
 	for _, u := range universes {
 		t.Run(u.name, func(t *testing.T) {
 			t.Parallel()
-			anomalies := map[Anomaly]int{}
+			anomalies := map[anomaly.Name]int{}
 			verdicts := map[zones.Verdict]int{}
 			invalid, small := 0, 0
 			n := histories(t)
@@ -322,7 +323,7 @@ func FuzzRegister(f *testing.F) {
 
 // checkWitness demands that a witness is part of the history, closed, illegal by
 // itself, and has a sentence.
-func checkWitness(t *testing.T, operations []history.Operation, v Violation) {
+func checkWitness(t *testing.T, operations []history.Operation, v anomaly.Violation) {
 	t.Helper()
 	if plainPorcupine(v.Witness) {
 		t.Errorf("the witness is linearizable:\n%s", list(v.Witness))
@@ -339,7 +340,7 @@ func checkWitness(t *testing.T, operations []history.Operation, v Violation) {
 
 // checkMinimal demands that a witness is closed, except for the swaps in it that
 // were cut, and that nothing can be taken out of it.
-func checkMinimal(t *testing.T, h *keyHistory, v Violation) {
+func checkMinimal(t *testing.T, h *keyHistory, v anomaly.Violation) {
 	t.Helper()
 	var steps []int32
 	for i := range h.steps {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/checker/internal/search"
 	"github.com/rashomon-io/rashomon/checker/statistics"
@@ -465,8 +466,8 @@ func (p *partition) explained(ctx context.Context, memory *court.Memory, until i
 }
 
 // violation tells of a beginning that no order explains.
-func (p *partition) violation(b *beginning) Violation {
-	v := Violation{Anomaly: Disorder}
+func (p *partition) violation(b *beginning) anomaly.Violation {
+	v := anomaly.Violation{Anomaly: anomaly.Disorder}
 	if p.where != "" {
 		v.Key = p.key
 	}

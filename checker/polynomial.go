@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -81,8 +82,8 @@ func (r *Result) conclude(first time.Duration) {
 // is suspected of which none was confirmed.
 func prove(ctx context.Context, memory *court.Memory, suspects []charge) (findings, error) {
 	found := findings{first: never}
-	doubts := map[Anomaly]error{}
-	shown := map[Anomaly]int{}
+	doubts := map[anomaly.Name]error{}
+	shown := map[anomaly.Name]int{}
 	for _, s := range suspects {
 		if shown[s.anomaly] < perKey {
 			explained, err := s.explained(ctx, memory)
@@ -110,7 +111,7 @@ func prove(ctx context.Context, memory *court.Memory, suspects []charge) (findin
 // story is complete with its last operation.
 func accuse[S comparable, T court.Transition[S]](s story, steps func([]history.Operation) []T) charge {
 	slices.SortStableFunc(s.witness, func(a, b history.Operation) int { return cmp.Compare(a.Invoke, b.Invoke) })
-	return charge{s, Violation{Witness: s.witness}.At(), func(ctx context.Context, memory *court.Memory) (bool, error) {
+	return charge{s, anomaly.Violation{Witness: s.witness}.At(), func(ctx context.Context, memory *court.Memory) (bool, error) {
 		return court.Linearizable[S](ctx, memory, steps(s.witness))
 	}}
 }

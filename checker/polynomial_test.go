@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
@@ -16,7 +17,7 @@ func TestWrongSuspicionIsUnknown(t *testing.T) {
 	run := script.Parse(t, "p1 n1 enqueue q 1 [0,1] ok")
 	model := Model{name: "wrong", kinds: Queue.kinds, judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
 		judgeKeys(ctx, run, options, result, "queue", func(ctx context.Context, memory *court.Memory, _ string, operations []*history.Operation) (findings, error) {
-			return prove(ctx, memory, []charge{accuse(story{anomaly: LostCommit, witness: copies(operations...)}, newQueueSteps)})
+			return prove(ctx, memory, []charge{accuse(story{anomaly: anomaly.LostCommit, witness: copies(operations...)}, newQueueSteps)})
 		})
 	}}
 	if r := Check(t.Context(), run, model, Options{}); r.Verdict != Unknown || len(r.Violations) > 0 || !strings.Contains(r.Reason, "Porcupine does not agree") {

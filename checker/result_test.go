@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/counts"
 	"github.com/rashomon-io/rashomon/checker/internal/script"
 )
 
@@ -32,13 +34,13 @@ func TestAnomaliesAreAll(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if found++; !slices.Contains(Anomalies, Anomaly(text)) {
+		if found++; !slices.Contains(anomaly.All, anomaly.Name(text)) {
 			t.Errorf("%q is missing", text)
 		}
 		return true
 	})
-	if found != len(Anomalies) {
-		t.Errorf("%d anomalies have names, %d are listed", found, len(Anomalies))
+	if found != len(anomaly.All) {
+		t.Errorf("%d anomalies have names, %d are listed", found, len(anomaly.All))
 	}
 }
 
@@ -54,8 +56,8 @@ func TestAnomaliesBySide(t *testing.T) {
 		final at 30
 		partition n1 from 10 to 20`)
 	result := Check(t.Context(), run, Register, Options{})
-	want := []SideAnomalies{{StaleReads: 1}, {StaleReads: 1, LostCommits: 1}}
-	if diff := cmp.Diff(want, []SideAnomalies{result.Majority, result.Minority}); diff != "" {
+	want := []counts.Sides{{StaleReads: 1}, {StaleReads: 1, LostCommits: 1}}
+	if diff := cmp.Diff(want, []counts.Sides{result.Majority, result.Minority}); diff != "" {
 		t.Errorf("%s\n%v stale, %v lost", diff, result.StaleReads, result.LostCommits)
 	}
 	set := script.Parse(t, `
@@ -66,8 +68,8 @@ func TestAnomaliesBySide(t *testing.T) {
 		final at 30
 		partition n1 from 10 to 20`)
 	result = Check(t.Context(), set, Set, Options{})
-	want = []SideAnomalies{{StaleReads: 1}, {LostCommits: 1}}
-	if diff := cmp.Diff(want, []SideAnomalies{result.Majority, result.Minority}); diff != "" {
+	want = []counts.Sides{{StaleReads: 1}, {LostCommits: 1}}
+	if diff := cmp.Diff(want, []counts.Sides{result.Majority, result.Minority}); diff != "" {
 		t.Errorf("set: %s", diff)
 	}
 }
@@ -80,7 +82,7 @@ func TestLostOfTwoSets(t *testing.T) {
 		p2 n2 read-all a [31,32] ok
 		p2 n2 read-all b [33,34] ok
 		final at 30`), Set, Options{})
-	if want := (Bounds{2, 2}); result.LostCommits != want {
+	if want := (counts.Bounds{Certain: 2, Possible: 2}); result.LostCommits != want {
 		t.Errorf("%v lost, want %v", result.LostCommits, want)
 	}
 }

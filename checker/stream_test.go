@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -109,7 +110,7 @@ func told(operations []history.Operation) []history.Operation {
 func TestStreamAgreesWithPorcupine(t *testing.T) {
 	const each = 3
 	var mu sync.Mutex
-	alarms, offs, anomalies := 0, 0, map[Anomaly]int{}
+	alarms, offs, anomalies := 0, 0, map[anomaly.Name]int{}
 	n := uint64(histories(t)) * each
 	var workers sync.WaitGroup
 	for worker := range uint64(runtime.GOMAXPROCS(0)) {
@@ -403,7 +404,7 @@ func TestAStoppedRunIsNotVacuous(t *testing.T) {
 	}
 	run := script.Parse(t, text+whole)
 	run.Manifest.Version = history.Version
-	run.Manifest.Nemesis, run.Manifest.Claim.Expect = "partition", []string{string(StaleRead)}
+	run.Manifest.Nemesis, run.Manifest.Claim.Expect = "partition", []string{string(anomaly.StaleRead)}
 	run.Events = append(run.Events, history.Event{Time: 6 * time.Second, Type: history.Stop, Reason: "first violation"})
 	if result := Check(t.Context(), run, Register, Options{}); result.Vacuous != "" || result.AsClaimed != AsClaimed {
 		t.Errorf("vacuous %q, %s", result.Vacuous, result.AsClaimed)

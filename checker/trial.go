@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/internal/sentence"
 	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
@@ -45,11 +46,11 @@ func (r *Result) leave(gaps ...string) {
 }
 
 // crashes are the nodes that ended by themselves, one violation a node.
-func crashes(run *history.Run) []Violation {
+func crashes(run *history.Run) []anomaly.Violation {
 	times := map[string]int{}
 	first := map[string]history.Event{}
 	for _, e := range run.Events {
-		if e.Type != history.Crash || len(e.Nodes) == 0 || hitAlone(run, e) {
+		if e.Type != history.Crash || len(e.Nodes) == 0 || excused(run, e) {
 			continue
 		}
 		node := e.Nodes[0]
@@ -57,7 +58,7 @@ func crashes(run *history.Run) []Violation {
 			first[node] = e
 		}
 	}
-	var all []Violation
+	var all []anomaly.Violation
 	for _, node := range run.Nodes() {
 		e, crashed := first[node]
 		if !crashed {
@@ -76,26 +77,27 @@ func crashes(run *history.Run) []Violation {
 		if e.Reason != "" {
 			text += "; the last lines of its log: " + sentence.OneLine(e.Reason)
 		}
-		all = append(all, Violation{Anomaly: NodeCrashed, Time: e.Time, Sentence: strings.TrimRight(text, ".") + "."})
+		all = append(all, anomaly.Violation{Anomaly: anomaly.NodeCrashed, Time: e.Time, Sentence: strings.TrimRight(text, ".") + "."})
 	}
 	return all
 }
 
-// hitAlone: a kill of some of the node's processes was in force, with which the
-// node may rightly end.
-func hitAlone(run *history.Run, crash history.Event) bool {
+// excused: a fault was in force with which the node may rightly end, such as a kill of
+// some of its processes.
+func excused(run *history.Run, crash history.Event) bool {
 	return slices.ContainsFunc(spells(run.Events, crash.Time), func(s spell) bool {
-		return !s.over() && s.Processes != "" && s.Family == "kill" && slices.Contains(s.Nodes, crash.Nodes[0])
+		family := s.Of()
+		return !s.over() && (family.Exits || family.Ends && s.Processes != "") && slices.Contains(s.Nodes, crash.Nodes[0])
 	})
 }
 
 // forbiddenLines are the lines in logs that match the target's patterns.
-func forbiddenLines(run *history.Run) []Violation {
-	var all []Violation
+func forbiddenLines(run *history.Run) []anomaly.Violation {
+	var all []anomaly.Violation
 	for _, e := range run.Events {
 		if e.Type == history.Logged && len(e.Nodes) > 0 {
-			all = append(all, Violation{
-				Anomaly: LogPattern, Time: e.Time,
+			all = append(all, anomaly.Violation{
+				Anomaly: anomaly.LogPattern, Time: e.Time,
 				Sentence: fmt.Sprintf("%s logged what no log may hold, in %s: %s", e.Nodes[0], e.Detail, sentence.OneLine(e.Reason)),
 			})
 		}
@@ -107,7 +109,7 @@ func forbiddenLines(run *history.Run) []Violation {
 // ran and all links were whole, and no read or no update was acknowledged since,
 // through any node, though some had been before. (If none ever was, the run is
 // vacuous: the fault may be the client's.)
-func noRecovery(run *history.Run) []Violation {
+func noRecovery(run *history.Run) []anomaly.Violation {
 	e, found := lastUnserved(run)
 	if !found || e.Reason != "" {
 		return nil
@@ -146,7 +148,7 @@ func noRecovery(run *history.Run) []Violation {
 	if len(e.Nodes) > 0 {
 		text += fmt.Sprintf("; nothing was served by %s", strings.Join(e.Nodes, " "))
 	}
-	return []Violation{{Anomaly: NoRecovery, Time: e.Time, Sentence: text + "."}}
+	return []anomaly.Violation{{Anomaly: anomaly.NoRecovery, Time: e.Time, Sentence: text + "."}}
 }
 
 // A tally counts operations of one sort.

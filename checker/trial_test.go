@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -104,7 +105,7 @@ func TestTrial(t *testing.T) {
 				t.Errorf("says %s", told)
 			}
 			run.Manifest = history.Manifest{Nodes: run.Manifest.Nodes} // from elsewhere, nothing of this holds
-			if r := Check(t.Context(), run, test.model, Options{}); len(r.Gaps) > 0 || slices.ContainsFunc(r.Violations, func(v Violation) bool { return len(v.Witness) == 0 }) {
+			if r := Check(t.Context(), run, test.model, Options{}); len(r.Gaps) > 0 || slices.ContainsFunc(r.Violations, func(v anomaly.Violation) bool { return len(v.Witness) == 0 }) {
 				t.Errorf("from elsewhere: %q %v", r.Gaps, r.Violations)
 			}
 		})
@@ -141,6 +142,12 @@ func TestAKilledProcessExplainsTheEnd(t *testing.T) {
 	if result := Check(t.Context(), run, Register, Options{}); result.Verdict != Invalid {
 		t.Errorf("another node's process was killed, and yet: %s", result.Verdict)
 	}
+	for exits, want := range map[bool]Verdict{true: Valid, false: Invalid} {
+		run.Events[0] = history.Event{Time: 30 * time.Second, Type: history.Inject, Fault: 1, Family: "failpoint", Nodes: []string{"n2"}, Own: &history.Family{Exits: exits, Ends: true}}
+		if result := Check(t.Context(), run, Register, Options{}); result.Verdict != want {
+			t.Errorf("with a failpoint at which nodes may exit (%v): %s", exits, result.Verdict)
+		}
+	}
 }
 
 func TestForbiddenLines(t *testing.T) {
@@ -148,7 +155,7 @@ func TestForbiddenLines(t *testing.T) {
 	run.Manifest.Version = history.Version
 	run.Events = append(run.Events, history.Event{Time: 399 * time.Second, Type: history.Logged, Nodes: []string{"n1"}, Detail: "stderr.log", Reason: "WARNING: DATA RACE"})
 	result := Check(t.Context(), run, Register, Options{})
-	if result.AsClaimed != NotAsClaimed || len(result.Violations) != 1 || result.Violations[0].Anomaly != LogPattern ||
+	if result.AsClaimed != NotAsClaimed || len(result.Violations) != 1 || result.Violations[0].Anomaly != anomaly.LogPattern ||
 		result.Violations[0].Sentence != "n1 logged what no log may hold, in stderr.log: WARNING: DATA RACE" || result.Violations[0].At() != 399*time.Second {
 		t.Errorf("%s: %v", result.AsClaimed, result.Violations)
 	}
@@ -207,7 +214,7 @@ func TestFaultsTooShort(t *testing.T) {
 			run := script.Parse(t, test.history)
 			run.Manifest.Version = history.Version
 			run.Events = append([]history.Event{
-				{Time: 50 * time.Second, Type: history.Inject, Fault: 1, Family: "kill", Shape: "leader", Nodes: []string{"n1"}},
+				{Time: 50 * time.Second, Type: history.Inject, Fault: 1, Family: "kill", Shape: "leader", Nodes: []string{"n1"}, Leader: "n1"},
 				{Time: 52 * time.Second, Type: history.Heal, Fault: 1, Family: "kill", Leader: test.leader},
 			}, run.Events...)
 			result := Check(t.Context(), run, Register, Options{})

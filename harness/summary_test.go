@@ -8,6 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/counts"
 	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/history"
@@ -31,19 +33,19 @@ func TestSummary(t *testing.T) {
 		},
 		{
 			"what is only possible is no news of a pass", claimed,
-			checker.Result{Verdict: checker.Valid, AsClaimed: checker.AsClaimed, StaleReads: checker.Bounds{Possible: 151}, LostCommits: checker.Bounds{Possible: 162}},
+			checker.Result{Verdict: checker.Valid, AsClaimed: checker.AsClaimed, StaleReads: counts.Bounds{Possible: 151}, LostCommits: counts.Bounds{Possible: 162}},
 			`store mode=fast: valid, as claimed (expect: stale read)
 0 operations: 0 answered, 0 failed, 0 unknown; no faults; seed 7`,
 		},
 		{
 			"what is possible is news of a failure", claimed,
-			checker.Result{Verdict: checker.Invalid, AsClaimed: checker.NotAsClaimed, StaleReads: checker.Bounds{Possible: 151}, LostCommits: checker.Bounds{Possible: 162}},
+			checker.Result{Verdict: checker.Invalid, AsClaimed: checker.NotAsClaimed, StaleReads: counts.Bounds{Possible: 151}, LostCommits: counts.Bounds{Possible: 162}},
 			`store mode=fast: INVALID, not as claimed (expect: stale read)
 0 operations: 0 answered, 0 failed, 0 unknown; 0–151 stale reads, 0–162 lost commits; no faults; seed 7`,
 		},
 		{
 			"what is certain is told", claimed,
-			checker.Result{Verdict: checker.Valid, AsClaimed: checker.AsClaimed, StaleReads: checker.Bounds{Certain: 1, Possible: 2}},
+			checker.Result{Verdict: checker.Valid, AsClaimed: checker.AsClaimed, StaleReads: counts.Bounds{Certain: 1, Possible: 2}},
 			`store mode=fast: valid, as claimed (expect: stale read)
 0 operations: 0 answered, 0 failed, 0 unknown; 1–2 stale reads, 0 lost commits; no faults; seed 7`,
 		},
@@ -74,9 +76,9 @@ warning: the faults were too short`,
 		},
 		{
 			"what is admitted hides nothing", claimed,
-			checker.Result{Verdict: checker.Invalid, AsClaimed: checker.NotAsClaimed, Violations: []checker.Violation{
-				{Anomaly: checker.StaleRead, Sentence: "1"}, {Anomaly: checker.StaleRead, Sentence: "2"}, {Anomaly: checker.StaleRead, Sentence: "3"},
-				{Anomaly: checker.StaleRead, Sentence: "4"}, {Anomaly: checker.StaleRead, Sentence: "5"}, {Anomaly: checker.LostCommit, Sentence: "6"},
+			checker.Result{Verdict: checker.Invalid, AsClaimed: checker.NotAsClaimed, Violations: []anomaly.Violation{
+				{Anomaly: anomaly.StaleRead, Sentence: "1"}, {Anomaly: anomaly.StaleRead, Sentence: "2"}, {Anomaly: anomaly.StaleRead, Sentence: "3"},
+				{Anomaly: anomaly.StaleRead, Sentence: "4"}, {Anomaly: anomaly.StaleRead, Sentence: "5"}, {Anomaly: anomaly.LostCommit, Sentence: "6"},
 			}},
 			`store mode=fast: INVALID, not as claimed (expect: stale read)
 0 operations: 0 answered, 0 failed, 0 unknown; no faults; seed 7
@@ -94,8 +96,8 @@ stale read: 3
 		},
 		{
 			"never served again", history.Manifest{Target: "store"},
-			checker.Result{Verdict: checker.Invalid, AsClaimed: checker.NotAsClaimed, Violations: []checker.Violation{
-				{Anomaly: checker.NoRecovery, Sentence: "no read was answered for 15 s"},
+			checker.Result{Verdict: checker.Invalid, AsClaimed: checker.NotAsClaimed, Violations: []anomaly.Violation{
+				{Anomaly: anomaly.NoRecovery, Sentence: "no read was answered for 15 s"},
 			}},
 			`store: INVALID, not as claimed
 0 operations: 0 answered, 0 failed, 0 unknown; no faults; seed 0
@@ -117,7 +119,7 @@ func TestSummaryIsBounded(t *testing.T) {
 	for i := range 40 {
 		result.Statistics.Skipped[strings.Repeat("é", 200+i)]++
 		result.Warnings = append(result.Warnings, "short")
-		result.Violations = append(result.Violations, checker.Violation{Anomaly: checker.StaleRead})
+		result.Violations = append(result.Violations, anomaly.Violation{Anomaly: anomaly.StaleRead})
 		result.Statistics.Troubles = append(result.Statistics.Troubles, "gone")
 		result.Statistics.Errors = append(result.Statistics.Errors, statistics.ErrorClass{Kind: history.Read, Count: 1})
 	}

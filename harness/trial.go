@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -88,8 +89,8 @@ func (t *Trial) complete(ctx context.Context) error {
 		return errors.New("trial: no workload (such as workloads.Register{})")
 	}
 	for _, name := range t.Target.Claim.Expect {
-		if !slices.Contains(checker.Anomalies, checker.Anomaly(name)) {
-			return fmt.Errorf("trial: the claim of %s expects %q, which is no anomaly (want some of %q)", t.Target, name, checker.Anomalies)
+		if !slices.Contains(anomaly.All, anomaly.Name(name)) {
+			return fmt.Errorf("trial: the claim of %s expects %q, which is no anomaly (want some of %q)", t.Target, name, anomaly.All)
 		}
 	}
 	if _, streams := t.Workload.(Streamer); t.FailFast && !streams {

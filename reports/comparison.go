@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/counts"
 	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -66,8 +67,8 @@ type System struct {
 	StaleReads  Share `json:"stale_reads"`  // of reads
 	// Those of both that were invoked on either side of a partition; only registers
 	// and sets count them.
-	MajorityWrong checker.SideAnomalies `json:"majority"`
-	MinorityWrong checker.SideAnomalies `json:"minority"`
+	MajorityWrong counts.Sides `json:"majority"`
+	MinorityWrong counts.Sides `json:"minority"`
 
 	// How stale the stale reads of a run were: means of its percentiles, and the
 	// greatest of all runs.
@@ -227,10 +228,10 @@ func (s *System) measureAnswers(results []checker.Result) {
 	s.After = available(func(s statistics.Statistics) statistics.Service { return s.After })
 	s.Majority = available(func(s statistics.Statistics) statistics.Service { return s.Majority })
 	s.Minority = available(func(s statistics.Statistics) statistics.Service { return s.Minority })
-	s.LostCommits = anomalies(results, countsLostCommits, func(r checker.Result) (checker.Bounds, int) { return r.LostCommits, r.Statistics.Writes })
-	s.StaleReads = anomalies(results, countsStaleReads, func(r checker.Result) (checker.Bounds, int) { return r.StaleReads, r.Statistics.Reads })
+	s.LostCommits = anomalies(results, countsLostCommits, func(r checker.Result) (counts.Bounds, int) { return r.LostCommits, r.Statistics.Writes })
+	s.StaleReads = anomalies(results, countsStaleReads, func(r checker.Result) (counts.Bounds, int) { return r.StaleReads, r.Statistics.Reads })
 
-	stale := func(of func(*checker.Staleness) float64) Mean {
+	stale := func(of func(*counts.Staleness) float64) Mean {
 		return meanOf(results, func(r checker.Result) (float64, bool) {
 			if r.Staleness == nil {
 				return 0, false
@@ -238,10 +239,10 @@ func (s *System) measureAnswers(results []checker.Result) {
 			return of(r.Staleness), true
 		})
 	}
-	s.AgeP50 = stale(func(s *checker.Staleness) float64 { return s.AgeP50.Seconds() })
-	s.AgeP99 = stale(func(s *checker.Staleness) float64 { return s.AgeP99.Seconds() })
-	s.VersionsP50 = stale(func(s *checker.Staleness) float64 { return float64(s.VersionsP50) })
-	s.VersionsP99 = stale(func(s *checker.Staleness) float64 { return float64(s.VersionsP99) })
+	s.AgeP50 = stale(func(s *counts.Staleness) float64 { return s.AgeP50.Seconds() })
+	s.AgeP99 = stale(func(s *counts.Staleness) float64 { return s.AgeP99.Seconds() })
+	s.VersionsP50 = stale(func(s *counts.Staleness) float64 { return float64(s.VersionsP50) })
+	s.VersionsP99 = stale(func(s *counts.Staleness) float64 { return float64(s.VersionsP99) })
 }
 
 // measureRecovery sets how long other leaders and recoveries took.
@@ -299,8 +300,8 @@ func seen(changes []statistics.LeaderChange) (times []time.Duration) {
 	return times
 }
 
-func plus(a, b checker.SideAnomalies) checker.SideAnomalies {
-	return checker.SideAnomalies{StaleReads: a.StaleReads + b.StaleReads, LostCommits: a.LostCommits + b.LostCommits}
+func plus(a, b counts.Sides) counts.Sides {
+	return counts.Sides{StaleReads: a.StaleReads + b.StaleReads, LostCommits: a.LostCommits + b.LostCommits}
 }
 
 func shareOf(results []checker.Result, of func(checker.Result) part) Share {
@@ -320,7 +321,7 @@ func shareOf(results []checker.Result, of func(checker.Result) part) Share {
 // anomalies is a share with bounds: its interval begins with that of the one and
 // ends with that of the other. Undecided keys are in Of alone, and may raise both, so
 // with any of them there is none.
-func anomalies(results []checker.Result, counts func(checker.Result) bool, of func(checker.Result) (checker.Bounds, int)) Share {
+func anomalies(results []checker.Result, counts func(checker.Result) bool, of func(checker.Result) (counts.Bounds, int)) Share {
 	results = slices.DeleteFunc(slices.Clone(results), func(r checker.Result) bool { return !counts(r) })
 	// Sets can lose what was shown and never acknowledged.
 	atMost := func(n, total int) part { return part{min(n, total), total} }

@@ -15,6 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/counts"
 	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -51,7 +53,7 @@ func fourSystems(seeds ...uint64) []Tried {
 	for _, e := range []*Entry{&stale, &rest[0]} {
 		e.Result.Statistics.Reads, e.Result.Statistics.Writes = 1500, 700
 		e.Result.Statistics.LeaderChanges = []statistics.LeaderChange{{Fault: 1, At: 3 * s, Took: 310 * ms}, {Fault: 2, At: 7 * s, Took: -1}}
-		e.Result.Minority = checker.SideAnomalies{StaleReads: e.Result.StaleReads.Certain, LostCommits: e.Result.LostCommits.Certain}
+		e.Result.Minority = counts.Sides{StaleReads: e.Result.StaleReads.Certain, LostCommits: e.Result.LostCommits.Certain}
 	}
 	stale.Result.Statistics.Minority = statistics.Service{Operations: 180, OK: 171}
 	elsewhere := slices.Clone(stale.Run.Events)
@@ -102,7 +104,7 @@ func TestComparisonClaim(t *testing.T) {
 	systems := fourSystems(7)
 	e := &systems[0].Runs[0]
 	run := *e.Run
-	run.Manifest.Claim = history.Claim{CAP: "CP", Expect: []string{string(checker.HeldTwice)}}
+	run.Manifest.Claim = history.Claim{CAP: "CP", Expect: []string{string(anomaly.HeldTwice)}}
 	e.Run = &run
 	c := NewComparison("", systems)
 	which := slices.IndexFunc(c.Systems, func(s System) bool { return s.shown.Run == e.Run })
@@ -123,7 +125,7 @@ func TestComparisonSums(t *testing.T) {
 	if local.NewLeader.Mean != 0.31 || local.LeaderChanges.Count != 3 || local.LeaderChanges.Of != 6 {
 		t.Errorf("%+v, %+v", local.NewLeader, local.LeaderChanges)
 	}
-	if got := local.MinorityWrong; got != (checker.SideAnomalies{StaleReads: 36, LostCommits: 3}) {
+	if got := local.MinorityWrong; got != (counts.Sides{StaleReads: 36, LostCommits: 3}) {
 		t.Errorf("%+v", got)
 	}
 	if got := local.PerSecondDuring; math.Abs(got.Mean-106.9) > 1e-9 || got.Interval == nil || got.Low >= got.Mean || got.High <= got.Mean {
@@ -184,14 +186,14 @@ func TestComparisonCountsRunsThatAnsweredNothing(t *testing.T) {
 
 // What a check did not come to may be anomalies without end.
 func TestComparisonOfUndecidedRunsHasNoUpperBound(t *testing.T) {
-	with := func(verdict checker.Verdict, undecided int, stale checker.Bounds) func(*checker.Result) {
+	with := func(verdict checker.Verdict, undecided int, stale counts.Bounds) func(*checker.Result) {
 		return func(r *checker.Result) {
 			r.Verdict, r.KeysUnknown, r.StaleReads, r.Statistics.Reads = verdict, undecided, stale, 2500
 		}
 	}
-	none := with(checker.Unknown, 3, checker.Bounds{})
-	some := with(checker.Invalid, 0, checker.Bounds{Certain: 50, Possible: 70})
-	most := with(checker.Invalid, 1, checker.Bounds{Certain: 50, Possible: 70})
+	none := with(checker.Unknown, 3, counts.Bounds{})
+	some := with(checker.Invalid, 0, counts.Bounds{Certain: 50, Possible: 70})
+	most := with(checker.Invalid, 1, counts.Bounds{Certain: 50, Possible: 70})
 	for _, test := range []struct {
 		system System
 		want   string
@@ -229,7 +231,7 @@ func TestWhatAModelDoesNotCountIsUnmeasured(t *testing.T) {
 	} {
 		e := staleRaft()
 		e.Result.Model, e.Result.Statistics.Reads, e.Result.Statistics.Writes = test.model, 20, 30
-		e.Result.StaleReads, e.Result.LostCommits = checker.Bounds{Certain: 2, Possible: 2}, checker.Bounds{Certain: 3, Possible: 3}
+		e.Result.StaleReads, e.Result.LostCommits = counts.Bounds{Certain: 2, Possible: 2}, counts.Bounds{Certain: 3, Possible: 3}
 		shown := map[string]string{}
 		for _, row := range rows(e) {
 			shown[row[0]] = row[1]

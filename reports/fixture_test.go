@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/counts"
 	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -43,14 +45,14 @@ func staleRaft() Entry {
 	}
 	result := checker.Result{
 		Version: 1, Verdict: checker.Invalid, AsClaimed: checker.AsClaimed, Model: "register", Decisions: []checker.Decision{{Engine: "porcupine", Why: "a fixture", Keys: []string{"k1"}}},
-		Took: 1200 * ms, Keys: 3, KeysInvalid: 1, StaleReads: checker.Bounds{Certain: 12, Possible: 14}, LostCommits: checker.Bounds{Certain: 1, Possible: 1}, FirstViolation: 3420 * ms,
-		Staleness: &checker.Staleness{
+		Took: 1200 * ms, Keys: 3, KeysInvalid: 1, StaleReads: counts.Bounds{Certain: 12, Possible: 14}, LostCommits: counts.Bounds{Certain: 1, Possible: 1}, FirstViolation: 3420 * ms,
+		Staleness: &counts.Staleness{
 			Reads: 12, AgeP50: 212 * ms, AgeP99: 1900 * ms, AgeMax: 1900 * ms, Ages: []int{0, 0, 1, 0, 0, 0, 0, 1, 6, 2, 1, 1},
 			VersionsP50: 3, VersionsP99: 71, VersionsMax: 71, Versions: []int{4, 5, 1, 0, 1, 0, 1},
 		},
-		Lost: []checker.Loss{{Key: "k1", Value: 1200, Process: 9, Node: "n5", At: 9310 * ms, Certain: true}},
-		Violations: []checker.Violation{{
-			Anomaly: checker.StaleRead, Key: "k1",
+		Lost: []counts.Loss{{Key: "k1", Value: 1200, Process: 9, Node: "n5", At: 9310 * ms, Certain: true}},
+		Violations: []anomaly.Violation{{
+			Anomaly: anomaly.StaleRead, Key: "k1",
 			Sentence: "p0 read k1 = 1007 through n1 at 3.415 s, 0.212 s after the swap of k1 from 1007 to 1008 had been acknowledged to p7 through n3; n1 had been cut off from n3 n4 n5 since 3.000 s",
 			Witness: []history.Operation{
 				{Process: 3, Node: "n4", Kind: history.Write, Key: "k1", Input: history.Value{1007}, Invoke: 2900 * ms, Complete: 2904 * ms, Outcome: history.OK},
@@ -58,7 +60,7 @@ func staleRaft() Entry {
 				{Process: 0, Node: "n1", Kind: history.Read, Key: "k1", Output: history.Value{1007}, Invoke: 3415 * ms, Complete: 3420 * ms, Outcome: history.OK},
 			},
 		}, {
-			Anomaly: checker.LostCommit, Key: "k1",
+			Anomaly: anomaly.LostCommit, Key: "k1",
 			Sentence: "k1 = 1200 had been acknowledged to p9 through n5 at 9.310 s, yet p15 read k1 = 1190 through n1 at 15.500 s: a commit is lost; n4 had been killed at 7.000 s",
 			Witness: []history.Operation{
 				{Process: 2, Node: "n3", Kind: history.Write, Key: "k1", Input: history.Value{1190}, Invoke: 9200 * ms, Complete: 9200*ms + 800_000, Outcome: history.Info, Error: "time-out: no answer within 250 ms"},
@@ -130,14 +132,14 @@ func load(run *history.Run, result *checker.Result, length time.Duration, operat
 func others() []Entry {
 	sound := staleRaft()
 	sound.Run.Manifest.Options, sound.Run.Manifest.Claim.Expect, sound.Run.Dir = "", nil, "runs/raft-register-20250102T030505"
-	sound.Result.Verdict, sound.Result.Violations, sound.Result.StaleReads, sound.Result.LostCommits = checker.Valid, nil, checker.Bounds{}, checker.Bounds{}
+	sound.Result.Verdict, sound.Result.Violations, sound.Result.StaleReads, sound.Result.LostCommits = checker.Valid, nil, counts.Bounds{}, counts.Bounds{}
 	sound.Result.KeysInvalid, sound.Result.FirstViolation, sound.Result.Staleness, sound.Result.Lost = 0, 0, nil, nil
 
 	vacuous := staleRaft()
 	vacuous.Run.Manifest.Target, vacuous.Run.Manifest.Options = "lww", ""
 	vacuous.Run.Manifest.Claim = history.Claim{CAP: "AP", Expect: []string{"stale read", "lost commit"}}
 	vacuous.Result.Verdict, vacuous.Result.AsClaimed, vacuous.Result.Vacuous = checker.Valid, checker.Undecided, "None of 0 operations succeeded."
-	vacuous.Result.Violations, vacuous.Result.StaleReads, vacuous.Result.LostCommits = nil, checker.Bounds{}, checker.Bounds{}
+	vacuous.Result.Violations, vacuous.Result.StaleReads, vacuous.Result.LostCommits = nil, counts.Bounds{}, counts.Bounds{}
 	vacuous.Result.FirstViolation, vacuous.Result.Staleness, vacuous.Result.Lost = 0, nil, nil
 	vacuous.Result.Statistics = statistics.Statistics{Recovery: -1}
 
@@ -149,6 +151,6 @@ func others() []Entry {
 	undecided.Result.Violations = undecided.Result.Violations[:1]
 	undecided.Result.Warnings = []string{"Nobody else led after a fault at the leader: faults of 1.5 s are too short; try --interval 10s."}
 	undecided.Result.Statistics.Troubles = []string{"at 7.000 s: kill leader n4: the engine did not answer"}
-	undecided.Result.Set = &checker.SetResult{OK: 1400, Lost: 3, Stale: 12, Recovered: 4, NeverRead: 1}
+	undecided.Result.Set = &counts.Set{OK: 1400, Lost: 3, Stale: 12, Recovered: 4, NeverRead: 1}
 	return []Entry{sound, vacuous, undecided}
 }

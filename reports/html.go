@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -317,7 +318,7 @@ func mood(result checker.Result) string {
 	return "good"
 }
 
-func newViolation(v checker.Violation, operations []history.Operation, faults []fault, open bool) violation {
+func newViolation(v anomaly.Violation, operations []history.Operation, faults []fault, open bool) violation {
 	shown := violation{Anomaly: Clean(string(v.Anomaly), 30), Sentence: Clean(v.Sentence, 1000), Open: open}
 	witness := v.Witness[:min(len(v.Witness), maxWitness)]
 	if len(witness) == 0 {

@@ -21,6 +21,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/counts"
 	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -118,9 +120,9 @@ func TestFormat(t *testing.T) {
 		{count(7), "7"}, {count(1234), "1,234"}, {count(1234567), "1,234,567"},
 		{counted(1, "key"), "1 key"}, {counted(1000, "key"), "1,000 keys"},
 		{Clean("n1 é →", 10), "n1 é →"}, {Clean("a\x1b[31m\n\u202e\xff", 100), `a\x1b[31m\n\u202e\xff`}, {Clean("12345", 3), "123…"},
-		{atLeast(checker.Result{Verdict: checker.Invalid}, checker.Bounds{Certain: 7, Possible: 1009}), "7–1,009"},
-		{atLeast(checker.Result{Verdict: checker.Valid}, checker.Bounds{}), "0"},
-		{atLeast(checker.Result{Verdict: checker.Invalid, KeysUnknown: 1}, checker.Bounds{Certain: 7, Possible: 9}), "≥ 7"},
+		{atLeast(checker.Result{Verdict: checker.Invalid}, counts.Bounds{Certain: 7, Possible: 1009}), "7–1,009"},
+		{atLeast(checker.Result{Verdict: checker.Valid}, counts.Bounds{}), "0"},
+		{atLeast(checker.Result{Verdict: checker.Invalid, KeysUnknown: 1}, counts.Bounds{Certain: 7, Possible: 9}), "≥ 7"},
 		{tally(nil), "none"}, {tally(map[string]int{"pause": 0, "kill": 2}), "kill 2"},
 		{call(history.Operation{Kind: history.Read, Key: "k", Outcome: history.OK}, nil), "read(k) = nothing"},
 		{call(history.Operation{Kind: history.Read, Key: "k"}, nil), "read(k)"},
@@ -180,7 +182,7 @@ func hostileEntry(text string) Entry {
 	spoil(e.Run.History.Operations)
 	for i := range e.Result.Violations {
 		v := &e.Result.Violations[i]
-		v.Key, v.Sentence, v.Anomaly = text, text, checker.Anomaly(text)
+		v.Key, v.Sentence, v.Anomaly = text, text, anomaly.Name(text)
 		spoil(v.Witness)
 	}
 	for i := range e.Run.Events {
@@ -192,7 +194,7 @@ func hostileEntry(text string) Entry {
 		}
 	}
 	e.Run.Events[3].Type, e.Run.Events[3].Detail = history.Crash, text
-	e.Result.Violations = append(e.Result.Violations, checker.Violation{Anomaly: checker.Anomaly(text), Sentence: text})
+	e.Result.Violations = append(e.Result.Violations, anomaly.Violation{Anomaly: anomaly.Name(text), Sentence: text})
 	e.Result.Warnings = slices.Repeat([]string{text}, 40)
 	s := &e.Result.Statistics
 	s.Troubles = slices.Repeat([]string{text}, 40)
@@ -280,8 +282,8 @@ func hugeEntry(operations int, key string) Entry {
 		witness[i].Outcome = history.OK
 		witness[i].Process, witness[i].Complete = -1-i, time.Duration(operations)*ms
 	}
-	e.Result.Violations = slices.Repeat([]checker.Violation{{
-		Anomaly: checker.StaleRead, Key: key, Sentence: strings.Repeat(key, 100), Witness: witness,
+	e.Result.Violations = slices.Repeat([]anomaly.Violation{{
+		Anomaly: anomaly.StaleRead, Key: key, Sentence: strings.Repeat(key, 100), Witness: witness,
 	}}, checker.MaxViolations)
 	event := history.Event{Type: history.Inject, Family: "partition", Shape: key, Nodes: slices.Repeat([]string{key}, 64), Links: slices.Repeat([]string{"n1>n2"}, 4000), Reason: key}
 	e.Run.Events = nil
@@ -293,7 +295,7 @@ func hugeEntry(operations int, key string) Entry {
 	for i := range 50_000 {
 		e.Result.Statistics.Series = append(e.Result.Statistics.Series, statistics.Slice{Start: time.Duration(i) * s, OK: i, P50: time.Duration(i) * ms, P99: time.Duration(i%17) * s, Max: time.Duration(i%97) * s})
 	}
-	e.Result.Staleness = &checker.Staleness{Ages: slices.Repeat([]int{math.MinInt, 3, math.MaxInt}, 1000)}
+	e.Result.Staleness = &counts.Staleness{Ages: slices.Repeat([]int{math.MinInt, 3, math.MaxInt}, 1000)}
 	for i := range 1000 {
 		e.Result.Statistics.Nodes[fmt.Sprint("n", i)] = statistics.Service{Operations: i}
 	}
