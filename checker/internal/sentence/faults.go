@@ -125,7 +125,7 @@ func FaultsUntil(events []history.Event, until time.Duration) []Fault {
 	return all
 }
 
-// heal ends a fault. If it was a kill, its nodes were started again,
+// heal ends a fault. If its nodes ended with it, they were started again,
 // whatever else had ended them.
 func heal(all []Fault, e history.Event) {
 	i := slices.IndexFunc(all, func(f Fault) bool { return f.Type == history.Inject && f.Event.Fault == e.Fault && !f.Over() })
@@ -133,7 +133,7 @@ func heal(all []Fault, e history.Event) {
 		return
 	}
 	all[i].until = e.Time
-	if all[i].Family != "kill" {
+	if !all[i].Of().Ends {
 		return
 	}
 	started := func(node string) bool { return slices.Contains(all[i].Nodes, node) }
@@ -201,7 +201,7 @@ func (n note) words(timed bool) string {
 		text, last = fmt.Sprintf("%s %d times", text, n.count), ", last"
 	}
 	f := n.last
-	point := f.Family == "kill" || f.Type == history.Crash // what happens at one moment
+	point := f.Of().Ends || f.Type == history.Crash // what happens at one moment
 	switch {
 	case !timed:
 		return text
@@ -241,24 +241,19 @@ func (f Fault) about(node string) string {
 	if f.Processes != "" {
 		who = whose(f.Nodes, f.Processes)
 	}
-	switch f.Family {
-	case "partition":
-		return who + " had been cut off"
-	case "kill":
-		return who + " had been killed"
-	case "pause":
-		return who + " had been paused"
-	case "clock":
-		return whose(f.Nodes, "clock") + " had been wrong" + f.detail()
-	}
-	if f.Type == history.Crash {
+	switch family := f.Of(); {
+	case f.Type == history.Crash:
 		return who + " had crashed" + f.detail()
+	case family.On == history.OnClocks:
+		return whose(f.Nodes, "clock") + " had " + family.Did + f.detail()
+	case family.Away || family.Cuts:
+		return who + " had " + family.Did
+	case family.On == history.OnLinks: // nobody knows which
+		return who + " had suffered " + f.Family + f.detail()
+	default:
+		return who + " had " + family.Did + f.detail()
 	}
-	return who + " had suffered " + f.Family + f.detail()
 }
-
-// ills are what faults of links, but for partitions, do to them.
-var ills = map[string]string{"latency": "been delayed", "loss": "lost packets", "flaky": "been flaky", "slow": "been slow"}
 
 func (f Fault) aboutLinks(node string) string {
 	var both, in, out []string // peers, by the direction of their links with it
@@ -274,8 +269,7 @@ func (f Fault) aboutLinks(node string) string {
 			out = append(out, to)
 		}
 	}
-	cut := f.Family == "partition"
-	ill := cmp.Or(ills[f.Family], "suffered "+f.Family)
+	family := f.Of()
 	var told []string
 	for _, direction := range []struct {
 		peers      []string
@@ -287,10 +281,10 @@ func (f Fault) aboutLinks(node string) string {
 	} {
 		switch {
 		case len(direction.peers) == 0:
-		case cut:
+		case family.Cuts:
 			told = append(told, fmt.Sprintf(direction.cut, node, peers(direction.peers)))
 		default:
-			told = append(told, fmt.Sprintf(direction.spoil, node, peers(direction.peers))+ill+f.detail())
+			told = append(told, fmt.Sprintf(direction.spoil, node, peers(direction.peers))+family.Did+f.detail())
 		}
 	}
 	if len(told) == 0 {

@@ -49,7 +49,7 @@ func crashes(run *history.Run) []anomaly.Violation {
 	times := map[string]int{}
 	first := map[string]history.Event{}
 	for _, e := range run.Events {
-		if e.Type != history.Crash || len(e.Nodes) == 0 || hitAlone(run, e) {
+		if e.Type != history.Crash || len(e.Nodes) == 0 || excused(run, e) {
 			continue
 		}
 		node := e.Nodes[0]
@@ -81,11 +81,12 @@ func crashes(run *history.Run) []anomaly.Violation {
 	return all
 }
 
-// hitAlone: a kill of some of the node's processes was in force, with which the
-// node may rightly end.
-func hitAlone(run *history.Run, crash history.Event) bool {
+// excused: a fault was in force with which the node may rightly end, such as a kill of
+// some of its processes.
+func excused(run *history.Run, crash history.Event) bool {
 	return slices.ContainsFunc(sentence.FaultsUntil(run.Events, crash.Time), func(f sentence.Fault) bool {
-		return !f.Over() && f.Processes != "" && f.Family == "kill" && slices.Contains(f.Nodes, crash.Nodes[0])
+		family := f.Of()
+		return !f.Over() && (family.Exits || family.Ends && f.Processes != "") && slices.Contains(f.Nodes, crash.Nodes[0])
 	})
 }
 
