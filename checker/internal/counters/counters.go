@@ -196,7 +196,7 @@ func (c *Counter) Add(o *history.Operation, amount int64) error {
 	c.sum += size
 	c.divisor = greatestCommonDivisor(c.divisor, size)
 	c.largest = max(c.largest, size)
-	a := &addition{Operation: o, amount: amount, call: o.Invoke, ret: o.Complete}
+	a := &addition{Operation: o, amount: amount, call: o.Invoke, ret: model.Returns(o)}
 	c.additions = append(c.additions, a)
 	return nil
 }
