@@ -3,6 +3,8 @@ package sequential
 import (
 	"context"
 	"slices"
+
+	"github.com/rashomon-io/rashomon/checker/internal/pieces"
 )
 
 // witnessEffort bounds the search at each try to leave something out.
@@ -19,16 +21,13 @@ func (p *problem) witness(ctx context.Context) []int32 {
 	if kept := p.without(func(i int32) bool { return p.operations[i].Not }); kept.refuted(ctx) {
 		smallest = kept
 	}
-	for size := (len(smallest.operations) + 1) / 2; size > 0 && ctx.Err() == nil; size /= 2 {
-		for from := 0; from < len(smallest.operations) && ctx.Err() == nil; {
-			kept := smallest.without(func(i int32) bool { return int(i) >= from && int(i) < from+size })
-			if len(kept.operations) < len(smallest.operations) && kept.refuted(ctx) {
-				smallest = kept
-			} else {
-				from += size
-			}
+	pieces.Leave(ctx, len(smallest.operations), func(from, to int) int {
+		kept := smallest.without(func(i int32) bool { return int(i) >= from && int(i) < to })
+		if kept.refuted(ctx) {
+			smallest = kept
 		}
-	}
+		return len(smallest.operations)
+	})
 	return slices.Sorted(slices.Values(smallest.of))
 }
 
