@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/counts"
 	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -74,22 +76,8 @@ func BankOf(rules BankRules) Model {
 	}
 }
 
-// A BankResult counts what a bank did.
-type BankResult struct {
-	Transferred int `json:"transferred"` // transfers acknowledged
-	Refused     int `json:"refused"`     // for want of money
-	Unknown     int `json:"unknown"`     // transfers of unknown outcome
-	Reads       int `json:"reads"`       // acknowledged
-	WrongTotal  int `json:"wrong_total"` // reads that do not sum up
-	Negative    int `json:"negative"`    // reads with a negative balance
-	// Incomplete are reads that lack an account, or show one that does not exist.
-	Incomplete int `json:"incomplete,omitempty"`
-	// Ordered means that an order of all operations was found too, in every bank.
-	Ordered bool `json:"ordered"`
-}
-
 func judgeBanks(ctx context.Context, run *history.Run, options Options, result *Result, rules BankRules) {
-	result.Bank = &BankResult{Ordered: true}
+	result.Bank = &counts.Bank{Ordered: true}
 	judgeKeys(ctx, run, options, result, "bank", func(ctx context.Context, memory *court.Memory, key string, operations []*history.Operation) (findings, error) {
 		b, err := newBank(key, rules, operations)
 		if err != nil {
@@ -218,8 +206,8 @@ func (b *bank) judge(ctx context.Context, memory *court.Memory, engine Engine, r
 	case err == nil:
 		result.decided(Porcupine, "no order explains all transfers and reads", b.key)
 		s := b.disorder(ctx, memory)
-		if s.anomaly == StaleRead && len(suspects) == 0 {
-			result.StaleReads.add(Bounds{1, 1})
+		if s.anomaly == anomaly.StaleRead && len(suspects) == 0 {
+			result.StaleReads.Add(counts.Bounds{Certain: 1, Possible: 1})
 		}
 		return findings{[]story{s}, s.told[0].Complete}, nil
 	case engine == Porcupine || ctx.Err() != nil:
@@ -230,7 +218,7 @@ func (b *bank) judge(ctx context.Context, memory *court.Memory, engine Engine, r
 	return findings{}, nil
 }
 
-func (b *bank) count(counts *BankResult) {
+func (b *bank) count(counts *counts.Bank) {
 	for _, s := range b.steps {
 		switch {
 		case s.Kind == history.ReadAll:
@@ -271,7 +259,7 @@ func (b *bank) suspects(result *Result) []charge {
 			}
 		}
 	}
-	result.StaleReads.add(Bounds{len(stale), len(stale)})
+	result.StaleReads.Add(counts.Bounds{Certain: len(stale), Possible: len(stale)})
 	slices.SortStableFunc(suspects, func(a, b charge) int { return byCompletion(a.told[0], b.told[0]) })
 	// Of what is wrong with one read, one account is enough.
 	return slices.CompactFunc(suspects, func(a, b charge) bool { return a.told[0] == b.told[0] })
@@ -294,7 +282,7 @@ func (b *bank) miscounted(s *bankStep) charge {
 	}
 	told := []*history.Operation{s.Operation}
 	return charge{
-		story: story{anomaly: WrongCount, key: b.key, told: told, witness: values(told), text: text, during: spanOf(told...)},
+		story: story{anomaly: anomaly.WrongCount, key: b.key, told: told, witness: values(told), text: text, during: spanOf(told...)},
 		first: s.Complete,
 		explained: func(ctx context.Context, memory *court.Memory) (bool, error) {
 			return court.Linearizable[bool](ctx, memory, []*glance{{s, b.total}})
@@ -329,10 +317,10 @@ func (b *bank) disorder(ctx context.Context, memory *court.Memory) story {
 	}
 	slices.SortStableFunc(told, func(a, b *history.Operation) int { return byCompletion(b, a) })
 	told = append(told, unknown...)
-	s := story{anomaly: Disorder, key: b.key, told: told, witness: values(told), during: spanOf(told...)}
+	s := story{anomaly: anomaly.Disorder, key: b.key, told: told, witness: values(told), during: spanOf(told...)}
 	because := ""
 	if old, err := b.explained(ctx, memory, b.aged()); err == nil && old {
-		s.anomaly, because = StaleRead, ": whatever the order, a read was stale"
+		s.anomaly, because = anomaly.StaleRead, ": whatever the order, a read was stale"
 	}
 	s.text = func(n narrator) string {
 		return fmt.Sprintf("no order of %s explains what was answered%s%s", several(len(told), "operation"), n.until(told[0].Complete), because)

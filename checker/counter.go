@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/counts"
 	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -82,22 +83,8 @@ var Counter = Model{
 	judge:   judgeCounters,
 }
 
-// A CounterResult sums up what became of the increments, over all keys.
-type CounterResult struct {
-	Acknowledged int64 `json:"acknowledged"` // the sum of the acknowledged increments
-	Unknown      int64 `json:"unknown"`      // the sum of those of unknown outcome
-	// FinalLeast and FinalMost are what a read after everything may show.
-	FinalLeast int64 `json:"final_least"`
-	FinalMost  int64 `json:"final_most"`
-	// Between LostLeast and LostMost of what was acknowledged, or seen, was lost.
-	// They are equal only if nothing is of unknown outcome. A counter that goes
-	// up and down has neither.
-	LostLeast int64 `json:"lost_least"`
-	LostMost  int64 `json:"lost_most"`
-}
-
 func judgeCounters(ctx context.Context, run *history.Run, options Options, result *Result) {
-	result.Counter = &CounterResult{}
+	result.Counter = &counts.Counter{}
 	final := finalBegins(run)
 	judgeKeys(ctx, run, options, result, "counter", func(ctx context.Context, memory *court.Memory, key string, operations []*history.Operation) (findings, error) {
 		c, err := newCounter(key, final, operations)
@@ -454,7 +441,7 @@ func (c *counter) count(result *Result, lost loss) {
 	for _, r := range c.reads {
 		unlost := lost.amount() == 0 || r.value < lost.shown
 		if !r.wrong(c.divisor) && r.behind() && unlost {
-			result.StaleReads.add(Bounds{1, 1})
+			result.StaleReads.Add(counts.Bounds{Certain: 1, Possible: 1})
 		}
 	}
 	if lost.last == nil {
@@ -465,6 +452,6 @@ func (c *counter) count(result *Result, lost loss) {
 	most := max(amount, min(lost.last.high-lost.shown, lost.last.doneUp))
 	totals.LostMost += most
 	if most > 0 { // each increment is 1 at least
-		result.LostCommits.add(Bounds{int((amount + c.largest - 1) / c.largest), int(most)})
+		result.LostCommits.Add(counts.Bounds{Certain: int((amount + c.largest - 1) / c.largest), Possible: int(most)})
 	}
 }

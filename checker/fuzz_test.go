@@ -12,7 +12,9 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/internal/court"
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/checker/internal/zones"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -203,7 +205,7 @@ func TestRegisterAgreesWithPorcupine(t *testing.T) {
 	for _, u := range universes {
 		t.Run(u.name, func(t *testing.T) {
 			t.Parallel()
-			anomalies := map[Anomaly]int{}
+			anomalies := map[anomaly.Name]int{}
 			verdicts := map[zones.Verdict]int{}
 			invalid, small := 0, 0
 			n := histories(t)
@@ -321,7 +323,7 @@ func FuzzRegister(f *testing.F) {
 
 // checkWitness demands that a witness is part of the history, closed, illegal by
 // itself, and has a sentence.
-func checkWitness(t *testing.T, operations []history.Operation, v Violation) {
+func checkWitness(t *testing.T, operations []history.Operation, v anomaly.Violation) {
 	t.Helper()
 	if plainPorcupine(v.Witness) {
 		t.Errorf("the witness is linearizable:\n%s", list(v.Witness))
@@ -338,7 +340,7 @@ func checkWitness(t *testing.T, operations []history.Operation, v Violation) {
 
 // checkMinimal demands that a witness is closed, except for the swaps in it that
 // were cut, and that nothing can be taken out of it.
-func checkMinimal(t *testing.T, h *keyHistory, v Violation) {
+func checkMinimal(t *testing.T, h *keyHistory, v anomaly.Violation) {
 	t.Helper()
 	var steps []int32
 	for i := range h.steps {
@@ -366,7 +368,7 @@ func checkMinimal(t *testing.T, h *keyHistory, v Violation) {
 			w.granted = w.in // zones has proven it
 		}
 		if w.lacks(i) {
-			t.Errorf("the witness lacks something for %s\n%s", brief(*h.operation(i)), list(v.Witness))
+			t.Errorf("the witness lacks something for %s\n%s", script.Brief(*h.operation(i)), list(v.Witness))
 		}
 	}
 	if len(w.cut) > 0 {
@@ -374,7 +376,7 @@ func checkMinimal(t *testing.T, h *keyHistory, v Violation) {
 	}
 	for i := range steps {
 		if rest := w.without(i, i+1).history(); len(rest.steps) > 0 && rest.refuted(t.Context(), court.NewMemory(1<<30)) {
-			t.Errorf("the witness can do without %s\n%s", brief(*h.operation(steps[i])), list(v.Witness))
+			t.Errorf("the witness can do without %s\n%s", script.Brief(*h.operation(steps[i])), list(v.Witness))
 		}
 	}
 }
@@ -410,7 +412,7 @@ func checkClosures(t *testing.T, h *keyHistory, r *rand.Rand) {
 func list(operations []history.Operation) string {
 	text := ""
 	for _, o := range operations {
-		text += fmt.Sprintf("  p%d %s [%d,%d] %s\n", o.Process, brief(o), o.Invoke, o.Complete, o.Outcome)
+		text += fmt.Sprintf("  p%d %s [%d,%d] %s\n", o.Process, script.Brief(o), o.Invoke, o.Complete, o.Outcome)
 	}
 	return text
 }

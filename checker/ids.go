@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/counts"
 	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -21,17 +23,8 @@ var IDs = Model{
 	judge:   judgeIDs,
 }
 
-// An IDsResult counts what generators gave.
-type IDsResult struct {
-	Acknowledged int `json:"acknowledged"` // operations that got an id
-	Unknown      int `json:"unknown"`      // operations that may have got one
-	Duplicated   int `json:"duplicated"`   // ids that more than one operation got
-	// DuplicatedIDs names at most 100 of them.
-	DuplicatedIDs []int64 `json:"duplicated_ids,omitempty"`
-}
-
 func judgeIDs(ctx context.Context, run *history.Run, options Options, result *Result) {
-	result.IDs = &IDsResult{}
+	result.IDs = &counts.IDs{}
 	judgeKeys(ctx, run, options, result, "ids", func(ctx context.Context, memory *court.Memory, key string, operations []*history.Operation) (findings, error) {
 		result.decided(Polynomial, "no id may be given twice", key)
 		given := map[int64][]*history.Operation{}
@@ -71,7 +64,7 @@ func duplicates(key string, given map[int64][]*history.Operation) []charge {
 		told := []*history.Operation{second, first}
 		suspects = append(suspects, charge{
 			story: story{
-				anomaly: DuplicateID, key: key, told: told, witness: values(told), during: spanOf(told...),
+				anomaly: anomaly.DuplicateID, key: key, told: told, witness: values(told), during: spanOf(told...),
 				text: func(n narrator) string {
 					return fmt.Sprintf("p%d got the id %d%s%s%sp%d had got it%s", second.Process, id, through(second),
 						n.when(second, second.Complete), n.after(second.Complete-first.Complete), first.Process, through(first))

@@ -17,7 +17,7 @@ import (
 // keys and once, shared by the processors, for the steps.
 func splitKeys(run *history.Run) []*keyHistory {
 	operations := run.History.Operations
-	final := phaseBegins(run, history.Final)
+	final := run.PhaseBegins(history.Final)
 	ids := make([]int32, len(operations)) // the key of each
 	known := map[string]int32{}
 	var keys []*keyHistory

@@ -14,8 +14,10 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/checker/internal/search"
+	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -118,7 +120,7 @@ func checkPartitions(ctx context.Context, model porcupine.Model, count int, opti
 
 	result := Result{
 		Version: resultVersion, Verdict: Valid, Model: "porcupine.Model",
-		Statistics: Statistics{Operations: count, OK: count},
+		Statistics: statistics.Statistics{Operations: count, OK: count},
 	}
 	if partitions, err := newPartitions(model, options.Engine, split); err != nil {
 		result.Verdict, result.Reason = Unknown, err.Error()
@@ -153,6 +155,9 @@ func newPartitions(model porcupine.Model, engine Engine, split func() ([][]porcu
 			}
 		}
 		partitions[i] = newPartition(model, operations, fmt.Sprint(i+1))
+		if len(parts) > 1 {
+			partitions[i].where = fmt.Sprintf("in partition %d of %d, ", i+1, len(parts))
+		}
 	}
 	return partitions, nil
 }
@@ -188,7 +193,7 @@ func judgePartitions(ctx context.Context, partitions []*partition, options Optio
 		case refuted != nil:
 			result.KeysInvalid++
 			first = min(first, time.Duration(p.operations[refuted.last].Return))
-			result.Violations = append(result.Violations, p.violation(refuted, len(partitions)))
+			result.Violations = append(result.Violations, p.violation(refuted))
 		case err != nil:
 			result.KeysUnknown++
 			result.Reason = cmp.Or(result.Reason, court.Exhausted(err, "partition "+p.key, len(p.operations), court.Budget(options.Budget)))
@@ -241,6 +246,8 @@ func searchPartitions(ctx context.Context, partitions []*partition, budget Budge
 // goroutine at a time.
 type partition struct {
 	key        string
+	where      string                // it is, for a sentence; empty if there is no other
+	run        *history.Run          // whose operations they are; nil if they are none of a history
 	model      porcupine.Model       // with StepContext, Equal and Hash, but for a Hash that its own Equal lacks
 	operations []porcupine.Operation // by Call
 	spans      []search.Operation    // of each: its interval, by the ranks of the times
@@ -458,14 +465,11 @@ func (p *partition) explained(ctx context.Context, memory *court.Memory, until i
 	return explained, cmp.Or(err, p.stopped)
 }
 
-// violation tells of a beginning that no order explains, in one of so many
-// partitions.
-func (p *partition) violation(b *beginning, partitions int) Violation {
-	v := Violation{Anomaly: Disorder}
-	where := ""
-	if partitions > 1 {
+// violation tells of a beginning that no order explains.
+func (p *partition) violation(b *beginning) anomaly.Violation {
+	v := anomaly.Violation{Anomaly: anomaly.Disorder}
+	if p.where != "" {
 		v.Key = p.key
-		where = fmt.Sprintf("in partition %s of %d, ", p.key, partitions)
 	}
 	var witness []int
 	for i, span := range p.spans {
@@ -483,26 +487,59 @@ func (p *partition) violation(b *beginning, partitions int) Violation {
 		}
 	}
 	for _, i := range witness[max(0, len(witness)-maxWitness):] {
-		o := p.operations[i]
-		shown := history.Operation{
-			Process: o.ClientId, Kind: history.Kind(p.describe(i)), Key: v.Key,
-			Invoke: time.Duration(o.Call), Complete: time.Duration(o.Return), Outcome: history.OK,
-		}
+		shown := p.shown(i)
 		if !returned(i) {
 			shown.Outcome = history.Info
 		}
 		v.Witness = append(v.Witness, shown)
 	}
 	last := p.operations[b.last]
-	v.Sentence = fmt.Sprintf("%sno order explains p%d's %s from %d to %s", where, last.ClientId, p.describe(b.last), last.Call, clock(last.Return))
+	v.Sentence = fmt.Sprintf("%sno order explains p%d's %s%s", p.where, last.ClientId, p.describe(b.last), p.when(b.last))
 	if others > 0 {
 		v.Sentence += fmt.Sprintf(" together with %s that had returned by then", several(others, "operation"))
 	}
 	if open > 0 {
 		v.Sentence += fmt.Sprintf(", whatever became of %s that had not", several(open, "operation"))
 	}
+	if o := p.recorded(b.last); o != nil {
+		v.Sentence += faults(p.run, spanOf(o), o.Node)
+	}
 	v.Sentence += "."
 	return v
+}
+
+// recorded is an operation as the history has it; nil if it is none of one.
+func (p *partition) recorded(operation int) *history.Operation {
+	if p.run == nil {
+		return nil
+	}
+	o, _ := p.operations[operation].Metadata.(*history.Operation)
+	return o
+}
+
+// shown is an operation for a witness.
+func (p *partition) shown(operation int) history.Operation {
+	if recorded := p.recorded(operation); recorded != nil {
+		return *recorded
+	}
+	o := p.operations[operation]
+	shown := history.Operation{
+		Process: o.ClientId, Kind: history.Kind(p.describe(operation)),
+		Invoke: time.Duration(o.Call), Complete: time.Duration(o.Return), Outcome: history.OK,
+	}
+	if p.where != "" {
+		shown.Key = p.key
+	}
+	return shown
+}
+
+// when is " from 3 to 7", or the times of a history, and the node.
+func (p *partition) when(operation int) string {
+	if recorded := p.recorded(operation); recorded != nil {
+		return through(recorded) + narrator{p.run}.when(recorded, recorded.Complete)
+	}
+	o := p.operations[operation]
+	return fmt.Sprintf(" from %d to %s", o.Call, clock(o.Return))
 }
 
 func (p *partition) describe(operation int) string {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -43,7 +44,7 @@ func judgeKeys(ctx context.Context, run *history.Run, options Options, result *R
 	first := never
 	for i, key := range slices.Sorted(maps.Keys(byKey)) {
 		operations := byKey[key]
-		slices.SortStableFunc(operations, byInvocation)
+		slices.SortStableFunc(operations, history.ByInvocation)
 		found, err := findings{}, ctx.Err()
 		if err == nil {
 			share, cancel := court.Share(ctx, len(byKey)-i)
@@ -81,8 +82,8 @@ func (r *Result) conclude(first time.Duration) {
 // is suspected of which none was confirmed.
 func prove(ctx context.Context, memory *court.Memory, suspects []charge) (findings, error) {
 	found := findings{first: never}
-	doubts := map[Anomaly]error{}
-	shown := map[Anomaly]int{}
+	doubts := map[anomaly.Name]error{}
+	shown := map[anomaly.Name]int{}
 	for _, s := range suspects {
 		if shown[s.anomaly] < perKey {
 			explained, err := s.explained(ctx, memory)
@@ -110,7 +111,7 @@ func prove(ctx context.Context, memory *court.Memory, suspects []charge) (findin
 // story is complete with its last operation.
 func accuse[S comparable, T court.Transition[S]](s story, steps func([]history.Operation) []T) charge {
 	slices.SortStableFunc(s.witness, func(a, b history.Operation) int { return cmp.Compare(a.Invoke, b.Invoke) })
-	return charge{s, Violation{Witness: s.witness}.At(), func(ctx context.Context, memory *court.Memory) (bool, error) {
+	return charge{s, anomaly.Violation{Witness: s.witness}.At(), func(ctx context.Context, memory *court.Memory) (bool, error) {
 		return court.Linearizable[S](ctx, memory, steps(s.witness))
 	}}
 }
@@ -135,11 +136,6 @@ func fewest[T any](ctx context.Context, steps []T, explains func(step, other T) 
 	return steps
 }
 
-// byInvocation puts those of one process in the order in which it called them.
-func byInvocation(a, b *history.Operation) int {
-	return cmp.Or(cmp.Compare(a.Invoke, b.Invoke), cmp.Compare(a.Process, b.Process), cmp.Compare(a.Complete, b.Complete))
-}
-
 func byCompletion(a, b *history.Operation) int {
 	return cmp.Or(cmp.Compare(a.Complete, b.Complete), cmp.Compare(a.Process, b.Process))
 }
@@ -151,7 +147,7 @@ const maxWitness = 1000
 // values are the operations told, up to maxWitness, by invocation.
 func values(told []*history.Operation) []history.Operation {
 	told = slices.Clone(told[:min(len(told), maxWitness)])
-	slices.SortStableFunc(told, byInvocation)
+	slices.SortStableFunc(told, history.ByInvocation)
 	return copies(told...)
 }
 

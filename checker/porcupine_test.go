@@ -11,6 +11,7 @@ import (
 
 	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/checker/internal/register"
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -34,7 +35,7 @@ func hard(key string, n int) []history.Operation {
 
 func TestBudget(t *testing.T) {
 	t.Run("time", func(t *testing.T) {
-		easy := parse(t, "p1 n1 write easy 1 [0,1] ok\n p1 n1 read easy -> 1 [2,3] ok")
+		easy := script.Parse(t, "p1 n1 write easy 1 [0,1] ok\n p1 n1 read easy -> 1 [2,3] ok")
 		run := &history.Run{History: history.History{Operations: append(hard("hard", 60), easy.History.Operations...)}}
 		goroutines := runtime.NumGoroutine()
 		const budget = 400 * time.Millisecond

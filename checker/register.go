@@ -9,6 +9,7 @@ import (
 	"sort"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/checker/internal/search"
 	"github.com/rashomon-io/rashomon/checker/internal/zones"
@@ -94,8 +95,8 @@ func summarise(run *history.Run, budget Budget, keys []*keyHistory, judgements [
 	for i, j := range judgements {
 		key := keys[i].key
 		result.decided(j.engine, j.why, key)
-		result.StaleReads.add(j.counts.stale)
-		result.LostCommits.add(j.counts.lost)
+		result.StaleReads.Add(j.counts.stale)
+		result.LostCommits.Add(j.counts.lost)
 		result.Lost = append(result.Lost, j.counts.losses...)
 		staleReads = append(staleReads, j.counts.staleReads...)
 		lostCommits = slices.AppendSeq(lostCommits, maps.Keys(j.counts.certainlyLost))
@@ -115,7 +116,7 @@ func summarise(run *history.Run, budget Budget, keys []*keyHistory, judgements [
 		}
 	}
 	result.Staleness = staleness(ages, versions)
-	result.Majority, result.Minority = anomaliesBySide(run, staleReads, lostCommits)
+	result.countBySide(run, staleReads, lostCommits)
 	switch {
 	case result.KeysInvalid > 0:
 		result.Verdict, result.FirstViolation = Invalid, first
@@ -285,7 +286,7 @@ func (h *keyHistory) accuse(ctx context.Context, memory *court.Memory, step int,
 		j.err = court.ErrUnconfirmed
 		return
 	}
-	c := smallest.tell(ctx, memory, Disorder, j.counts.certainlyLost)
+	c := smallest.tell(ctx, memory, anomaly.Disorder, j.counts.certainlyLost)
 	j.found, j.first = []contradiction{c}, c.at()
 }
 
@@ -297,7 +298,7 @@ func (h *keyHistory) byPorcupine(ctx context.Context, memory *court.Memory) judg
 	var explained bool
 	if explained, j.err = h.linearizable(ctx, memory); j.err == nil && !explained {
 		if h.convict(ctx, memory, &j); len(j.found) == 0 {
-			c := h.origins().everything().minimise(ctx).history().tell(ctx, memory, Disorder, j.counts.certainlyLost)
+			c := h.origins().everything().minimise(ctx).history().tell(ctx, memory, anomaly.Disorder, j.counts.certainlyLost)
 			j.found, j.first = []contradiction{c}, c.at()
 		}
 	}

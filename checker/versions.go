@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/counts"
 	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -43,7 +45,7 @@ func judgeVersions(ctx context.Context, run *history.Run, options Options, resul
 	judgeKeys(ctx, run, options, result, "register", func(ctx context.Context, memory *court.Memory, key string, operations []*history.Operation) (findings, error) {
 		v := newVersions(key, operations)
 		stale, suspects := v.suspects()
-		result.StaleReads.add(Bounds{stale, stale})
+		result.StaleReads.Add(counts.Bounds{Certain: stale, Possible: stale})
 		if len(suspects) > 0 {
 			result.decided(Porcupine, "versions are at odds", key)
 			return prove(ctx, memory, suspects)
@@ -118,22 +120,22 @@ func (v *versions) suspects() (stale int, suspects []charge) {
 		}
 		switch {
 		case s.Kind == history.Read && s.some && !v.written[s.value]:
-			suspects = append(suspects, v.accuse(PhantomRead, s, nil))
+			suspects = append(suspects, v.accuse(anomaly.PhantomRead, s, nil))
 			continue
 		case s.version == history.NoVersion:
 			continue
 		case newest == nil:
 		case s.Kind == history.Read && s.version < newest.version:
 			stale++
-			suspects = append(suspects, v.accuse(StaleRead, s, newest))
+			suspects = append(suspects, v.accuse(anomaly.StaleRead, s, newest))
 			continue
 		case s.Kind != history.Read && s.version <= newest.version:
-			suspects = append(suspects, v.accuse(Disorder, s, newest))
+			suspects = append(suspects, v.accuse(anomaly.Disorder, s, newest))
 			continue
 		}
 		twin := first[s.version]
 		if twin != nil && (s.value != twin.value || s.some != twin.some || s.updates() && twin.updates()) {
-			suspects = append(suspects, v.accuse(Disorder, s, twin))
+			suspects = append(suspects, v.accuse(anomaly.Disorder, s, twin))
 		}
 		if twin == nil || s.updates() {
 			first[s.version] = s
@@ -144,7 +146,7 @@ func (v *versions) suspects() (stale int, suspects []charge) {
 }
 
 // accuse tells of a step that is at odds with another, or by itself.
-func (v *versions) accuse(anomaly Anomaly, s, other *versionStep) charge {
+func (v *versions) accuse(name anomaly.Name, s, other *versionStep) charge {
 	told := []*history.Operation{s.Operation}
 	if other != nil {
 		told = append(told, other.Operation)
@@ -158,7 +160,7 @@ func (v *versions) accuse(anomaly Anomaly, s, other *versionStep) charge {
 		}
 		return s.did(n, v.key) + ", after " + other.did(n, v.key)
 	}
-	made := story{anomaly: anomaly, key: v.key, told: told, text: text, during: spanOf(told...), witness: copies(told...)}
+	made := story{anomaly: name, key: v.key, told: told, text: text, during: spanOf(told...), witness: copies(told...)}
 	if other == nil {
 		return accuse(made, func(operations []history.Operation) []*versionStep {
 			return newVersions(v.key, pointersTo(operations)).steps
@@ -198,7 +200,7 @@ func (v *versions) disorder(ctx context.Context, memory *court.Memory) story {
 	text := func(n narrator) string {
 		return fmt.Sprintf("no order of %s explains the versions and values that were told%s", several(len(told), "operation"), n.until(told[0].Complete))
 	}
-	return story{anomaly: Disorder, key: v.key, told: told, witness: values(told), during: spanOf(told...), text: text}
+	return story{anomaly: anomaly.Disorder, key: v.key, told: told, witness: values(told), during: spanOf(told...), text: text}
 }
 
 func (s *versionStep) updates() bool { return s.Kind != history.Read }

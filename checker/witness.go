@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/checker/internal/register"
 	"github.com/rashomon-io/rashomon/checker/internal/search"
@@ -43,7 +44,7 @@ func (h *keyHistory) convict(ctx context.Context, memory *court.Memory, j *judge
 		rank int
 	}
 	candidates := make([]candidate, len(suspects))
-	count := map[Anomaly]int{}
+	count := map[anomaly.Name]int{}
 	j.first = never
 	for i, s := range suspects {
 		candidates[i] = candidate{s, count[s.anomaly]}
@@ -53,11 +54,11 @@ func (h *keyHistory) convict(ctx context.Context, memory *court.Memory, j *judge
 	slices.SortStableFunc(candidates, func(a, b candidate) int { return cmp.Compare(a.rank, b.rank) })
 
 	type telling struct {
-		anomaly Anomaly
+		anomaly anomaly.Name
 		*history.Operation
 	}
 	told := map[telling]bool{}
-	shown := map[Anomaly]bool{}
+	shown := map[anomaly.Name]bool{}
 	tried := 0
 	origins := h.origins()
 	for _, c := range candidates {
@@ -90,9 +91,9 @@ func (h *keyHistory) convict(ctx context.Context, memory *court.Memory, j *judge
 }
 
 // tell names the contradiction that a witness is, preferably as suspected.
-func (h *keyHistory) tell(ctx context.Context, memory *court.Memory, suspected Anomaly, lost lastSeen) contradiction {
+func (h *keyHistory) tell(ctx context.Context, memory *court.Memory, suspected anomaly.Name, lost lastSeen) contradiction {
 	suspects := h.suspects(lost)
-	s := suspect{anomaly: Disorder}
+	s := suspect{anomaly: anomaly.Disorder}
 	for i := range h.steps {
 		s.told = append(s.told, int32(i))
 	}
@@ -117,7 +118,7 @@ func (h *keyHistory) tell(ctx context.Context, memory *court.Memory, suspected A
 			updates = append(updates, int32(i))
 		}
 	}
-	if c.anomaly == Resurrected || c.anomaly == Disorder {
+	if c.anomaly == anomaly.Resurrected || c.anomaly == anomaly.Disorder {
 		explained, err := h.part(updates).linearizable(ctx, memory)
 		c.reads = err == nil && explained
 	}

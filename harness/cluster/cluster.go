@@ -294,16 +294,9 @@ type World interface {
 	Build(ctx context.Context, spec Spec) (Cluster, error)
 }
 
-// A Cluster is a set of nodes and the directed links between them. All methods
-// may be called concurrently, except Close.
-type Cluster interface {
-	// Nodes returns the names given in the Spec, in that order.
-	Nodes() []Node
-	// Address is the TCP address at which clients reach the node, whatever
-	// happens to links between nodes. It stays the same over restarts.
-	Address(Node) string
-	// PortAddress is the same of one of the Spec's further ports.
-	PortAddress(node Node, port string) string
+// An Injector changes nodes and links: it injects faults and heals them. All methods
+// may be called concurrently.
+type Injector interface {
 	// Start runs the node, which must not be running. It returns when the
 	// process exists, not when it serves.
 	Start(context.Context, Node) error
@@ -318,16 +311,29 @@ type Cluster interface {
 	// byte read from now on obeys it. Bytes that a Silent cut holds back are
 	// delivered when it is lifted, as a retransmission would.
 	SetLinks(ctx context.Context, links []Link, condition Condition) error
-	// Linked returns why faults of links do not separate the nodes, as far as that was
-	// seen by now: no node has connected to another at the addresses that links lead
-	// from, or, a *Bypass, one has at another address. Nil if there is nothing to say.
-	Linked() error
 	// SetClock gives the node's processes that clock, also those that it starts
 	// later, and after Kill and Start.
 	SetClock(context.Context, Node, Clock) error
 	// Signal sends SIGKILL, SIGSTOP or SIGCONT to those of the node's processes
 	// that have this name, as Linux' /proc/PID/comm tells it, and to no other.
 	Signal(ctx context.Context, node Node, process string, signal syscall.Signal) error
+}
+
+// A Cluster is a set of nodes and the directed links between them. All methods
+// may be called concurrently, except Close.
+type Cluster interface {
+	Injector
+	// Nodes returns the names given in the Spec, in that order.
+	Nodes() []Node
+	// Address is the TCP address at which clients reach the node, whatever
+	// happens to links between nodes. It stays the same over restarts.
+	Address(Node) string
+	// PortAddress is the same of one of the Spec's further ports.
+	PortAddress(node Node, port string) string
+	// Linked returns why faults of links do not separate the nodes, as far as that was
+	// seen by now: no node has connected to another at the addresses that links lead
+	// from, or, a *Bypass, one has at another address. Nil if there is nothing to say.
+	Linked() error
 	// Collect copies the node's data, what is in Place.Data, into the directory
 	// dir, which it makes: regular files, whole, and CollectLimit bytes at most.
 	// An error says what is missing of the copy. Pause the node first, or the

@@ -17,7 +17,7 @@ type Claim struct {
 	// CAP is "CP" or "AP": what the target gives up when it is partitioned.
 	CAP string `json:"cap"`
 	// Expect names the anomalies that the target admits to, such as "stale
-	// read" and "lost commit" (checker.Anomalies).
+	// read" and "lost commit" (anomaly.All).
 	Expect []string `json:"expect,omitempty"`
 	// Guarantees are promises by name, such as "monotonic reads" and "stale by at
 	// most 500ms" (see ParseGuarantee).
@@ -91,7 +91,7 @@ func ParseGuarantee(text string) (Guarantee, error) {
 }
 
 // Validate returns an error if a guarantee is none. The names of anomalies are
-// checker.Anomalies.
+// anomaly.All.
 func (c Claim) Validate() error {
 	for _, text := range c.Guarantees {
 		if _, err := ParseGuarantee(text); err != nil {

@@ -43,7 +43,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/history"
@@ -122,9 +122,9 @@ func (o *Options) list() options.List {
 // Target returns the target. Its World is nil.
 func Target(options Options) harness.Target {
 	// A lock on a lease may always have two holders, whatever else holds.
-	expect := []string{string(checker.HeldTwice)}
+	expect := []string{string(anomaly.HeldTwice)}
 	if options.SerializableReads {
-		expect = append(expect, string(checker.StaleRead))
+		expect = append(expect, string(anomaly.StaleRead))
 	}
 	return harness.Target{
 		Name:        "etcd",

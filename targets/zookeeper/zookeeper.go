@@ -51,7 +51,7 @@ import (
 	"github.com/go-zookeeper/zk"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/history"
@@ -127,9 +127,9 @@ func (o *Options) list() options.List {
 // Target returns the target. Its World is nil.
 func Target(options Options) harness.Target {
 	// A lock that ends with its holder's session may always have two holders.
-	expect := []string{string(checker.HeldTwice)}
+	expect := []string{string(anomaly.HeldTwice)}
 	if options.PlainReads {
-		expect = append(expect, string(checker.StaleRead))
+		expect = append(expect, string(anomaly.StaleRead))
 	}
 	return harness.Target{
 		Name:        "zookeeper",
