@@ -58,6 +58,7 @@ func Check(ctx context.Context, run *history.Run, model Model, options Options) 
 		result.Reason = fmt.Sprintf("the engine %q cannot decide the model %s; use one of %v, or none", options.Engine, model, model.engines)
 	} else {
 		model.judge(bounded, run, options, &result)
+		judgeGuarantees(bounded, run, model, options.Budget, &result)
 	}
 	if run.IsTrial() {
 		judgeTrial(run, &result)
@@ -221,12 +222,16 @@ func idle(run *history.Run) string {
 func conformance(claim history.Claim, result *Result) Conformance {
 	if result.Verdict == Invalid {
 		for _, v := range result.Violations {
-			if !claim.Admits(string(v.Anomaly)) {
+			if !admits(claim, v.Anomaly) {
 				return NotAsClaimed
 			}
 		}
 	}
-	if result.Verdict == Unknown || result.KeysUnknown > 0 || result.Vacuous != "" || len(result.Gaps) > 0 {
+	conforms := kept(claim, result.Guarantees)
+	if conforms == NotAsClaimed {
+		return NotAsClaimed
+	}
+	if conforms == Undecided || result.Verdict == Unknown || result.KeysUnknown > 0 || result.Vacuous != "" || len(result.Gaps) > 0 {
 		return Undecided
 	}
 	return AsClaimed
