@@ -10,10 +10,13 @@ import (
 )
 
 // judgeGuarantees holds the run against what its target claims by name. The result's
-// verdict is so far the model's alone.
-func judgeGuarantees(ctx context.Context, run *history.Run, model Model, budget Budget, result *Result) {
-	name := model.name
-	if model.kinds == nil { // a user's, whatever its name
+// verdict is the model's alone.
+func (m Model) judgeGuarantees(ctx context.Context, run *history.Run, budget Budget, result *Result) {
+	if result.Guarantees != nil { // of the first part of a composed model
+		return
+	}
+	name := m.name
+	if m.kinds == nil { // a user's, whatever its name
 		name = "of your own"
 	}
 	trial := guarantees.Trial{

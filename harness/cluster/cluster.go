@@ -30,8 +30,13 @@ func Names(count int) []Node {
 	return nodes
 }
 
-// A Link is the directed path of packets from one node to another.
+// A Link is the directed path of packets from one node to another, or from Clients to
+// a node, or from a node to Clients.
 type Link struct{ From, To Node }
+
+// Clients is who is at one end of the links between clients and nodes, all clients
+// together. No node has this name.
+const Clients Node = "clients"
 
 func (l Link) String() string { return l.From + ">" + l.To }
 
@@ -125,10 +130,11 @@ const (
 	CutFault    Fault = "cut"
 	DelayFault  Fault = "delay"
 	RateFault   Fault = "rate"
+	ClientFault Fault = "client" // links between clients and nodes are cut, slow or late
 )
 
 // Faults are all that a world is asked about, in the order of reports.
-var Faults = []Fault{CutFault, DelayFault, RateFault, LossFault, KillFault, PauseFault, SignalFault, ClockFault, DiskFault}
+var Faults = []Fault{CutFault, DelayFault, RateFault, LossFault, ClientFault, KillFault, PauseFault, SignalFault, ClockFault, DiskFault}
 
 // A Place is where a node lives, told to its Program.
 type Place struct {
@@ -146,6 +152,8 @@ type Place struct {
 	// Public gives, for every node, this one too, and each of the ports, its
 	// Port.Public.
 	Public map[Node]map[string]string
+	// Roles is Spec.Roles: of every node, this one too.
+	Roles map[Node]string
 	// Data is the node's own directory. It survives kill and restart, and is
 	// removed with the cluster.
 	Data string
@@ -204,6 +212,8 @@ const CollectLimit = 1 << 30
 // A Spec is what a world needs to build a cluster.
 type Spec struct {
 	Nodes []Node
+	// Roles are words for what each node is, such as "router"; nil if all are alike.
+	Roles map[Node]string
 	// Ports names the ports that each node needs besides its main one; at most
 	// MaxPorts.
 	Ports []string
@@ -261,8 +271,19 @@ func (s Spec) Validate() error {
 		if !nodeName.MatchString(name) {
 			return fmt.Errorf("%q cannot name a node (want a name such as n1)", name)
 		}
+		if name == Clients {
+			return fmt.Errorf("%q cannot name a node (it stands for all clients)", name)
+		}
 		if slices.Contains(s.Nodes[:i], name) {
 			return fmt.Errorf("two nodes are named %q", name)
+		}
+	}
+	for node, role := range s.Roles {
+		if !slices.Contains(s.Nodes, node) {
+			return fmt.Errorf("%q has a role and is no node", node)
+		}
+		if !nodeName.MatchString(role) {
+			return fmt.Errorf("%q cannot name the role of %s (want a word such as router)", role, node)
 		}
 	}
 	if len(s.Ports) > MaxPorts {
@@ -309,7 +330,8 @@ type Injector interface {
 	Resume(context.Context, Node) error
 	// SetLinks gives each of the links that condition. It returns when every
 	// byte read from now on obeys it. Bytes that a Silent cut holds back are
-	// delivered when it is lifted, as a retransmission would.
+	// delivered when it is lifted, as a retransmission would. The links of Clients are
+	// there if the Spec has ClientFault, and do not lose packets.
 	SetLinks(ctx context.Context, links []Link, condition Condition) error
 	// SetClock gives the node's processes that clock, also those that it starts
 	// later, and after Kill and Start.
@@ -325,11 +347,18 @@ type Cluster interface {
 	Injector
 	// Nodes returns the names given in the Spec, in that order.
 	Nodes() []Node
-	// Address is the TCP address at which clients reach the node, whatever
-	// happens to links between nodes. It stays the same over restarts.
+	// Role returns the node's role; empty if it has none.
+	Role(Node) string
+	// Address is the TCP address at which the harness reaches the node, whatever
+	// happens to links. It stays the same over restarts.
 	Address(Node) string
 	// PortAddress is the same of one of the Spec's further ports.
 	PortAddress(node Node, port string) string
+	// ClientAddress is where clients reach the node's main port, if port is empty, or
+	// one of the Spec's further ports. If the Spec has ClientFault, it leads over the
+	// links between Clients and the node, and a node that is down resets connections
+	// instead of refusing them; else it is Address or PortAddress.
+	ClientAddress(node Node, port string) string
 	// Linked returns why faults of links do not separate the nodes, as far as that was
 	// seen by now: no node has connected to another at the addresses that links lead
 	// from, or, a *Bypass, one has at another address. Nil if there is nothing to say.
