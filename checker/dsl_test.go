@@ -93,15 +93,15 @@ func parseOperation(t testing.TB, line string) history.Operation {
 
 func parseValue(t testing.TB, fields []string) history.Value {
 	t.Helper()
-	var v history.Value
+	var integers []int64
 	for _, f := range fields {
 		n, err := strconv.ParseInt(f, 10, 64)
 		if err != nil {
 			t.Fatal(err)
 		}
-		v = append(v, n)
+		integers = append(integers, n)
 	}
-	return v
+	return history.Ints(integers...)
 }
 
 func parseSeconds(t testing.TB, text string) time.Duration {
@@ -116,12 +116,12 @@ func parseSeconds(t testing.TB, text string) time.Duration {
 // brief writes an operation as parse reads it, without process and node.
 func brief(o history.Operation) string {
 	text := string(o.Kind)
-	for _, n := range o.Input {
+	for _, n := range o.Input.Ints() {
 		text += fmt.Sprintf(" %d", n)
 	}
-	if len(o.Output) > 0 {
+	if o.Output.Len() > 0 {
 		text += " ->"
-		for _, n := range o.Output {
+		for _, n := range o.Output.Ints() {
 			text += fmt.Sprintf(" %d", n)
 		}
 	}

@@ -404,7 +404,7 @@ func saw(o *history.Operation) bool {
 	case history.Read, history.ReadAll:
 		return o.Outcome == history.OK
 	case history.CompareAndSet:
-		return o.Outcome == history.Fail && len(o.Output) > 0 || o.Outcome == history.OK && toItself(o)
+		return o.Outcome == history.Fail && o.Output.Len() > 0 || o.Outcome == history.OK && toItself(o)
 	}
 	return false
 }
@@ -425,7 +425,7 @@ func changes(o *history.Operation) bool {
 func grants(o *history.Operation) bool {
 	switch o.Kind {
 	case history.Dequeue:
-		return o.Outcome == history.OK && len(o.Output) > 0 // else it was empty
+		return o.Outcome == history.OK && o.Output.Len() > 0 // else it was empty
 	case history.Acquire, history.Release, history.Generate:
 		return o.Outcome == history.OK
 	}
@@ -433,7 +433,7 @@ func grants(o *history.Operation) bool {
 }
 
 func toItself(swap *history.Operation) bool {
-	return len(swap.Input) == 2 && swap.Input[0] == swap.Input[1]
+	return swap.Input.Len() == 2 && swap.Input.At(0) == swap.Input.At(1)
 }
 
 // series cuts the operations, ordered by Invoke, into slices.
