@@ -166,8 +166,8 @@ type Workload interface {
 	// Name is the one that --workload takes, and the key to Check when a run
 	// directory is judged again.
 	Name() string
-	// Generator returns the operations of one worker.
-	Generator(Worker) Generator
+	// Generators returns the operations of each of a trial's workers. It is a Plan.
+	Generators([]Worker) []Generator
 	// Final returns one worker's last operations, after recovery. If its node is
 	// down, or answers nothing for some seconds, the worker goes on with them through
 	// another one.
@@ -193,7 +193,8 @@ type Worker struct {
 }
 
 // A Generator is the rest of one worker's operations. It is used by one
-// goroutine at a time. The small ones of this package compose.
+// goroutine at a time. The small ones of this package compose; a Plan has workers
+// wait for each other.
 type Generator interface {
 	// Next returns the next operation, of which it sets Kind, Key and Input.
 	// False means that there are no more.
@@ -210,6 +211,11 @@ type Turn struct {
 	// At is when to invoke the operation, on the clock of Now; the past means
 	// at once.
 	At time.Duration
+
+	// What of the trial generators need that wait for other workers.
+	load  context.Context            // ends with the load
+	clock func() time.Duration       // tells Now
+	over  []func(*history.Operation) // see afterwards
 }
 
 // A Nemesis plays faults on a Stage.
