@@ -101,6 +101,8 @@ type Target struct {
 	// is a definite one of the operation that needed the client. After a definite
 	// error of an operation the client is kept: one whose connection is gone should
 	// reconnect, or not call that definite. Without an error there must be a client.
+	// Faults of links between clients and nodes hit what goes to the addresses that
+	// this Cluster gives; those that Ready, Prepare and Leader are given lead past them.
 	Open func(context.Context, cluster.Cluster, cluster.Node) (Client, error)
 	// Leader returns the node that leads now, asking the nodes themselves, within
 	// half a second; nil if the system has no leader. Faults at the leader then hit
