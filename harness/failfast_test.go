@@ -35,7 +35,7 @@ type notedWorld struct {
 }
 
 func (w notedWorld) Build(_ context.Context, spec cluster.Spec) (cluster.Cluster, error) {
-	*w.cluster = noted{memoryCluster: memoryCluster{spec.Nodes}, state: map[cluster.Node]cluster.State{}}
+	*w.cluster = noted{memoryCluster: memoryCluster{spec}, state: map[cluster.Node]cluster.State{}}
 	for _, node := range spec.Nodes {
 		w.cluster.state[node] = cluster.Running
 	}
