@@ -240,10 +240,10 @@ func (c *call) invoke(ctx context.Context, present *session, operation history.O
 	}
 	opened, err := c.seat.open(ctx)
 	if err != nil {
-		return nil, Definite(err) // nothing was sent
+		return history.Value{}, Definite(err) // nothing was sent
 	}
 	if !c.seats(opened) {
-		return nil, c.seat.trial.shut(opened.client)
+		return history.Value{}, c.seat.trial.shut(opened.client)
 	}
 	return opened.invoke(ctx, operation)
 }
