@@ -298,12 +298,12 @@ func plainPorcupineLock(operations []history.Operation, reentrant bool) bool {
 			}
 		}
 		token := int64(0)
-		if o.Outcome == history.OK && len(o.Output) > 0 {
-			token = o.Output[0]
+		if o.Outcome == history.OK && o.Output.Len() > 0 {
+			token = o.Output.At(0)
 		}
 		switch {
-		case o.Kind == history.Use && o.Outcome == history.OK && len(o.Input) > 0:
-			add(effect{history.Use, 0, o.Input[0]}, o.Invoke, o.Complete)
+		case o.Kind == history.Use && o.Outcome == history.OK && o.Input.Len() > 0:
+			add(effect{history.Use, 0, o.Input.At(0)}, o.Invoke, o.Complete)
 		case o.Kind == history.Acquire && o.Outcome == history.OK:
 			if reentrant && inside[o.Process] > 0 {
 				inside[o.Process]++

@@ -30,11 +30,11 @@ func Decide(ctx context.Context, run *history.Run, budget court.Budget) (*model.
 		var err error
 		for _, o := range operations {
 			switch {
-			case o.Outcome == history.OK && len(o.Output) == 0:
+			case o.Outcome == history.OK && o.Output.Len() == 0:
 				err = cmp.Or(err, error(court.Reason(fmt.Sprintf("p%d was acknowledged at %s without an id; record the id that it got", o.Process, sentence.Seconds(o.Complete)))))
 			case o.Outcome == history.OK:
 				ids.Acknowledged++
-				given[o.Output[0]] = append(given[o.Output[0]], o)
+				given[o.Output.At(0)] = append(given[o.Output.At(0)], o)
 			case o.Outcome == history.Info:
 				ids.Unknown++
 			}
@@ -43,7 +43,7 @@ func Decide(ctx context.Context, run *history.Run, budget court.Budget) (*model.
 		ids.Duplicated += len(candidates)
 		for _, c := range candidates {
 			if len(ids.DuplicatedIDs) < maxNamed {
-				ids.DuplicatedIDs = append(ids.DuplicatedIDs, c.Told[0].Output[0])
+				ids.DuplicatedIDs = append(ids.DuplicatedIDs, c.Told[0].Output.At(0))
 			}
 		}
 		confirmed, unconfirmed := model.Confirm(ctx, memory, candidates)
@@ -75,7 +75,7 @@ func duplicates(key string, given map[int64][]*history.Operation) []model.Candid
 		})
 	}
 	slices.SortFunc(candidates, func(a, b model.Candidate) int {
-		return cmp.Or(model.ByCompletion(a.Told[0], b.Told[0]), cmp.Compare(a.Told[0].Output[0], b.Told[0].Output[0]))
+		return cmp.Or(model.ByCompletion(a.Told[0], b.Told[0]), cmp.Compare(a.Told[0].Output.At(0), b.Told[0].Output.At(0)))
 	})
 	return candidates
 }

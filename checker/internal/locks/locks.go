@@ -72,8 +72,8 @@ func Decide(ctx context.Context, run *history.Run, budget court.Budget, reentran
 		answer.Decided(model.Polynomial, "holds are intervals", key)
 		last := map[int]*history.Operation{} // of each process
 		for _, o := range operations {
-			if o.Kind == history.Use && len(o.Input) > 1 {
-				return model.Confirmed{}, court.Reason(fmt.Sprintf("a use at %s has %d input values (want a token, or none)", sentence.Seconds(o.Invoke), len(o.Input)))
+			if o.Kind == history.Use && o.Input.Len() > 1 {
+				return model.Confirmed{}, court.Reason(fmt.Sprintf("a use at %s has %d input values (want a token, or none)", sentence.Seconds(o.Invoke), o.Input.Len()))
 			}
 			if before := last[o.Process]; before != nil && before.Complete > o.Invoke {
 				return model.Confirmed{}, court.Reason(fmt.Sprintf("p%d invokes %q at %s, before its %q has completed at %s, so it is not known what it held; give each client that works alone a process of its own",
@@ -111,8 +111,8 @@ type hold struct {
 func (h *hold) f() time.Duration { return h.acquire.Complete }
 func (h *hold) s() time.Duration { return h.until }
 
-func (h *hold) fenced() bool { return len(h.acquire.Output) > 0 }
-func (h *hold) token() int64 { return h.acquire.Output[0] }
+func (h *hold) fenced() bool { return h.acquire.Output.Len() > 0 }
+func (h *hold) token() int64 { return h.acquire.Output.At(0) }
 
 func (h *hold) over(t time.Duration, end *history.Operation) {
 	h.end, h.until = end, max(t, h.acquire.Complete)
@@ -158,10 +158,10 @@ func (l *lock) use(o *history.Operation, h *hold) {
 	switch {
 	case o.Outcome == history.OK:
 		l.uses = append(l.uses, o)
-		if len(o.Input) == 0 && h != nil {
+		if o.Input.Len() == 0 && h != nil {
 			l.unfenced = append(l.unfenced, o)
 		}
-	case len(o.Output) > 0 && h != nil:
+	case o.Output.Len() > 0 && h != nil:
 		l.refused++
 	}
 }
@@ -314,18 +314,18 @@ func (l *lock) wentBack() []clash[*hold] {
 
 // broken returns uses that were accepted after one with a newer token.
 func (l *lock) broken() []clash[*history.Operation] {
-	fenced := slices.DeleteFunc(slices.Clone(l.uses), func(u *history.Operation) bool { return len(u.Input) == 0 })
+	fenced := slices.DeleteFunc(slices.Clone(l.uses), func(u *history.Operation) bool { return u.Input.Len() == 0 })
 	newest := make([]*history.Operation, len(fenced)) // of those up to here
 	for i, u := range fenced {
 		newest[i] = u
-		if i > 0 && newest[i-1].Input[0] > u.Input[0] {
+		if i > 0 && newest[i-1].Input.At(0) > u.Input.At(0) {
 			newest[i] = newest[i-1]
 		}
 	}
 	var found []clash[*history.Operation]
 	for _, u := range fenced {
 		done, _ := slices.BinarySearchFunc(fenced, u.Invoke, func(u *history.Operation, t time.Duration) int { return cmp.Compare(u.Complete, t) })
-		if done > 0 && newest[done-1].Input[0] > u.Input[0] {
+		if done > 0 && newest[done-1].Input.At(0) > u.Input.At(0) {
 			found = append(found, clash[*history.Operation]{newest[done-1], u})
 		}
 	}
@@ -407,8 +407,8 @@ func newSteps(reentrant bool, operations []history.Operation) []*step {
 		steps = append(steps, begin, end)
 	}
 	for _, u := range l.uses {
-		if len(u.Input) > 0 {
-			steps = append(steps, &step{call: u.Invoke, ret: u.Complete, uses: true, token: token{u.Input[0], true}})
+		if u.Input.Len() > 0 {
+			steps = append(steps, &step{call: u.Invoke, ret: u.Complete, uses: true, token: token{u.Input.At(0), true}})
 		}
 	}
 	return steps
@@ -457,7 +457,7 @@ func text(t sentence.Teller, name anomaly.Name, told []*history.Operation) strin
 			until = max(until, end.Invoke)
 		}
 		if later.Complete < earlier.Complete {
-			return fmt.Sprintf("%s, although p%d, whose token %d is older, held it until %s at least", t.Dated(later), earlier.Process, earlier.Output[0], sentence.Seconds(until))
+			return fmt.Sprintf("%s, although p%d, whose token %d is older, held it until %s at least", t.Dated(later), earlier.Process, earlier.Output.At(0), sentence.Seconds(until))
 		}
 		return fmt.Sprintf("%s, while p%d held it%s, from %s to %s at least", t.Dated(later), earlier.Process, sentence.WithToken(earlier.Output), sentence.Seconds(earlier.Complete), sentence.Seconds(until))
 	case anomaly.TokenWentBack:

@@ -138,7 +138,7 @@ func newFIFO(key string, operations []*history.Operation) (*fifo, error) {
 		if o.Kind != history.Enqueue || o.Outcome == history.Fail {
 			continue
 		}
-		i := get(o.Input[0])
+		i := get(o.Input.At(0))
 		if i.enqueue != nil {
 			return nil, court.Reason(fmt.Sprintf("element %d is enqueued twice, at %s and at %s; the queue checker needs unique elements",
 				i.number, sentence.Seconds(i.enqueue.Invoke), sentence.Seconds(o.Invoke)))
@@ -151,10 +151,10 @@ func newFIFO(key string, operations []*history.Operation) (*fifo, error) {
 		case o.Outcome == history.Info:
 			q.unsure = append(q.unsure, o)
 			q.called = append(q.called, o.Invoke)
-		case len(o.Output) == 0:
+		case o.Output.Len() == 0:
 			q.empties = append(q.empties, o)
 		default:
-			i := get(o.Output[0])
+			i := get(o.Output.At(0))
 			i.dequeues = append(i.dequeues, o)
 		}
 	}
@@ -427,7 +427,7 @@ func (q *fifo) cover(e *history.Operation) model.Candidate {
 	return q.candidate(anomaly.OutOfOrder, told, witness, func(t sentence.Teller) string {
 		var stays []string
 		for _, s := range inside {
-			text := fmt.Sprint(s.enqueue.Input[0])
+			text := fmt.Sprint(s.enqueue.Input.At(0))
 			if !t.Run.History.Untimed {
 				text += " from " + sentence.Seconds(s.enqueue.Complete)
 				if s.dequeue != nil {
@@ -453,9 +453,9 @@ func (q *fifo) overtook(later *item, earlier, late *history.Operation, more []hi
 		text := fmt.Sprintf("%s, although %s%s, before the enqueue of %d was invoked%s",
 			t.Dated(dequeue), t.Had(earlier), t.At(earlier.Complete), later.number, t.At(later.enqueue.Invoke))
 		if late != nil {
-			return text + fmt.Sprintf(", and p%d dequeued %d%s only later%s", late.Process, earlier.Input[0], sentence.Through(late), t.When(late, late.Invoke))
+			return text + fmt.Sprintf(", and p%d dequeued %d%s only later%s", late.Process, earlier.Input.At(0), sentence.Through(late), t.When(late, late.Invoke))
 		}
-		return text + fmt.Sprintf(", and nobody dequeued %d", earlier.Input[0]) + unsureOf(witness)
+		return text + fmt.Sprintf(", and nobody dequeued %d", earlier.Input.At(0)) + unsureOf(witness)
 	})
 }
 
@@ -498,12 +498,12 @@ func newSteps(operations []history.Operation) []*step {
 		}
 		switch {
 		case s.enqueues:
-			s.element = letter(o.Input[0])
+			s.element = letter(o.Input.At(0))
 		case o.Outcome == history.Info:
 			unsure++
 			s.number = unsure
-		case len(o.Output) > 0:
-			s.element = letter(o.Output[0])
+		case o.Output.Len() > 0:
+			s.element = letter(o.Output.At(0))
 		}
 		steps = append(steps, s)
 	}
@@ -539,9 +539,9 @@ func (g gone) text(t sentence.Teller) string {
 	if len(g.inside) == 1 {
 		text := fmt.Sprintf("%s%s, yet %s", t.Had(enqueue), t.At(enqueue.Complete), found)
 		if g.lost() > 0 {
-			return text + fmt.Sprintf(", and nobody ever dequeued %d: the element is lost", enqueue.Input[0])
+			return text + fmt.Sprintf(", and nobody ever dequeued %d: the element is lost", enqueue.Input.At(0))
 		}
-		return text + fmt.Sprintf(", when nobody can have dequeued %d; whether it is lost is not known, for %s came later", enqueue.Input[0], unsureDequeues(g.unsure))
+		return text + fmt.Sprintf(", when nobody can have dequeued %d; whether it is lost is not known, for %s came later", enqueue.Input.At(0), unsureDequeues(g.unsure))
 	}
 	var elements []int64
 	for _, i := range g.inside {
@@ -579,7 +579,7 @@ func unsureOf(witness []history.Operation) string {
 			enqueued++
 		case o.Outcome == history.Info:
 			unsure++
-		case len(o.Output) > 0:
+		case o.Output.Len() > 0:
 			dequeued++
 		}
 	}

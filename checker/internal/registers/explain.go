@@ -39,7 +39,7 @@ func (c confirmed) text(t sentence.Teller) string {
 	case anomaly.PhantomRead:
 		return t.Phantom(o, c.told[1])
 	case anomaly.DoubleSwap:
-		return fmt.Sprintf("%s and %s: both replaced the one %d", t.Dated(o), t.Dated(c.told[1]), o.Input[0])
+		return fmt.Sprintf("%s and %s: both replaced the one %d", t.Dated(o), t.Dated(c.told[1]), o.Input.At(0))
 	case anomaly.Resurrected:
 		text := fmt.Sprintf("%s, after %s", t.Dated(o), t.Dated(c.told[1]))
 		if early := c.told[2]; early != nil {

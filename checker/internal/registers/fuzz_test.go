@@ -116,14 +116,14 @@ func FuzzRegister(f *testing.F) {
 			case 0:
 				o.Kind = history.Read
 				if first > 0 {
-					o.Output = history.Value{first}
+					o.Output = history.Ints(first)
 				}
 			case 1:
-				o.Kind, o.Input = history.Write, history.Value{first}
+				o.Kind, o.Input = history.Write, history.Ints(first)
 			case 2:
-				o.Kind, o.Input = history.CompareAndSet, history.Value{first, second}
+				o.Kind, o.Input = history.CompareAndSet, history.Ints(first, second)
 				if data[5]%4 == 3 {
-					o.Output = history.Value{int64(data[5]>>2) % 16}
+					o.Output = history.Ints(int64(data[5]>>2) % 16)
 				}
 			}
 			operations = append(operations, o)

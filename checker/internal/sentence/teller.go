@@ -118,32 +118,32 @@ func (t Teller) Did(o *history.Operation) string {
 	}
 	name := t.Name(o.Kind)
 	switch {
-	case o.Kind == history.Read && len(o.Output) == 0:
+	case o.Kind == history.Read && o.Output.Len() == 0:
 		return fmt.Sprintf("p%d found no %s%s", o.Process, strings.TrimPrefix(name, "the "), Through(o))
 	case o.Kind == history.Read:
-		return fmt.Sprintf("p%d read %s = %d%s", o.Process, name, o.Output[0], Through(o))
-	case o.Kind == history.CompareAndSet && o.Outcome == history.Fail && len(o.Output) == 0:
-		return fmt.Sprintf("a compare-and-set of p%d%s found that %s was not %d", o.Process, Through(o), name, o.Input[0])
+		return fmt.Sprintf("p%d read %s = %d%s", o.Process, name, o.Output.At(0), Through(o))
+	case o.Kind == history.CompareAndSet && o.Outcome == history.Fail && o.Output.Len() == 0:
+		return fmt.Sprintf("a compare-and-set of p%d%s found that %s was not %d", o.Process, Through(o), name, o.Input.At(0))
 	case o.Kind == history.CompareAndSet && o.Outcome == history.Fail:
-		return fmt.Sprintf("a failed compare-and-set of p%d%s saw %s = %d", o.Process, Through(o), name, o.Output[0])
+		return fmt.Sprintf("a failed compare-and-set of p%d%s saw %s = %d", o.Process, Through(o), name, o.Output.At(0))
 	case o.Kind == history.ReadAll:
 		return fmt.Sprintf("p%d read %s%s%s", o.Process, name, t.contents(o), Through(o))
 	case o.Kind == history.Write:
-		return fmt.Sprintf("p%d wrote %s = %d%s%s", o.Process, name, o.Input[0], Through(o), asked)
+		return fmt.Sprintf("p%d wrote %s = %d%s%s", o.Process, name, o.Input.At(0), Through(o), asked)
 	case o.Kind == history.CompareAndSet:
-		return fmt.Sprintf("p%d swapped %s from %d to %d%s%s", o.Process, name, o.Input[0], o.Input[1], Through(o), asked)
+		return fmt.Sprintf("p%d swapped %s from %d to %d%s%s", o.Process, name, o.Input.At(0), o.Input.At(1), Through(o), asked)
 	case o.Kind == history.Enqueue:
-		return fmt.Sprintf("p%d enqueued %d to %s%s%s", o.Process, o.Input[0], name, Through(o), asked)
-	case o.Kind == history.Dequeue && len(o.Output) == 0:
+		return fmt.Sprintf("p%d enqueued %d to %s%s%s", o.Process, o.Input.At(0), name, Through(o), asked)
+	case o.Kind == history.Dequeue && o.Output.Len() == 0:
 		return fmt.Sprintf("p%d found %s empty%s", o.Process, name, Through(o))
 	case o.Kind == history.Dequeue:
-		return fmt.Sprintf("p%d dequeued %d from %s%s", o.Process, o.Output[0], name, Through(o))
+		return fmt.Sprintf("p%d dequeued %d from %s%s", o.Process, o.Output.At(0), name, Through(o))
 	case o.Kind == history.Acquire:
 		return fmt.Sprintf("p%d acquired %s%s%s", o.Process, name, WithToken(o.Output), Through(o))
 	case o.Kind == history.Use:
 		return fmt.Sprintf("p%d used what %s protects%s", o.Process, name, WithToken(o.Input))
 	default:
-		return fmt.Sprintf("p%d added %d to %s%s%s", o.Process, o.Input[0], name, Through(o), asked)
+		return fmt.Sprintf("p%d added %d to %s%s%s", o.Process, o.Input.At(0), name, Through(o), asked)
 	}
 }
 
@@ -153,13 +153,13 @@ func (t Teller) Had(o *history.Operation) string {
 	var what string
 	switch o.Kind {
 	case history.Write:
-		what = fmt.Sprintf("%s = %d", t.Name(o.Kind), o.Input[0])
+		what = fmt.Sprintf("%s = %d", t.Name(o.Kind), o.Input.At(0))
 	case history.CompareAndSet:
-		what = fmt.Sprintf("the swap of %s from %d to %d", t.Name(o.Kind), o.Input[0], o.Input[1])
+		what = fmt.Sprintf("the swap of %s from %d to %d", t.Name(o.Kind), o.Input.At(0), o.Input.At(1))
 	case history.Add:
-		what = fmt.Sprintf("element %d", o.Input[0])
+		what = fmt.Sprintf("element %d", o.Input.At(0))
 	case history.Enqueue:
-		what = fmt.Sprintf("the enqueue of %d", o.Input[0])
+		what = fmt.Sprintf("the enqueue of %d", o.Input.At(0))
 	default:
 		return fmt.Sprintf("p%d had read %s%s%s", o.Process, t.Name(o.Kind), t.contents(o), Through(o))
 	}
@@ -178,7 +178,7 @@ func (t Teller) Dated(o *history.Operation) string {
 func (t Teller) contents(o *history.Operation) string {
 	var with, without []string
 	for _, e := range t.Elements {
-		if slices.Contains(o.Output, e) {
+		if slices.Contains(o.Output.Ints(), e) {
 			with = append(with, fmt.Sprint(e))
 		} else {
 			without = append(without, fmt.Sprint(e))
@@ -205,13 +205,13 @@ func (t Teller) Nowhere(o, late *history.Operation) string {
 	case o.Kind == history.ReadAll:
 		observed = t.Elements[0]
 	case o.Kind == history.CompareAndSet && o.Outcome != history.Fail:
-		observed = o.Input[0]
+		observed = o.Input.At(0)
 	default:
-		observed = o.Output[0]
+		observed = o.Output.At(0)
 	}
 	for i := range t.Run.History.Operations {
 		w := &t.Run.History.Operations[i]
-		if w.Key != o.Key || w.Outcome != history.Fail || w.Invoke > o.Complete || len(w.Input) == 0 || w.Input[len(w.Input)-1] != observed {
+		if w.Key != o.Key || w.Outcome != history.Fail || w.Invoke > o.Complete || w.Input.Len() == 0 || w.Input.At(w.Input.Len()-1) != observed {
 			continue
 		}
 		failed := "had failed"
@@ -245,13 +245,13 @@ func (t Teller) intent(o *history.Operation) string {
 	name := t.Name(o.Kind)
 	switch o.Kind {
 	case history.Write:
-		return fmt.Sprintf("p%d's write of %s = %d%s", o.Process, name, o.Input[0], Through(o))
+		return fmt.Sprintf("p%d's write of %s = %d%s", o.Process, name, o.Input.At(0), Through(o))
 	case history.CompareAndSet:
-		return fmt.Sprintf("p%d's swap of %s from %d to %d%s", o.Process, name, o.Input[0], o.Input[1], Through(o))
+		return fmt.Sprintf("p%d's swap of %s from %d to %d%s", o.Process, name, o.Input.At(0), o.Input.At(1), Through(o))
 	case history.Enqueue:
-		return fmt.Sprintf("p%d's enqueue of %d to %s%s", o.Process, o.Input[0], name, Through(o))
+		return fmt.Sprintf("p%d's enqueue of %d to %s%s", o.Process, o.Input.At(0), name, Through(o))
 	default:
-		return fmt.Sprintf("p%d's add of %d%s", o.Process, o.Input[0], Through(o))
+		return fmt.Sprintf("p%d's add of %d%s", o.Process, o.Input.At(0), Through(o))
 	}
 }
 
@@ -338,8 +338,8 @@ func Few(elements []int64) string {
 
 // WithToken is " with token 3"; empty if there is none.
 func WithToken(value history.Value) string {
-	if len(value) == 0 {
+	if value.Len() == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" with token %d", value[0])
+	return fmt.Sprintf(" with token %d", value.At(0))
 }

@@ -139,7 +139,7 @@ func newGrowingSet(key string, final time.Duration, operations []*history.Operat
 		if o.Kind != history.Add || o.Outcome == history.Fail {
 			continue
 		}
-		e := get(o.Input[0])
+		e := get(o.Input.At(0))
 		if e.add != nil {
 			return nil, court.Reason(fmt.Sprintf("element %d is added twice, at %s and at %s; the set checker needs unique elements",
 				e.number, sentence.Seconds(e.add.Invoke), sentence.Seconds(o.Invoke)))
@@ -154,7 +154,7 @@ func newGrowingSet(key string, final time.Duration, operations []*history.Operat
 			continue
 		}
 		r := &read{operation: o}
-		for _, number := range o.Output {
+		for _, number := range o.Output.Ints() {
 			if e := get(number); e.shownBy != r { // not twice
 				e.shownBy = r
 				r.shows = append(r.shows, e)
@@ -484,13 +484,13 @@ func (c contradiction) candidate(key string) model.Candidate {
 			continue
 		}
 		part := *o
-		part.Output = nil
+		part.Output = history.Value{}
 		s := &step{call: o.Invoke, ret: model.Returns(o), adds: o.Kind == history.Add}
 		for i, number := range c.elements {
-			if o.Kind == history.Add && o.Input[0] == number || o.Kind == history.ReadAll && slices.Contains(o.Output, number) {
+			if o.Kind == history.Add && o.Input.At(0) == number || o.Kind == history.ReadAll && slices.Contains(o.Output.Ints(), number) {
 				s.has[i] = true
 				if o.Kind == history.ReadAll {
-					part.Output = append(part.Output, number)
+					part.Output = history.Ints(append(part.Output.Ints(), number)...)
 				}
 			}
 		}

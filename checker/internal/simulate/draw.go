@@ -30,21 +30,21 @@ func Linearizable(operations []history.Operation) bool {
 		Step: func(state, input, _ any) (bool, any) {
 			held, o := state.(int64), input.(history.Operation)
 			seen := int64(nothing)
-			if len(o.Output) > 0 {
-				seen = o.Output[0]
+			if o.Output.Len() > 0 {
+				seen = o.Output.At(0)
 			}
 			switch {
 			case o.Kind == history.Read && o.Outcome == history.OK:
 				return held == seen, held
 			case o.Kind == history.Write && o.Outcome != history.Fail:
-				return true, o.Input[0]
+				return true, o.Input.At(0)
 			case o.Kind == history.CompareAndSet && o.Outcome == history.Fail:
-				if len(o.Output) == 0 {
-					return o.Error != "" || held != o.Input[0], held
+				if o.Output.Len() == 0 {
+					return o.Error != "" || held != o.Input.At(0), held
 				}
 				return held == seen, held
-			case o.Kind == history.CompareAndSet && held == o.Input[0]:
-				return true, o.Input[1]
+			case o.Kind == history.CompareAndSet && held == o.Input.At(0):
+				return true, o.Input.At(1)
 			case o.Kind == history.CompareAndSet:
 				return o.Outcome == history.Info, held
 			}
@@ -124,41 +124,41 @@ func (u Universe) Draw(r *rand.Rand) []history.Operation {
 		}
 		switch o.Kind {
 		case history.Read:
-			o.Output = slices.Clone(held)
+			o.Output = history.Ints(slices.Clone(held.Ints())...)
 			if r.Float64() < spoil {
-				o.Output = history.Value{pick()}
+				o.Output = history.Ints(pick())
 			}
 			if r.Float64() < spoil/4 {
-				o.Output = nil
+				o.Output = history.Value{}
 			}
 		case history.Write:
-			o.Input = history.Value{fresh}
+			o.Input = history.Ints(fresh)
 			if r.IntN(20) == 0 {
 				o.Outcome, happens = history.Fail, false
 			}
 			if happens {
-				held = history.Value{fresh}
+				held = history.Ints(fresh)
 			}
 			if happens || r.IntN(8) == 0 {
 				written = append(written, fresh)
 			}
 		case history.CompareAndSet:
 			expected := pick()
-			if len(held) > 0 && r.IntN(4) > 0 {
-				expected = held[0]
+			if held.Len() > 0 && r.IntN(4) > 0 {
+				expected = held.At(0)
 			}
 			if r.IntN(30) == 0 {
 				fresh = expected // which changes nothing
 			}
-			o.Input = history.Value{expected, fresh}
-			swaps := len(held) > 0 && held[0] == expected
+			o.Input = history.Ints(expected, fresh)
+			swaps := held.Len() > 0 && held.At(0) == expected
 			if swaps && o.Outcome == history.OK && (u.Refusals && r.IntN(2) == 0 || r.IntN(10) == 0) && r.Float64() < spoil {
 				o.Outcome = history.Fail // although it held
 				break
 			}
 			switch {
 			case swaps && happens:
-				held = history.Value{fresh}
+				held = history.Ints(fresh)
 			case !swaps && o.Outcome == history.OK && r.Float64() >= spoil:
 				o.Outcome = history.Fail
 				switch {
@@ -166,12 +166,12 @@ func (u Universe) Draw(r *rand.Rand) []history.Operation {
 					o.Error = "refused" // which says nothing
 				case u.Refusals && r.IntN(5) > 0:
 				case r.Float64() < spoil:
-					o.Output = history.Value{pick()}
+					o.Output = history.Ints(pick())
 				case r.IntN(2) == 0:
-					o.Output = slices.Clone(held)
+					o.Output = history.Ints(slices.Clone(held.Ints())...)
 				}
 			}
-			if len(held) > 0 && held[0] == fresh || r.IntN(20) == 0 {
+			if held.Len() > 0 && held.At(0) == fresh || r.IntN(20) == 0 {
 				written = append(written, fresh)
 			}
 		}
@@ -214,7 +214,7 @@ func Lock(r *rand.Rand) []history.Operation {
 			if len(operations) > 9 { // more keep Porcupine busy for minutes
 				break
 			}
-			acquire := add(history.Acquire, nil)
+			acquire := add(history.Acquire, history.Value{})
 			if r.Float64() < unknown {
 				acquire.Outcome = []history.Outcome{history.Info, history.Fail}[r.IntN(2)]
 			}
@@ -231,7 +231,7 @@ func Lock(r *rand.Rand) []history.Operation {
 			}
 			var carried history.Value
 			if acquire.Outcome == history.OK && r.Float64() < fenced {
-				carried = history.Value{granted}
+				carried = history.Ints(granted)
 				acquire.Output = carried
 			}
 			for range r.IntN(3) {
@@ -246,7 +246,7 @@ func Lock(r *rand.Rand) []history.Operation {
 			if r.Float64() < spoil/2 {
 				continue // and acquires again
 			}
-			release := add(history.Release, nil)
+			release := add(history.Release, history.Value{})
 			if r.Float64() < unknown {
 				release.Outcome = []history.Outcome{history.Info, history.Fail}[r.IntN(2)]
 			}
@@ -277,12 +277,12 @@ func Valid(n, keys, processes int) []history.Operation {
 		}
 		switch fresh := int64(i + 1); {
 		case held[k] == 0 || i/keys%3 == 0:
-			o.Kind, o.Input = history.Write, history.Value{fresh}
+			o.Kind, o.Input = history.Write, history.Ints(fresh)
 			held[k] = fresh
 		case i/keys%3 == 1:
-			o.Kind, o.Output = history.Read, history.Value{held[k]}
+			o.Kind, o.Output = history.Read, history.Ints(held[k])
 		default:
-			o.Kind, o.Input = history.CompareAndSet, history.Value{held[k], fresh}
+			o.Kind, o.Input = history.CompareAndSet, history.Ints(held[k], fresh)
 			held[k] = fresh
 		}
 		operations[i] = o
