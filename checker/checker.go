@@ -101,9 +101,9 @@ func (m Model) malformed(operations []history.Operation) string {
 		switch {
 		case !known:
 			problem = "is of a kind that the model does not know"
-		case !o.Input.IsInts():
+		case m.kinds != nil && !o.Input.IsInts():
 			problem = fmt.Sprintf("has the input %.40s (want integers)", o.Input)
-		case !o.Output.IsInts():
+		case m.kinds != nil && !o.Output.IsInts():
 			problem = fmt.Sprintf("has the output %.40s (want integers)", o.Output)
 		case want.input != unbounded && o.Input.Len() != want.input:
 			problem = fmt.Sprintf("has %d input values (want %d)", o.Input.Len(), want.input)
