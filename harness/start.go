@@ -104,21 +104,28 @@ func (t *Trial) awaitReady(ctx context.Context, cl cluster.Cluster, watch *watch
 // fits returns an error if the workload needs what the target's clients cannot do:
 // else every operation would fail, each after the other.
 func (t *Trial) fits(ctx context.Context, cl cluster.Cluster) error {
-	ctx, cancel := context.WithTimeout(ctx, t.Timeout)
-	defer cancel()
-	bound, err := within(ctx, t, "the target's Open", func(ctx context.Context) (bound error, err error) {
-		client, err := t.open(ctx, cl, cl.Nodes()[0])
-		if err != nil {
-			return nil, err
-		}
-		_, bound = t.Workload.Bind(client)
-		return bound, t.shut(client)
-	})
+	lack, err := t.binds(ctx, cl)
 	switch {
-	case bound != nil:
-		return fmt.Errorf("%s cannot serve this workload: %w", t.Target, bound)
+	case lack != nil:
+		return lack
 	case errors.Is(err, errNoClient), errors.As(err, new(*panicked)):
 		return fmt.Errorf("open a client of %s: %w", t.Target, err)
 	}
 	return nil // else it may be possible later, and is tried for each operation
+}
+
+// binds returns what a client lacks that the workload needs, or why none can be opened.
+func (t *Trial) binds(ctx context.Context, cl cluster.Cluster) (lack, err error) {
+	ctx, cancel := context.WithTimeout(ctx, t.Timeout)
+	defer cancel()
+	return within(ctx, t, "the target's Open", func(ctx context.Context) (lack error, err error) {
+		client, err := t.open(ctx, cl, cl.Nodes()[0])
+		if err != nil {
+			return nil, err
+		}
+		if _, err := t.Workload.Bind(client); err != nil {
+			lack = fmt.Errorf("%s cannot serve this workload: %w", t.Target, err)
+		}
+		return lack, t.shut(client)
+	})
 }

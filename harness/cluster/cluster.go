@@ -143,7 +143,7 @@ type Program struct {
 	// Path is an executable's path, or its name in PATH. In a container it takes the
 	// place of the image's ENTRYPOINT. Empty means the image's ENTRYPOINT or, without
 	// an image, this very binary, which then must hand its hidden "node" arguments
-	// to targets.Main.
+	// to targets.Main or harness.NodeMain.
 	Path string
 	// Args are the arguments. If Path is empty, they take the place of the image's
 	// CMD; if they are empty too, the image's CMD is what it runs with.
