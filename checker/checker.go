@@ -5,9 +5,12 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -16,7 +19,7 @@ const resultVersion = 1
 // A Model is what a history is held against: Register, Set, ….
 type Model struct {
 	name string
-	// kinds are the operations that the model understands.
+	// kinds are the operations that the model understands; nil means any.
 	kinds map[history.Kind]arity
 	// engines are those that can decide the model, the preferred one first.
 	engines []Engine
@@ -45,7 +48,7 @@ func Check(ctx context.Context, run *history.Run, model Model, options Options) 
 		Version:    resultVersion,
 		Verdict:    Valid,
 		Model:      model.name,
-		Statistics: Measure(run),
+		Statistics: statistics.Measure(run),
 		Torn:       run.History.Torn,
 	}
 	if reason := model.malformed(run.History.Operations); reason != "" {
@@ -83,6 +86,9 @@ func (m Model) malformed(operations []history.Operation) string {
 		o := &operations[i]
 		var problem string
 		want, known := m.kinds[o.Kind]
+		if m.kinds == nil {
+			want, known = arity{unbounded, unbounded}, true
+		}
 		switch {
 		case !known:
 			problem = "is of a kind that the model does not know"
@@ -117,24 +123,24 @@ func (r *Result) decided(engine Engine, why, key string) {
 
 // foremost cuts violations to MaxViolations so that each anomaly keeps its
 // earliest, and orders them by time.
-func foremost(violations []Violation) []Violation {
-	byTime := func(a, b Violation) int { return cmp.Compare(a.At(), b.At()) }
+func foremost(violations []anomaly.Violation) []anomaly.Violation {
+	byTime := func(a, b anomaly.Violation) int { return cmp.Compare(a.At(), b.At()) }
 	slices.SortStableFunc(violations, byTime)
 	if len(violations) <= MaxViolations {
 		return violations
 	}
 	type ranked struct {
 		rank int
-		Violation
+		anomaly.Violation
 	}
-	seen := map[Anomaly]int{}
+	seen := map[anomaly.Name]int{}
 	all := make([]ranked, len(violations))
 	for i, v := range violations {
 		all[i] = ranked{seen[v.Anomaly], v}
 		seen[v.Anomaly]++
 	}
 	slices.SortStableFunc(all, func(a, b ranked) int { return cmp.Compare(a.rank, b.rank) })
-	kept := make([]Violation, MaxViolations)
+	kept := make([]anomaly.Violation, MaxViolations)
 	for i := range kept {
 		kept[i] = all[i].Violation
 	}
@@ -151,7 +157,7 @@ const (
 
 // vacuous says why the run tested nothing; empty if it did. A history from elsewhere
 // is what it is: it may be short, and of one kind of operation.
-func vacuous(run *history.Run, s Statistics) string {
+func vacuous(run *history.Run, s statistics.Statistics) string {
 	wanted := run.Manifest.Nemesis
 	landed := slices.ContainsFunc(run.Events, func(e history.Event) bool {
 		return e.Type == history.Inject || e.Type == history.Stop // a violation came before any fault
@@ -226,6 +232,9 @@ func conformance(claim history.Claim, result *Result) Conformance {
 	return AsClaimed
 }
 
+// never is when an operation of unknown outcome returns.
+const never = time.Duration(math.MaxInt64)
+
 // cutOff stands for a final phase that a run did not come to.
 const cutOff = -never
 
@@ -233,20 +242,10 @@ const cutOff = -never
 // phases, as those of other tools; cutOff if the run ended before, so that what a
 // last read missed may well have come later.
 func finalBegins(run *history.Run) time.Duration {
-	final := phaseBegins(run, history.Final)
+	final := run.PhaseBegins(history.Final)
 	inPhases := slices.ContainsFunc(run.Events, func(e history.Event) bool { return e.Type == history.PhaseBegins })
 	if final == never && (inPhases || run.History.Torn != "") {
 		return cutOff
 	}
 	return final
-}
-
-// phaseBegins returns when a phase began; never if it did not.
-func phaseBegins(run *history.Run, phase history.Phase) time.Duration {
-	for _, e := range run.Events {
-		if e.Type == history.PhaseBegins && e.Phase == phase {
-			return e.Time
-		}
-	}
-	return never
 }

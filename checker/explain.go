@@ -8,12 +8,14 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/internal/sentence"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
 // A story is a confirmed violation, to be told.
 type story struct {
-	anomaly Anomaly
+	anomaly anomaly.Name
 	key     string
 	// told are the operations that matter, in the roles that contradiction
 	// gives them; nil where there is none.
@@ -33,15 +35,15 @@ type story struct {
 // maxTold bounds the operations that a sentence tells of.
 const maxTold = 4
 
-func (s story) violation(run *history.Run) Violation {
-	anomaly := s.anomaly
+func (s story) violation(run *history.Run) anomaly.Violation {
+	name := s.anomaly
 	switch {
 	case s.reads:
-		anomaly = StaleRead
-	case anomaly == refused:
-		anomaly = Disorder
+		name = anomaly.StaleRead
+	case name == refused:
+		name = anomaly.Disorder
 	}
-	return Violation{Anomaly: anomaly, Key: s.key, Witness: s.witness, Elements: s.elements, Sentence: s.sentence(run)}
+	return anomaly.Violation{Anomaly: name, Key: s.key, Witness: s.witness, Elements: s.elements, Sentence: s.sentence(run)}
 }
 
 func (c contradiction) story(key string) story {
@@ -60,7 +62,7 @@ func (s story) sentence(run *history.Run) string {
 		return s.text(n) + faults(run, s.during) + "."
 	}
 	text := s.words(n)
-	if s.anomaly == LostCommit {
+	if s.anomaly == anomaly.LostCommit {
 		return text + faults(run, s.span()) + "."
 	}
 	return text + faults(run, s.span(), s.nodes()...) + "."
@@ -72,20 +74,20 @@ func (s story) words(n narrator) string {
 		return s.setText(n)
 	}
 	switch s.anomaly {
-	case StaleRead:
+	case anomaly.StaleRead:
 		newer := s.told[1]
 		return s.did(o) + n.when(o, o.Invoke) + n.after(o.Invoke-newer.Complete) + s.had(newer)
-	case LostCommit:
+	case anomaly.LostCommit:
 		newer, what := s.told[1], "a commit"
 		if o.Kind == history.ReadAll {
 			what = "the element"
 		}
 		return fmt.Sprintf("%s%s, yet %s%s: %s is lost", s.had(newer), n.at(newer.Complete), s.did(o), n.when(o, o.Invoke), what)
-	case PhantomRead:
+	case anomaly.PhantomRead:
 		return s.did(o) + n.when(o, o.Complete) + ", " + s.nowhere(n, o, s.told[1])
-	case DoubleSwap:
+	case anomaly.DoubleSwap:
 		return fmt.Sprintf("%s and %s: both replaced the one %d", s.dated(n, o), s.dated(n, s.told[1]), o.Input[0])
-	case Resurrected:
+	case anomaly.Resurrected:
 		text := fmt.Sprintf("%s, after %s", s.dated(n, o), s.dated(n, s.told[1]))
 		if early := s.told[2]; early != nil {
 			text += fmt.Sprintf(", and before that %s", s.dated(n, early))
@@ -97,9 +99,9 @@ func (s story) words(n narrator) string {
 			return text + fmt.Sprintf(", and after that %s: the value was there", s.dated(n, after))
 		}
 		return text + ": nothing can have been written in between"
-	case OutOfOrder, DequeuedTwice:
+	case anomaly.OutOfOrder, anomaly.DequeuedTwice:
 		return s.queueText(n)
-	case HeldTwice, TokenWentBack, FenceBroken:
+	case anomaly.HeldTwice, anomaly.TokenWentBack, anomaly.FenceBroken:
 		return s.lockText(n)
 	}
 	var all []string
@@ -131,7 +133,7 @@ func (s story) nodes() []string {
 // read and a lost commit, the older write is not.
 func (s story) span() span {
 	told := s.told
-	if s.anomaly == StaleRead || s.anomaly == LostCommit {
+	if s.anomaly == anomaly.StaleRead || s.anomaly == anomaly.LostCommit {
 		told = told[:2]
 	}
 	return spanOf(told...)
@@ -289,7 +291,7 @@ func (s story) nowhere(n narrator, o, late *history.Operation) string {
 // definite quotes the error of an operation that failed, if there is one: where the
 // client is wrong about it, the violation is none of the system's.
 func definite(o *history.Operation) string {
-	text := clip(oneLine(o.Error), exampleBytes)
+	text := sentence.Clip(sentence.OneLine(o.Error), sentence.QuoteBytes)
 	if text == "" {
 		return ""
 	}

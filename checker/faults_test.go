@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -80,7 +81,7 @@ func TestFaultsInWords(t *testing.T) {
 // they were over.
 func TestFaultsInBetween(t *testing.T) {
 	all := []string{"n3", "n1", "n2"}
-	run := parse(t, `
+	run := script.Parse(t, `
 		p1 n1 write x 1 [0,0.5] ok
 		p1 n1 write x 2 [1,1.5] ok
 		p2 n2 write y 1 [41,41.5] ok
@@ -101,7 +102,7 @@ func TestFaultsInBetween(t *testing.T) {
 			"n1 n2 n3 had been killed twice, last at 3.000 s and restarted at 3.500 s, n3 had been paused from 58.000 s to 60.500 s.",
 		"y = 2 had been acknowledged to p2 through n2 at 42.500 s, yet p3 read y = 1 through n3 at 61.000 s: a commit is lost; n3 had been paused from 58.000 s to 60.500 s.")
 
-	run = parse(t, `
+	run = script.Parse(t, `
 		p1 n1 write x 1 [0,0.5] ok
 		p1 n1 write x 2 [1,1.5] ok
 		p3 n3 read x -> 1 [60.2,60.7] ok`)
@@ -154,7 +155,7 @@ func TestSentencesWithoutTimes(t *testing.T) {
 		{Bank(2, 10), `p1 n1 read-all b -> 9 10 [0,1] ok`, []string{
 			"p1 read balances through n1 that sum up to 19, and not to 20."}},
 	} {
-		run := parse(t, test.history)
+		run := script.Parse(t, test.history)
 		run.History.Untimed = true
 		expectSentences(t, run, test.model, test.says...)
 	}

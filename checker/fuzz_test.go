@@ -12,6 +12,9 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/internal/court"
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/checker/internal/zones"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -202,7 +205,7 @@ func TestRegisterAgreesWithPorcupine(t *testing.T) {
 	for _, u := range universes {
 		t.Run(u.name, func(t *testing.T) {
 			t.Parallel()
-			anomalies := map[Anomaly]int{}
+			anomalies := map[anomaly.Name]int{}
 			verdicts := map[zones.Verdict]int{}
 			invalid, small := 0, 0
 			n := histories(t)
@@ -274,7 +277,7 @@ func compare(t *testing.T, run *history.Run) (Result, zones.Verdict) {
 		t.Errorf("%s, with suspects %v\n%s", want, suspects, list(operations))
 	}
 	for _, s := range suspects {
-		if h.origins().enclose(t.Context(), newMemory(1<<30), s) == nil {
+		if h.origins().enclose(t.Context(), court.NewMemory(1<<30), s) == nil {
 			t.Errorf("%s of %d steps is no contradiction\n%s", s.anomaly, len(s.told), list(operations))
 		}
 	}
@@ -320,7 +323,7 @@ func FuzzRegister(f *testing.F) {
 
 // checkWitness demands that a witness is part of the history, closed, illegal by
 // itself, and has a sentence.
-func checkWitness(t *testing.T, operations []history.Operation, v Violation) {
+func checkWitness(t *testing.T, operations []history.Operation, v anomaly.Violation) {
 	t.Helper()
 	if plainPorcupine(v.Witness) {
 		t.Errorf("the witness is linearizable:\n%s", list(v.Witness))
@@ -337,7 +340,7 @@ func checkWitness(t *testing.T, operations []history.Operation, v Violation) {
 
 // checkMinimal demands that a witness is closed, except for the swaps in it that
 // were cut, and that nothing can be taken out of it.
-func checkMinimal(t *testing.T, h *keyHistory, v Violation) {
+func checkMinimal(t *testing.T, h *keyHistory, v anomaly.Violation) {
 	t.Helper()
 	var steps []int32
 	for i := range h.steps {
@@ -365,15 +368,15 @@ func checkMinimal(t *testing.T, h *keyHistory, v Violation) {
 			w.granted = w.in // zones has proven it
 		}
 		if w.lacks(i) {
-			t.Errorf("the witness lacks something for %s\n%s", brief(*h.operation(i)), list(v.Witness))
+			t.Errorf("the witness lacks something for %s\n%s", script.Brief(*h.operation(i)), list(v.Witness))
 		}
 	}
 	if len(w.cut) > 0 {
 		return // what is left may do without more: a gap that is known
 	}
 	for i := range steps {
-		if rest := w.without(i, i+1).history(); len(rest.steps) > 0 && rest.refuted(t.Context(), newMemory(1<<30)) {
-			t.Errorf("the witness can do without %s\n%s", brief(*h.operation(steps[i])), list(v.Witness))
+		if rest := w.without(i, i+1).history(); len(rest.steps) > 0 && rest.refuted(t.Context(), court.NewMemory(1<<30)) {
+			t.Errorf("the witness can do without %s\n%s", script.Brief(*h.operation(steps[i])), list(v.Witness))
 		}
 	}
 }
@@ -395,7 +398,7 @@ func checkClosures(t *testing.T, h *keyHistory, r *rand.Rand) {
 		from := r.IntN(len(closed.steps))
 		for _, w := range []*witness{closed, closed.without(from, from+1), origins.everything().without(int(seed[0]), int(seed[0])+1)} {
 			part := w.history()
-			if explained, err := part.linearizable(t.Context(), newMemory(1<<30)); err != nil || !explained {
+			if explained, err := part.linearizable(t.Context(), court.NewMemory(1<<30)); err != nil || !explained {
 				var all []history.Operation
 				for _, i := range w.steps {
 					all = append(all, *h.operation(i))
@@ -409,7 +412,7 @@ func checkClosures(t *testing.T, h *keyHistory, r *rand.Rand) {
 func list(operations []history.Operation) string {
 	text := ""
 	for _, o := range operations {
-		text += fmt.Sprintf("  p%d %s [%d,%d] %s\n", o.Process, brief(o), o.Invoke, o.Complete, o.Outcome)
+		text += fmt.Sprintf("  p%d %s [%d,%d] %s\n", o.Process, script.Brief(o), o.Invoke, o.Complete, o.Outcome)
 	}
 	return text
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -50,9 +51,9 @@ func (r Result) Why() string {
 // Foremost are the Violations in the order to tell them: those that the claim does not
 // admit come first, so that what it admits hides none of them. Of both sorts, the first
 // of each anomaly come before the others.
-func (r Result) Foremost(claim history.Claim) []Violation {
-	var ranks [4][]Violation
-	seen := map[Anomaly]bool{}
+func (r Result) Foremost(claim history.Claim) []anomaly.Violation {
+	var ranks [4][]anomaly.Violation
+	seen := map[anomaly.Name]bool{}
 	for _, v := range r.Violations {
 		rank := 0
 		if claim.Admits(string(v.Anomaly)) {

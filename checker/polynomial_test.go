@@ -6,15 +6,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/internal/court"
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
 // A suspicion that Porcupine does not share is no verdict, in either direction.
 func TestWrongSuspicionIsUnknown(t *testing.T) {
-	run := parse(t, "p1 n1 enqueue q 1 [0,1] ok")
+	run := script.Parse(t, "p1 n1 enqueue q 1 [0,1] ok")
 	model := Model{name: "wrong", kinds: Queue.kinds, judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
-		judgeKeys(ctx, run, options, result, "queue", func(ctx context.Context, memory *memory, _ string, operations []*history.Operation) (findings, error) {
-			return prove(ctx, memory, []charge{accuse(story{anomaly: LostCommit, witness: copies(operations...)}, newQueueSteps)})
+		judgeKeys(ctx, run, options, result, "queue", func(ctx context.Context, memory *court.Memory, _ string, operations []*history.Operation) (findings, error) {
+			return prove(ctx, memory, []charge{accuse(story{anomaly: anomaly.LostCommit, witness: copies(operations...)}, newQueueSteps)})
 		})
 	}}
 	if r := Check(t.Context(), run, model, Options{}); r.Verdict != Unknown || len(r.Violations) > 0 || !strings.Contains(r.Reason, "Porcupine does not agree") {

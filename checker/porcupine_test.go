@@ -9,7 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/checker/internal/register"
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -33,7 +35,7 @@ func hard(key string, n int) []history.Operation {
 
 func TestBudget(t *testing.T) {
 	t.Run("time", func(t *testing.T) {
-		easy := parse(t, "p1 n1 write easy 1 [0,1] ok\n p1 n1 read easy -> 1 [2,3] ok")
+		easy := script.Parse(t, "p1 n1 write easy 1 [0,1] ok\n p1 n1 read easy -> 1 [2,3] ok")
 		run := &history.Run{History: history.History{Operations: append(hard("hard", 60), easy.History.Operations...)}}
 		goroutines := runtime.NumGoroutine()
 		const budget = 400 * time.Millisecond
@@ -75,7 +77,7 @@ func TestBudget(t *testing.T) {
 			steps = append(steps, step{Ret: 1, From: register.None, To: 1})
 		}
 		steps = append(steps, step{Call: 2, Ret: 3, From: 2, To: register.None})
-		explained, err := linearizable[register.Value](t.Context(), newMemory(4<<20), steps)
+		explained, err := court.Linearizable[register.Value](t.Context(), court.NewMemory(4<<20), steps)
 		if err != nil || explained {
 			t.Errorf("explained: %t, %v", explained, err)
 		}

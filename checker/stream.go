@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/internal/stream"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -54,7 +55,7 @@ type Alarm struct {
 	// At is when the operation that proves it completed.
 	At time.Duration
 	// Anomaly is a guess: what has been forgotten might have told more.
-	Anomaly Anomaly
+	Anomaly anomaly.Name
 	// Operations are those at odds, as far as they are remembered; the first is
 	// the one that proves it. One that has not completed yet is info.
 	Operations []history.Operation
@@ -173,19 +174,19 @@ func (s *Stream) turnOff(format string, arguments ...any) {
 func (s *Stream) forget() { s.registers, s.open = nil, nil }
 
 func newAlarm(key string, at time.Duration, c *stream.Contradiction) *Alarm {
-	a := &Alarm{Key: key, At: at, Anomaly: StaleRead}
+	a := &Alarm{Key: key, At: at, Anomaly: anomaly.StaleRead}
 	proof := c.Steps[0]
 	switch {
 	case c.Why == stream.Failed:
-		a.Anomaly = PhantomRead
+		a.Anomaly = anomaly.PhantomRead
 	case c.Why == stream.Swapped:
-		a.Anomaly = DoubleSwap
+		a.Anomaly = anomaly.DoubleSwap
 	case c.Why == stream.Circular:
-		a.Anomaly = Disorder
+		a.Anomaly = anomaly.Disorder
 	case proof.Kind == history.CompareAndSet && proof.Outcome == history.OK:
-		a.Anomaly = LostCommit
+		a.Anomaly = anomaly.LostCommit
 	case proof.Kind == history.Write:
-		a.Anomaly = Disorder
+		a.Anomaly = anomaly.Disorder
 	}
 	for _, step := range c.Steps {
 		a.Operations = append(a.Operations, operation(key, step))

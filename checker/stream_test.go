@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -108,7 +110,7 @@ func told(operations []history.Operation) []history.Operation {
 func TestStreamAgreesWithPorcupine(t *testing.T) {
 	const each = 3
 	var mu sync.Mutex
-	alarms, offs, anomalies := 0, 0, map[Anomaly]int{}
+	alarms, offs, anomalies := 0, 0, map[anomaly.Name]int{}
 	n := uint64(histories(t)) * each
 	var workers sync.WaitGroup
 	for worker := range uint64(runtime.GOMAXPROCS(0)) {
@@ -331,7 +333,7 @@ func TestStream(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := NewStream()
-			follow(s, occurrences(parse(t, test.history).History.Operations))
+			follow(s, occurrences(script.Parse(t, test.history).History.Operations))
 			got := ""
 			if a := s.Alarm(); a != nil {
 				got = fmt.Sprintf("%s, %d", a, len(a.Operations))
@@ -400,9 +402,9 @@ func TestAStoppedRunIsNotVacuous(t *testing.T) {
 	for i := range 10 {
 		text += fmt.Sprintf("p1 n1 read x -> 2 [%d,%d] ok\n", 6+2*i, 7+2*i)
 	}
-	run := parse(t, text+whole)
+	run := script.Parse(t, text+whole)
 	run.Manifest.Version = history.Version
-	run.Manifest.Nemesis, run.Manifest.Claim.Expect = "partition", []string{string(StaleRead)}
+	run.Manifest.Nemesis, run.Manifest.Claim.Expect = "partition", []string{string(anomaly.StaleRead)}
 	run.Events = append(run.Events, history.Event{Time: 6 * time.Second, Type: history.Stop, Reason: "first violation"})
 	if result := Check(t.Context(), run, Register, Options{}); result.Vacuous != "" || result.AsClaimed != AsClaimed {
 		t.Errorf("vacuous %q, %s", result.Vacuous, result.AsClaimed)

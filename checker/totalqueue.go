@@ -89,9 +89,9 @@ func newTotalSteps(operations []history.Operation) []*totalStep {
 	return steps
 }
 
-func (s *totalStep) interval() (call, ret time.Duration) { return s.call, s.ret }
+func (s *totalStep) Interval() (call, ret time.Duration) { return s.call, s.ret }
 
-func (s *totalStep) apply(q totalState) (totalState, bool) {
+func (s *totalStep) Apply(q totalState) (totalState, bool) {
 	at := strings.Index(q.inside, s.element)
 	switch {
 	case s.orphan:

@@ -66,9 +66,7 @@ type Trial struct {
 	// written, such as reports.Write.
 	Report func(dir string) error
 
-	// What a trial has while it runs.
-	fail     context.CancelCauseFunc // ends it
-	deadline time.Time               // by which it must have ended; zero means never
+	deadline time.Time // by which it must have ended; zero means never
 }
 
 // The bounds of a trial.

@@ -30,11 +30,9 @@ const (
 // A seat is what a Worker stands for at run time: one process after another,
 // each with a client of its own, all pinned to the same node.
 type seat struct {
-	trial    *Trial
-	cluster  cluster.Cluster
-	recorder *history.Recorder
-	lane     *history.Lane
-	worker   Worker
+	trial  *run
+	lane   *history.Lane
+	worker Worker
 
 	process  int      // the number of the process in the seat
 	session  *session // its client; nil if none is open
@@ -126,10 +124,10 @@ func (s *seat) next(r *round, last *history.Operation, wait func(time.Duration) 
 			return true
 		}
 	}
-	if r.ctx.Err() != nil || s.recorder.Err() != nil {
+	if r.ctx.Err() != nil || s.trial.recorder.Err() != nil {
 		return false
 	}
-	turn := Turn{Now: s.recorder.Now(), Previous: s.previous}
+	turn := Turn{Now: s.trial.recorder.Now(), Previous: s.previous}
 	if r.arrived == 0 {
 		r.arrived = turn.Now
 	}
@@ -144,23 +142,23 @@ func (s *seat) forsaken(r *round) bool {
 		return false
 	}
 	since := max(r.arrived, time.Duration(s.lately.all.answered.Load()))
-	return s.recorder.Now()-since > r.patience || s.cluster.State(s.worker.Node) != cluster.Running
+	return s.trial.recorder.Now()-since > r.patience || s.trial.cluster.State(s.worker.Node) != cluster.Running
 }
 
 // move seats a new process at the next node that runs. It returns false if the round
 // has been at all of them, or is over.
 func (s *seat) move(r *round) bool {
-	nodes := s.cluster.Nodes()
+	nodes := s.trial.cluster.Nodes()
 	at := slices.Index(nodes, s.worker.Node)
 	for r.moves < len(nodes)-1 && r.ctx.Err() == nil {
 		r.moves++
 		at = (at + 1) % len(nodes)
-		if s.cluster.State(nodes[at]) != cluster.Running {
+		if s.trial.cluster.State(nodes[at]) != cluster.Running {
 			continue
 		}
 		s.leave()
 		s.process += s.worker.Of
-		s.worker.Node, r.arrived = nodes[at], s.recorder.Now()
+		s.worker.Node, r.arrived = nodes[at], s.trial.recorder.Now()
 		return true
 	}
 	return false
@@ -231,7 +229,7 @@ func (c *call) invoke(ctx context.Context, present *session, operation history.O
 	return opened.invoke(ctx, operation)
 }
 
-// guard is Trial.guard, and says what was called.
+// guard is run.guard, and says what was called.
 func (c *call) guard(err *error) {
 	if value := recover(); value != nil {
 		what := fmt.Sprintf("a client's call (%s %s through %s)", c.operation.Kind, c.operation.Key, c.operation.Node)
@@ -312,7 +310,7 @@ type session struct {
 }
 
 func (s *seat) open(ctx context.Context) (*session, error) {
-	client, err := s.trial.open(ctx, s.cluster, s.worker.Node)
+	client, err := s.trial.open(ctx, s.worker.Node)
 	if err != nil {
 		return nil, fmt.Errorf("open a client of %s: %w", s.worker.Node, err)
 	}

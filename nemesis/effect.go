@@ -113,10 +113,6 @@ func (e effect) record(event *history.Event) {
 	}
 }
 
-// maxDelay bounds what a recorded condition may ask for, so that sums of some
-// thousands are still durations.
-const maxDelay = time.Hour
-
 // recordedEffect is the inverse of record. It refuses what no link or clock can
 // have.
 func recordedEffect(event history.Event) (e effect, err error) {
@@ -125,16 +121,8 @@ func recordedEffect(event history.Event) (e effect, err error) {
 			Delay: c.Delay, Jitter: c.Jitter, Normal: c.Normal, BytesPerSecond: c.BytesPerSecond,
 			Loss: c.Loss, Reorder: c.Reorder, Duplicate: c.Duplicate, Corrupt: c.Corrupt, Repair: c.Repair,
 		}
-		if min(c.Delay, c.Jitter) < 0 || max(c.Delay, c.Jitter) > maxDelay {
-			return e, fmt.Errorf("a delay of %v ± %v (want at least 0, and at most %v)", c.Delay, c.Jitter, maxDelay)
-		}
-		if c.BytesPerSecond < 0 {
-			return e, fmt.Errorf("%d bytes per second (want at least 0)", c.BytesPerSecond)
-		}
-		for _, share := range []float64{c.Loss, c.Reorder, c.Duplicate, c.Corrupt} {
-			if !(share >= 0 && share <= 1) {
-				return e, fmt.Errorf("a share of %v packets (want 0 to 1)", share)
-			}
+		if err := e.condition.Validate(); err != nil {
+			return e, err
 		}
 	}
 	if k := event.Clock; k != nil {

@@ -16,7 +16,7 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgsvg"
 
-	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/statistics"
 )
 
 // A paint is a colour by its role; page.css gives it a value for light and one
@@ -64,11 +64,11 @@ var sans = font.Font{Typeface: "Liberation", Variant: "Sans", Size: 11}
 // rate. Empty if the run has no series. Nothing of the run but numbers reaches
 // the SVG; all words are of this file.
 func chart(e Entry) (template.HTML, error) {
-	statistics := e.Result.Statistics
-	if len(statistics.Series) == 0 || statistics.SeriesStep <= 0 {
+	measured := e.Result.Statistics
+	if len(measured.Series) == 0 || measured.SeriesStep <= 0 {
 		return "", nil
 	}
-	series, step := thin(statistics.Series, statistics.SeriesStep, maxPoints)
+	series, step := thin(measured.Series, measured.SeriesStep, maxPoints)
 	past := background{faults(e.Run.Events, end(e)), phases(e.Run.Events)}
 	latencies, rates := latencyPlot(past, series, step), ratePlot(past, series, step)
 	for _, p := range []*plot.Plot{latencies, rates} {
@@ -196,7 +196,7 @@ func round(end float64, format string) (ticks []plot.Tick) {
 	return ticks
 }
 
-func latencyPlot(past background, series []checker.Slice, step time.Duration) *plot.Plot {
+func latencyPlot(past background, series []statistics.Slice, step time.Duration) *plot.Plot {
 	p := newPlot("latency of ok", past)
 	lowest, highest := time.Millisecond, 10*time.Millisecond
 	for _, slice := range series {
@@ -219,28 +219,28 @@ func latencyPlot(past background, series []checker.Slice, step time.Duration) *p
 	p.Add(rules(ticks))
 	for _, line := range []struct {
 		paint paint
-		of    func(checker.Slice) time.Duration
+		of    func(statistics.Slice) time.Duration
 	}{
-		{"max", func(s checker.Slice) time.Duration { return s.Max }},
-		{"p99", func(s checker.Slice) time.Duration { return s.P99 }},
-		{"p50", func(s checker.Slice) time.Duration { return s.P50 }},
+		{"max", func(s statistics.Slice) time.Duration { return s.Max }},
+		{"p99", func(s statistics.Slice) time.Duration { return s.P99 }},
+		{"p50", func(s statistics.Slice) time.Duration { return s.P50 }},
 	} {
-		p.Add(steps{line.paint, series, step, func(s checker.Slice) (float64, bool) {
+		p.Add(steps{line.paint, series, step, func(s statistics.Slice) (float64, bool) {
 			return min(max(line.of(s).Seconds(), floor), ceiling), s.OK > 0 && line.of(s) > 0
 		}})
 	}
 	return p
 }
 
-func ratePlot(past background, series []checker.Slice, step time.Duration) *plot.Plot {
+func ratePlot(past background, series []statistics.Slice, step time.Duration) *plot.Plot {
 	p := newPlot("operations per second", past)
 	lines := []struct {
 		paint paint
-		of    func(checker.Slice) int
+		of    func(statistics.Slice) int
 	}{
-		{"ok", func(s checker.Slice) int { return s.OK }},
-		{"failed", func(s checker.Slice) int { return s.Failed }},
-		{"unknown", func(s checker.Slice) int { return s.Unknown }},
+		{"ok", func(s statistics.Slice) int { return s.OK }},
+		{"failed", func(s statistics.Slice) int { return s.Failed }},
+		{"unknown", func(s statistics.Slice) int { return s.Unknown }},
 	}
 	highest := 1.0
 	for _, line := range lines {
@@ -253,7 +253,7 @@ func ratePlot(past background, series []checker.Slice, step time.Duration) *plot
 	p.Y.Tick.Marker = ticks
 	p.Add(rules(ticks))
 	for _, line := range lines {
-		p.Add(steps{line.paint, series, step, func(s checker.Slice) (float64, bool) {
+		p.Add(steps{line.paint, series, step, func(s statistics.Slice) (float64, bool) {
 			return float64(line.of(s)) / step.Seconds(), true
 		}})
 	}
@@ -276,9 +276,9 @@ func (r rules) Plot(c draw.Canvas, p *plot.Plot) {
 // nothing where there is no value.
 type steps struct {
 	paint  paint
-	series []checker.Slice
+	series []statistics.Slice
 	step   time.Duration
-	value  func(checker.Slice) (float64, bool)
+	value  func(statistics.Slice) (float64, bool)
 }
 
 func (s steps) Plot(c draw.Canvas, p *plot.Plot) {

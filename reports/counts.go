@@ -5,35 +5,36 @@ import (
 	"slices"
 
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/counts"
 )
 
 // countFigures are those of counters, banks and ids, as far as an entry has them.
 func countFigures(entries []Entry) []figure {
 	return slices.Concat(
-		figuresOf(entries, func(r checker.Result) *checker.CounterResult { return r.Counter }, []detail[checker.CounterResult]{
-			{"counter: acknowledged / unknown", func(c *checker.CounterResult) string {
+		figuresOf(entries, func(r checker.Result) *counts.Counter { return r.Counter }, []detail[counts.Counter]{
+			{"counter: acknowledged / unknown", func(c *counts.Counter) string {
 				return fmt.Sprintf("%d / %d", c.Acknowledged, c.Unknown)
 			}},
-			{"counter: final, lost", func(c *checker.CounterResult) string {
+			{"counter: final, lost", func(c *counts.Counter) string {
 				return fmt.Sprintf("%d to %d, %d to %d", c.FinalLeast, c.FinalMost, c.LostLeast, c.LostMost)
 			}},
 		}),
-		figuresOf(entries, func(r checker.Result) *checker.BankResult { return r.Bank }, []detail[checker.BankResult]{
-			{"bank: moved / refused / unknown", func(b *checker.BankResult) string {
+		figuresOf(entries, func(r checker.Result) *counts.Bank { return r.Bank }, []detail[counts.Bank]{
+			{"bank: moved / refused / unknown", func(b *counts.Bank) string {
 				return count(b.Transferred) + " / " + count(b.Refused) + " / " + count(b.Unknown)
 			}},
-			{"bank: wrong totals / negative", func(b *checker.BankResult) string {
+			{"bank: wrong totals / negative", func(b *counts.Bank) string {
 				return count(b.WrongTotal) + " / " + count(b.Negative)
 			}},
-			{"bank: an order was found", func(b *checker.BankResult) string {
+			{"bank: an order was found", func(b *counts.Bank) string {
 				if b.Ordered {
 					return "yes"
 				}
 				return "no"
 			}},
 		}),
-		figuresOf(entries, func(r checker.Result) *checker.IDsResult { return r.IDs }, []detail[checker.IDsResult]{
-			{"ids: given / given twice", func(i *checker.IDsResult) string {
+		figuresOf(entries, func(r checker.Result) *counts.IDs { return r.IDs }, []detail[counts.IDs]{
+			{"ids: given / given twice", func(i *counts.IDs) string {
 				return count(i.Acknowledged) + " / " + count(i.Duplicated)
 			}},
 		}))

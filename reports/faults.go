@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -112,12 +112,12 @@ func end(e Entry) time.Duration {
 
 // thin joins neighbouring slices until at most limit are left. Counts are
 // summed; latencies are the worst of those joined. It returns the new step.
-func thin(series []checker.Slice, step time.Duration, limit int) ([]checker.Slice, time.Duration) {
+func thin(series []statistics.Slice, step time.Duration, limit int) ([]statistics.Slice, time.Duration) {
 	factor := (len(series) + limit - 1) / limit
 	if factor <= 1 {
 		return series, step
 	}
-	var thinned []checker.Slice
+	var thinned []statistics.Slice
 	for some := range slices.Chunk(series, factor) {
 		joined := some[0]
 		for _, slice := range some[1:] {
@@ -125,14 +125,14 @@ func thin(series []checker.Slice, step time.Duration, limit int) ([]checker.Slic
 			joined.Failed += slice.Failed
 			joined.Unknown += slice.Unknown
 		}
-		joined.P50 = worst(some, func(s checker.Slice) time.Duration { return s.P50 })
-		joined.P99 = worst(some, func(s checker.Slice) time.Duration { return s.P99 })
-		joined.Max = worst(some, func(s checker.Slice) time.Duration { return s.Max })
+		joined.P50 = worst(some, func(s statistics.Slice) time.Duration { return s.P50 })
+		joined.P99 = worst(some, func(s statistics.Slice) time.Duration { return s.P99 })
+		joined.Max = worst(some, func(s statistics.Slice) time.Duration { return s.Max })
 		thinned = append(thinned, joined)
 	}
 	return thinned, step * time.Duration(factor)
 }
 
-func worst(some []checker.Slice, of func(checker.Slice) time.Duration) time.Duration {
-	return of(slices.MaxFunc(some, func(a, b checker.Slice) int { return cmp.Compare(of(a), of(b)) }))
+func worst(some []statistics.Slice, of func(statistics.Slice) time.Duration) time.Duration {
+	return of(slices.MaxFunc(some, func(a, b statistics.Slice) int { return cmp.Compare(of(a), of(b)) }))
 }

@@ -8,6 +8,9 @@ import (
 	"strings"
 
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/counts"
+	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -32,10 +35,10 @@ var figures = []figure{
 		}
 		return atLeast(e.Result, e.Result.LostCommits)
 	}},
-	{"stale by p50/p99/max", timed(staleness(func(s *checker.Staleness) []string {
+	{"stale by p50/p99/max", timed(staleness(func(s *counts.Staleness) []string {
 		return []string{duration(s.AgeP50), duration(s.AgeP99), duration(s.AgeMax)}
 	}))},
-	{"… in versions", staleness(func(s *checker.Staleness) []string {
+	{"… in versions", staleness(func(s *counts.Staleness) []string {
 		return []string{count(s.VersionsP50), count(s.VersionsP99), count(s.VersionsMax)}
 	})},
 	{"first violation at", timed(func(e Entry) string {
@@ -76,13 +79,13 @@ var figures = []figure{
 }
 
 var setFigures = []figure{
-	{"set: ok / lost / stale", set(func(s *checker.SetResult) []int { return []int{s.OK, s.Lost, s.Stale} })},
-	{"set: recovered / never read", set(func(s *checker.SetResult) []int { return []int{s.Recovered, s.NeverRead} })},
-	{"set: unexpected", set(func(s *checker.SetResult) []int { return []int{s.Unexpected} })},
+	{"set: ok / lost / stale", set(func(s *counts.Set) []int { return []int{s.OK, s.Lost, s.Stale} })},
+	{"set: recovered / never read", set(func(s *counts.Set) []int { return []int{s.Recovered, s.NeverRead} })},
+	{"set: unexpected", set(func(s *counts.Set) []int { return []int{s.Unexpected} })},
 }
 
 // newLeader names all times, or sums them up if they are many.
-func newLeader(changes []checker.LeaderChange) string {
+func newLeader(changes []statistics.LeaderChange) string {
 	if len(changes) == 0 {
 		return unmeasured
 	}
@@ -118,7 +121,7 @@ func isOf(result checker.Result, models ...checker.Model) bool {
 	return slices.ContainsFunc(models, func(m checker.Model) bool { return m.String() == result.Model })
 }
 
-func sideFigure(result checker.Result, side checker.Service, wrong checker.SideAnomalies) string {
+func sideFigure(result checker.Result, side statistics.Service, wrong counts.Sides) string {
 	if side.Operations == 0 || !countsSides(result) {
 		return unmeasured
 	}
@@ -135,7 +138,7 @@ func timed(figure func(Entry) string) func(Entry) string {
 	}
 }
 
-func staleness(pick func(*checker.Staleness) []string) func(Entry) string {
+func staleness(pick func(*counts.Staleness) []string) func(Entry) string {
 	return func(e Entry) string {
 		if e.Result.Staleness == nil {
 			return unmeasured
@@ -145,12 +148,12 @@ func staleness(pick func(*checker.Staleness) []string) func(Entry) string {
 }
 
 var queueFigures = []figure{
-	{"queue: acknowledged / dequeued", queue(func(q *checker.QueueResult) []int { return []int{q.Acknowledged, q.Dequeued} })},
-	{"queue: duplicated / unexpected", queue(func(q *checker.QueueResult) []int { return []int{q.Duplicated, q.Unexpected} })},
-	{"queue: out of order / not empty", queue(func(q *checker.QueueResult) []int { return []int{q.OutOfOrder, q.NotEmpty} })},
+	{"queue: acknowledged / dequeued", queue(func(q *counts.Queue) []int { return []int{q.Acknowledged, q.Dequeued} })},
+	{"queue: duplicated / unexpected", queue(func(q *counts.Queue) []int { return []int{q.Duplicated, q.Unexpected} })},
+	{"queue: out of order / not empty", queue(func(q *counts.Queue) []int { return []int{q.OutOfOrder, q.NotEmpty} })},
 }
 
-func queue(pick func(*checker.QueueResult) []int) func(Entry) string {
+func queue(pick func(*counts.Queue) []int) func(Entry) string {
 	return func(e Entry) string {
 		if e.Result.Queue == nil {
 			return unmeasured
@@ -160,12 +163,12 @@ func queue(pick func(*checker.QueueResult) []int) func(Entry) string {
 }
 
 var lockFigures = []figure{
-	{"lock: holds / held twice", lock(func(l *checker.LockResult) []int { return []int{l.Holds, l.HeldTwice} })},
-	{"lock: uses / refused", lock(func(l *checker.LockResult) []int { return []int{l.Uses, l.Refused} })},
-	{"lock: corrupted", lock(func(l *checker.LockResult) []int { return []int{l.Corrupted} })},
+	{"lock: holds / held twice", lock(func(l *counts.Lock) []int { return []int{l.Holds, l.HeldTwice} })},
+	{"lock: uses / refused", lock(func(l *counts.Lock) []int { return []int{l.Uses, l.Refused} })},
+	{"lock: corrupted", lock(func(l *counts.Lock) []int { return []int{l.Corrupted} })},
 }
 
-func lock(pick func(*checker.LockResult) []int) func(Entry) string {
+func lock(pick func(*counts.Lock) []int) func(Entry) string {
 	return func(e Entry) string {
 		if e.Result.Lock == nil {
 			return unmeasured
@@ -183,7 +186,7 @@ func slashed(counts []int) string {
 	return strings.Join(texts, " / ")
 }
 
-func set(pick func(*checker.SetResult) []int) func(Entry) string {
+func set(pick func(*counts.Set) []int) func(Entry) string {
 	return func(e Entry) string {
 		if e.Result.Set == nil {
 			return unmeasured
@@ -232,8 +235,8 @@ var countable = regexp.MustCompile(` (read|commit|swap|count|id)$`)
 // show, such as what becomes of locks in a trial of registers.
 func admission(e Entry) history.Claim {
 	claim := e.Run.Manifest.Claim
-	claim.Expect = slices.DeleteFunc(slices.Clone(claim.Expect), func(anomaly string) bool {
-		model := checker.Anomaly(anomaly).Of()
+	claim.Expect = slices.DeleteFunc(slices.Clone(claim.Expect), func(name string) bool {
+		model := anomaly.Name(name).Of()
 		return model != "" && model != e.Result.Model
 	})
 	return claim
@@ -272,7 +275,7 @@ func verdictLine(e Entry) string {
 
 // atLeast marks a count as a lower bound where keys were left undecided. Else it
 // shows both bounds where they differ: "7–9".
-func atLeast(result checker.Result, n checker.Bounds) string {
+func atLeast(result checker.Result, n counts.Bounds) string {
 	switch {
 	case result.Verdict == checker.Unknown || result.KeysUnknown > 0:
 		return "≥ " + count(n.Certain)

@@ -10,7 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -76,9 +76,9 @@ func counted(n int, noun string) string {
 	return count(n) + " " + noun
 }
 
-func availability(s checker.Service) string { return percent(s.Availability()) }
+func availability(s statistics.Service) string { return percent(s.Availability()) }
 
-func latency(s checker.Service) string {
+func latency(s statistics.Service) string {
 	if s.OK == 0 {
 		return unmeasured
 	}

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -262,14 +264,14 @@ func newSystem(e Entry, limit int) (system, error) {
 	if err != nil {
 		return system{}, err
 	}
-	manifest, statistics := e.Run.Manifest, e.Result.Statistics
+	manifest, measured := e.Run.Manifest, e.Result.Statistics
 	s := system{
 		Name: e.name(), Subtitle: subtitle(manifest), Line: verdictLine(e), Mood: mood(e.Result), Notes: notes(e),
-		Chart: chart, Stale: stale, Services: services(statistics), Errors: errorRows(statistics.Errors),
+		Chart: chart, Stale: stale, Services: services(measured), Errors: errorRows(measured.Errors),
 		Command: Clean(manifest.Command, 1000), Dir: Clean(e.Run.Dir, 1000),
 	}
-	if len(statistics.Series) > 0 {
-		_, step := thin(statistics.Series, statistics.SeriesStep, maxPoints)
+	if len(measured.Series) > 0 {
+		_, step := thin(measured.Series, measured.SeriesStep, maxPoints)
 		s.Slice = duration(step)
 	}
 	faults := faults(e.Run.Events, end(e))
@@ -316,7 +318,7 @@ func mood(result checker.Result) string {
 	return "good"
 }
 
-func newViolation(v checker.Violation, operations []history.Operation, faults []fault, open bool) violation {
+func newViolation(v anomaly.Violation, operations []history.Operation, faults []fault, open bool) violation {
 	shown := violation{Anomaly: Clean(string(v.Anomaly), 30), Sentence: Clean(v.Sentence, 1000), Open: open}
 	witness := v.Witness[:min(len(v.Witness), maxWitness)]
 	if len(witness) == 0 {
@@ -368,9 +370,9 @@ func newEvent(event history.Event) eventRow {
 }
 
 // services are the same figures for each kind and for each node alone.
-func services(s checker.Statistics) []serviceRow {
+func services(s statistics.Statistics) []serviceRow {
 	var all []serviceRow
-	add := func(name string, s checker.Service) {
+	add := func(name string, s statistics.Service) {
 		if len(all) < maxServices {
 			all = append(all, serviceRow{Clean(name, 30), count(s.Operations), availability(s), fmt.Sprintf("%.1f", s.PerSecond), latency(s)})
 		}

@@ -22,6 +22,7 @@ package reports
 
 import (
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -48,7 +49,7 @@ const (
 	maxBars           = 40  // systems in a chart
 )
 
-func (e Entry) violations() []checker.Violation { return e.Result.Foremost(e.Run.Manifest.Claim) }
+func (e Entry) violations() []anomaly.Violation { return e.Result.Foremost(e.Run.Manifest.Claim) }
 
 // name is the system's, with its options: "raft reads=local".
 func (e Entry) name() string {

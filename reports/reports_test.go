@@ -21,6 +21,9 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/counts"
+	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -117,9 +120,9 @@ func TestFormat(t *testing.T) {
 		{count(7), "7"}, {count(1234), "1,234"}, {count(1234567), "1,234,567"},
 		{counted(1, "key"), "1 key"}, {counted(1000, "key"), "1,000 keys"},
 		{Clean("n1 é →", 10), "n1 é →"}, {Clean("a\x1b[31m\n\u202e\xff", 100), `a\x1b[31m\n\u202e\xff`}, {Clean("12345", 3), "123…"},
-		{atLeast(checker.Result{Verdict: checker.Invalid}, checker.Bounds{Certain: 7, Possible: 1009}), "7–1,009"},
-		{atLeast(checker.Result{Verdict: checker.Valid}, checker.Bounds{}), "0"},
-		{atLeast(checker.Result{Verdict: checker.Invalid, KeysUnknown: 1}, checker.Bounds{Certain: 7, Possible: 9}), "≥ 7"},
+		{atLeast(checker.Result{Verdict: checker.Invalid}, counts.Bounds{Certain: 7, Possible: 1009}), "7–1,009"},
+		{atLeast(checker.Result{Verdict: checker.Valid}, counts.Bounds{}), "0"},
+		{atLeast(checker.Result{Verdict: checker.Invalid, KeysUnknown: 1}, counts.Bounds{Certain: 7, Possible: 9}), "≥ 7"},
 		{tally(nil), "none"}, {tally(map[string]int{"pause": 0, "kill": 2}), "kill 2"},
 		{call(history.Operation{Kind: history.Read, Key: "k", Outcome: history.OK}, nil), "read(k) = nothing"},
 		{call(history.Operation{Kind: history.Read, Key: "k"}, nil), "read(k)"},
@@ -137,12 +140,12 @@ func TestFormat(t *testing.T) {
 
 // However many leader changes there were, the slowest and those not seen are told.
 func TestNewLeader(t *testing.T) {
-	var changes []checker.LeaderChange
+	var changes []statistics.LeaderChange
 	for i := range 10 {
-		changes = append(changes, checker.LeaderChange{Took: time.Duration(10-i) * 100 * ms})
+		changes = append(changes, statistics.LeaderChange{Took: time.Duration(10-i) * 100 * ms})
 	}
-	lost := checker.LeaderChange{Took: -1}
-	for want, some := range map[string][]checker.LeaderChange{
+	lost := statistics.LeaderChange{Took: -1}
+	for want, some := range map[string][]statistics.LeaderChange{
 		"–":               nil,
 		"not seen 1 time": {lost},
 		"600 ms, 700 ms, 1.00 s, not seen 1 time":                                          {changes[0], changes[3], lost, changes[4]},
@@ -179,7 +182,7 @@ func hostileEntry(text string) Entry {
 	spoil(e.Run.History.Operations)
 	for i := range e.Result.Violations {
 		v := &e.Result.Violations[i]
-		v.Key, v.Sentence, v.Anomaly = text, text, checker.Anomaly(text)
+		v.Key, v.Sentence, v.Anomaly = text, text, anomaly.Name(text)
 		spoil(v.Witness)
 	}
 	for i := range e.Run.Events {
@@ -191,13 +194,13 @@ func hostileEntry(text string) Entry {
 		}
 	}
 	e.Run.Events[3].Type, e.Run.Events[3].Detail = history.Crash, text
-	e.Result.Violations = append(e.Result.Violations, checker.Violation{Anomaly: checker.Anomaly(text), Sentence: text})
+	e.Result.Violations = append(e.Result.Violations, anomaly.Violation{Anomaly: anomaly.Name(text), Sentence: text})
 	e.Result.Warnings = slices.Repeat([]string{text}, 40)
 	s := &e.Result.Statistics
 	s.Troubles = slices.Repeat([]string{text}, 40)
-	s.Errors = slices.Repeat([]checker.ErrorClass{{Kind: history.Kind(text), Count: 1, Example: text, Node: text}}, 40)
+	s.Errors = slices.Repeat([]statistics.ErrorClass{{Kind: history.Kind(text), Count: 1, Example: text, Node: text}}, 40)
 	s.Faults, s.Skipped = map[string]int{text: 3}, map[string]int{text: 3}
-	s.Kinds, s.Nodes = map[history.Kind]checker.Service{history.Kind(text): s.During}, map[string]checker.Service{text: s.During}
+	s.Kinds, s.Nodes = map[history.Kind]statistics.Service{history.Kind(text): s.During}, map[string]statistics.Service{text: s.During}
 	return e
 }
 
@@ -279,8 +282,8 @@ func hugeEntry(operations int, key string) Entry {
 		witness[i].Outcome = history.OK
 		witness[i].Process, witness[i].Complete = -1-i, time.Duration(operations)*ms
 	}
-	e.Result.Violations = slices.Repeat([]checker.Violation{{
-		Anomaly: checker.StaleRead, Key: key, Sentence: strings.Repeat(key, 100), Witness: witness,
+	e.Result.Violations = slices.Repeat([]anomaly.Violation{{
+		Anomaly: anomaly.StaleRead, Key: key, Sentence: strings.Repeat(key, 100), Witness: witness,
 	}}, checker.MaxViolations)
 	event := history.Event{Type: history.Inject, Family: "partition", Shape: key, Nodes: slices.Repeat([]string{key}, 64), Links: slices.Repeat([]string{"n1>n2"}, 4000), Reason: key}
 	e.Run.Events = nil
@@ -290,11 +293,11 @@ func hugeEntry(operations int, key string) Entry {
 	}
 	e.Result.Statistics.Series = nil
 	for i := range 50_000 {
-		e.Result.Statistics.Series = append(e.Result.Statistics.Series, checker.Slice{Start: time.Duration(i) * s, OK: i, P50: time.Duration(i) * ms, P99: time.Duration(i%17) * s, Max: time.Duration(i%97) * s})
+		e.Result.Statistics.Series = append(e.Result.Statistics.Series, statistics.Slice{Start: time.Duration(i) * s, OK: i, P50: time.Duration(i) * ms, P99: time.Duration(i%17) * s, Max: time.Duration(i%97) * s})
 	}
-	e.Result.Staleness = &checker.Staleness{Ages: slices.Repeat([]int{math.MinInt, 3, math.MaxInt}, 1000)}
+	e.Result.Staleness = &counts.Staleness{Ages: slices.Repeat([]int{math.MinInt, 3, math.MaxInt}, 1000)}
 	for i := range 1000 {
-		e.Result.Statistics.Nodes[fmt.Sprint("n", i)] = checker.Service{Operations: i}
+		e.Result.Statistics.Nodes[fmt.Sprint("n", i)] = statistics.Service{Operations: i}
 	}
 	return e
 }
@@ -418,12 +421,12 @@ func TestMoreFaultsThanAreDrawn(t *testing.T) {
 }
 
 func TestThinKeepsCountsAndExtremes(t *testing.T) {
-	var series []checker.Slice
+	var series []statistics.Slice
 	for i := range 10 {
-		series = append(series, checker.Slice{Start: time.Duration(i), OK: 1, Failed: 2, Unknown: 3, P50: time.Duration(i), P99: time.Duration(20 - i), Max: 5})
+		series = append(series, statistics.Slice{Start: time.Duration(i), OK: 1, Failed: 2, Unknown: 3, P50: time.Duration(i), P99: time.Duration(20 - i), Max: 5})
 	}
 	got, step := thin(series, 1, 3)
-	want := []checker.Slice{
+	want := []statistics.Slice{
 		{Start: 0, OK: 4, Failed: 8, Unknown: 12, P50: 3, P99: 20, Max: 5},
 		{Start: 4, OK: 4, Failed: 8, Unknown: 12, P50: 7, P99: 16, Max: 5},
 		{Start: 8, OK: 2, Failed: 4, Unknown: 6, P50: 9, P99: 12, Max: 5},

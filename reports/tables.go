@@ -12,6 +12,7 @@ import (
 	"github.com/olekukonko/tablewriter/tw"
 
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/counts"
 )
 
 // A table of a comparison has a system in each row, so that many systems make
@@ -45,8 +46,8 @@ var comparisonTables = []struct {
 		{"as claimed", func(s System) string { return runs(s.AsClaimed) }},
 		{"answered on majority side", func(s System) string { return share(s.Majority) }},
 		{"answered on minority side", func(s System) string { return share(s.Minority) }},
-		{"lost commits, of writes", func(s System) string { return counts(s.LostCommits) }},
-		{"stale reads, of reads", func(s System) string { return counts(s.StaleReads) }},
+		{"lost commits, of writes", func(s System) string { return withCount(s.LostCommits) }},
+		{"stale reads, of reads", func(s System) string { return withCount(s.StaleReads) }},
 	}},
 	{"How wrong, and where", []column{
 		{"stale by, p50", func(s System) string { return span(s.AgeP50) }},
@@ -234,8 +235,8 @@ func share(s Share) string {
 	return percent(s.value()) + interval95(s.Interval, percent)
 }
 
-// counts shows none as none, and else the share with its count.
-func counts(s Share) string {
+// withCount shows none as none, and else the share with its count.
+func withCount(s Share) string {
 	if s.Of == 0 && s.Count == 0 && !s.AtLeast {
 		return unmeasured
 	}
@@ -284,7 +285,7 @@ func ofSeen(s System, m Mean, seen Share) string {
 	return text + fmt.Sprintf("\n%d of %d seen", seen.Count, seen.Of)
 }
 
-func wrong(s System, side Share, wrong checker.SideAnomalies) string {
+func wrong(s System, side Share, wrong counts.Sides) string {
 	if side.Of == 0 || !countsSides(s.shown.Result) {
 		return unmeasured
 	}

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -20,9 +22,9 @@ func crashed() Entry {
 		history.Event{Time: 20 * s, Type: history.Logged, Nodes: []string{"n2"}, Detail: "stderr.log", Reason: "panic: no such row"},
 		history.Event{Time: 20 * s, Type: history.Unserved, Nodes: []string{"n1", "n2"}, Took: 15 * s})
 	e.Result.AsClaimed, e.Result.FirstViolation = checker.NotAsClaimed, 0
-	e.Result.Violations = []checker.Violation{
-		{Anomaly: checker.NoRecovery, Sentence: "The cluster did not serve again."},
-		{Anomaly: checker.NodeCrashed, Sentence: "n2 ended by itself at 4.000 s with exit status 2."},
+	e.Result.Violations = []anomaly.Violation{
+		{Anomaly: anomaly.NoRecovery, Sentence: "The cluster did not serve again."},
+		{Anomaly: anomaly.NodeCrashed, Sentence: "n2 ended by itself at 4.000 s with exit status 2."},
 	}
 	e.Result.Warnings = []string{"Faults of 1.5 s were too short."}
 	e.Result.Statistics.Troubles = []string{"at 7.000 s: kill leader n4: the engine did not answer"}
@@ -103,7 +105,7 @@ func TestCrashOnATimeline(t *testing.T) {
 
 // Errors that nobody else has are the others.
 func TestErrorRows(t *testing.T) {
-	rows := errorRows([]checker.ErrorClass{
+	rows := errorRows([]statistics.ErrorClass{
 		{Kind: history.Write, Outcome: history.Fail, Count: 8911, Example: "no\nleader"},
 		{Count: 3, Example: "i/o timeout", Node: "n2"},
 	})

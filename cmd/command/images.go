@@ -60,8 +60,8 @@ func (c Command) images() (names []string, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("the image of %s: %w", system.Name, err)
 		}
-		if program.Image != "" && !slices.Contains(names, program.Image) {
-			names = append(names, program.Image)
+		if program.Container.Image != "" && !slices.Contains(names, program.Container.Image) {
+			names = append(names, program.Container.Image)
 		}
 	}
 	return names, nil

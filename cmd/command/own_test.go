@@ -26,7 +26,7 @@ var own = Command{
 		Name: "mystore", About: "every node has values of its own", Options: []string{"nodes=one"},
 		Target: ownTarget, Node: ownNode, ComparedIn: []string{"process"},
 	}},
-	Workloads: func() []harness.Workload { return []harness.Workload{ownWorkload{}} },
+	Workloads: func() []harness.Workload { return []harness.Workload{ownWorkload{workloads.Register{CompareAndSetPercent: -1}}} },
 }
 
 type ownWorkload struct{ workloads.Register }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,6 +38,25 @@ func TestValidate(t *testing.T) {
 		err := test.spec.Validate()
 		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
 			t.Errorf("%s: error %v, want %q", name, err, test.want)
+		}
+	}
+}
+
+func TestConditionValidate(t *testing.T) {
+	for want, condition := range map[string]Condition{
+		"":                   {Cut: Reset, Delay: MaxDelay, Jitter: MaxDelay, BytesPerSecond: 1, Loss: 1, Reorder: 1, Duplicate: 1, Corrupt: 1},
+		`unknown cut "half"`: {Cut: "half"},
+		"delay -1ns ± 0s":    {Delay: -1},
+		"delay 0s ± 1h0m0.":  {Jitter: MaxDelay + 1},
+		"-1 bytes":           {BytesPerSecond: -1},
+		"share 1.1":          {Loss: 1.1},
+		"share -0.1":         {Reorder: -0.1},
+		"share NaN":          {Duplicate: math.NaN()},
+		"share 2 of packets": {Corrupt: 2},
+	} {
+		err := condition.Validate()
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%+v: error %v, want %q", condition, err, want)
 		}
 	}
 }

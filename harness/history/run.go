@@ -1,7 +1,10 @@
 package history
 
 import (
+	"maps"
+	"math"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -38,7 +41,7 @@ type Claim struct {
 	// CAP is "CP" or "AP": what the target gives up when it is partitioned.
 	CAP string `json:"cap"`
 	// Expect names the anomalies that the target admits to, such as "stale
-	// read" and "lost commit" (checker.Anomalies). Empty means that it claims
+	// read" and "lost commit" (anomaly.All). Empty means that it claims
 	// linearizability.
 	Expect []string `json:"expect,omitempty"`
 }
@@ -61,4 +64,59 @@ type Run struct {
 	History  History
 	// Events are the nemesis's, ordered by Time.
 	Events []Event
+}
+
+// Never is later than any time of a run.
+const Never = time.Duration(math.MaxInt64)
+
+// PhaseBegins returns when a phase began; Never if it did not.
+func (r *Run) PhaseBegins(phase Phase) time.Duration {
+	for _, e := range r.Events {
+		if e.Type == PhaseBegins && e.Phase == phase {
+			return e.Time
+		}
+	}
+	return Never
+}
+
+// Healed returns when the last fault was healed, or else when the recovery phase
+// began; Never if neither was.
+func (r *Run) Healed() time.Duration {
+	for _, e := range slices.Backward(r.Events) {
+		if e.Type == Heal {
+			return e.Time
+		}
+	}
+	return r.PhaseBegins(Recovery)
+}
+
+// Nodes names the cluster's nodes; where the run has no manifest, those through
+// which operations went.
+func (r *Run) Nodes() []string {
+	if len(r.Manifest.Nodes) > 0 {
+		return r.Manifest.Nodes
+	}
+	seen := map[string]bool{}
+	for i := range r.History.Operations {
+		if node := r.History.Operations[i].Node; node != "" {
+			seen[node] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(seen))
+}
+
+// TakesLeader returns the leader that a fault takes away: by a kill, a pause or a
+// partition that aims at it, or by a separation that leaves it in the smaller room.
+// Empty if it takes none. Of a fault at the leader, that is the first of the nodes.
+// Where a system has no leader, ever, the nemesis hits a random node instead, and
+// gives that as the event's reason.
+func (e Event) TakesLeader() string {
+	switch {
+	case e.Type != Inject || len(e.Nodes) == 0:
+	case slices.Contains(e.Nodes, e.Leader): // in the smaller room
+		return e.Leader
+	case slices.Contains([]string{"kill", "pause", "partition"}, e.Family) && strings.HasPrefix(e.Shape, "leader") && e.Reason == "":
+		return e.Nodes[0]
+	}
+	return ""
 }

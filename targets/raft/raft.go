@@ -29,7 +29,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/history"
@@ -89,7 +89,7 @@ func Target(options Options) harness.Target {
 		// each state that a node can have is a committed prefix of the log. So
 		// what a read returns has been committed, nothing committed goes away,
 		// and a read can be old but no worse.
-		claim.Expect = []string{string(checker.StaleRead)}
+		claim.Expect = []string{string(anomaly.StaleRead)}
 	}
 	return harness.Target{
 		Name:    "raft",

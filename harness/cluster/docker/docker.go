@@ -73,7 +73,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/rashomon-io/rashomon/harness/cluster"
-	"github.com/rashomon-io/rashomon/nemesis/agent"
+	"github.com/rashomon-io/rashomon/harness/cluster/docker/agent"
 )
 
 // closeTimeout bounds how long Close tries to remove everything.
@@ -265,17 +265,18 @@ func (c *containers) createTargets(ctx context.Context) error {
 	// A pull takes its time, and leaves nothing of ours when interrupted.
 	pulled := map[string]bool{"": true}
 	for _, program := range programs {
-		if pulled[program.Image] {
+		wanted := program.Container.Image
+		if pulled[wanted] {
 			continue
 		}
-		image, err := c.engine.imageOf(ctx, program, c.spec.Progress)
+		image, err := c.engine.imageOf(ctx, program.Container, c.spec.Progress)
 		if err != nil {
 			return err
 		}
-		if image != program.Image && c.spec.Progress != nil { // versions may differ
-			c.spec.Progress(fmt.Sprintf("the image %s is not here; %s takes its place", program.Image, image))
+		if image != wanted && c.spec.Progress != nil { // versions may differ
+			c.spec.Progress(fmt.Sprintf("the image %s is not here; %s takes its place", wanted, image))
 		}
-		pulled[program.Image] = true
+		pulled[wanted] = true
 	}
 	return c.each(ctx, "create", func(n *node, ctx context.Context) error {
 		return n.createTarget(ctx, programs[n.name])

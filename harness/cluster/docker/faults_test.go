@@ -135,7 +135,7 @@ func TestSetClock(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := started(t, cluster.Spec{Nodes: cluster.Names(2), Faults: []cluster.Fault{cluster.ClockFault}, Program: func(place cluster.Place) cluster.Program {
 				program := echo(place)
-				program.Image = image
+				program.Container.Image = image
 				return program
 			}})
 			if why := c.hello().Lacks[cluster.ClockFault]; why != "" {

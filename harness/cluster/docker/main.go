@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/rashomon-io/rashomon/nemesis/agent"
+	"github.com/rashomon-io/rashomon/harness/cluster/docker/agent"
 )
 
 // serves says that this program calls Main, and so can be what runs in

@@ -4,7 +4,6 @@ package process
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -41,20 +40,6 @@ func newLink() *link {
 func (l *link) set(c cluster.Condition) {
 	old := l.current.Swap(&condition{Condition: c, changed: make(chan struct{})})
 	close(old.changed)
-}
-
-func validateCondition(c cluster.Condition) error {
-	switch {
-	case c.Cut != cluster.Whole && c.Cut != cluster.Silent && c.Cut != cluster.Reset:
-		return fmt.Errorf("unknown cut %q (want %q or %q)", c.Cut, cluster.Silent, cluster.Reset)
-	case c.Delay < 0 || c.Jitter < 0:
-		return fmt.Errorf("delay %v ± %v is negative", c.Delay, c.Jitter)
-	case c.BytesPerSecond < 0:
-		return fmt.Errorf("rate of %d bytes per second is negative (0 means unbounded)", c.BytesPerSecond)
-	case c.Loss != 0 || c.Reorder != 0 || c.Duplicate != 0 || c.Corrupt != 0:
-		return errNoLoss
-	}
-	return nil
 }
 
 // due returns when what has arrived now is to leave the link.

@@ -256,8 +256,11 @@ func (l *loopback) act(ctx context.Context, verb string, name cluster.Node, acti
 }
 
 func (l *loopback) SetLinks(_ context.Context, links []cluster.Link, condition cluster.Condition) error {
-	if err := validateCondition(condition); err != nil {
+	if err := condition.Validate(); err != nil {
 		return err
+	}
+	if condition.Loss != 0 || condition.Reorder != 0 || condition.Duplicate != 0 || condition.Corrupt != 0 {
+		return errNoLoss
 	}
 	lifts := false
 	for _, which := range links {

@@ -391,7 +391,7 @@ func TestProgramThatPanics(t *testing.T) {
 
 func TestImageOnly(t *testing.T) {
 	c, _ := build(t, 1, func(cluster.Place) cluster.Program {
-		return cluster.Program{Path: "sh", Image: "redis:8", ImageOnly: true}
+		return cluster.Program{Path: "sh", Container: cluster.Container{Image: "redis:8", Only: true}}
 	})
 	if err := c.Start(t.Context(), "n1"); err == nil || !strings.Contains(err.Error(), "redis:8") {
 		t.Errorf("error %v does not name the image", err)

@@ -1,4 +1,5 @@
-package checker
+// Package script reads histories that are written by hand, in tests.
+package script
 
 import (
 	"fmt"
@@ -11,7 +12,7 @@ import (
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
-// parse reads a history, one operation or event a line, times in seconds:
+// Parse reads a history, one operation or event a line, times in seconds:
 //
 //	p1 n1 write x 1 [0,10] ok
 //	p2 n2 read x -> 1 [2,3] ok
@@ -26,7 +27,7 @@ import (
 //	unserved n2 n3 at 25 after 15: n2 is paused
 //	torn
 //	partition n1 from 3 to 8
-func parse(t testing.TB, text string) *history.Run {
+func Parse(t testing.TB, text string) *history.Run {
 	t.Helper()
 	run := &history.Run{}
 	run.Manifest.Nodes = []string{"n1", "n2", "n3"}
@@ -38,29 +39,29 @@ func parse(t testing.TB, text string) *history.Run {
 		case line == "torn":
 			run.History.Torn = "the harness was killed"
 		case fields[0] == "faults", fields[0] == "recovery", fields[0] == "final", fields[0] == "done":
-			run.Events = append(run.Events, history.Event{Time: parseSeconds(t, fields[2]), Type: history.PhaseBegins, Phase: history.Phase(fields[0])})
+			run.Events = append(run.Events, history.Event{Time: seconds(t, fields[2]), Type: history.PhaseBegins, Phase: history.Phase(fields[0])})
 		case fields[0] == "crash":
 			head, status, _ := strings.Cut(line, ": ")
 			fields = strings.Fields(head)
-			run.Events = append(run.Events, history.Event{Time: parseSeconds(t, fields[3]), Type: history.Crash, Nodes: []string{fields[1]}, Detail: status})
+			run.Events = append(run.Events, history.Event{Time: seconds(t, fields[3]), Type: history.Crash, Nodes: []string{fields[1]}, Detail: status})
 		case fields[0] == "unserved":
 			head, reason, _ := strings.Cut(line, ": ")
 			fields = strings.Fields(head)
 			at := slices.Index(fields, "at")
 			run.Events = append(run.Events, history.Event{
-				Time: parseSeconds(t, fields[at+1]), Took: parseSeconds(t, fields[at+3]), Type: history.Unserved, Nodes: fields[1:at], Reason: reason,
+				Time: seconds(t, fields[at+1]), Took: seconds(t, fields[at+3]), Type: history.Unserved, Nodes: fields[1:at], Reason: reason,
 			})
 		case fields[0] == "partition":
-			e := history.Event{Time: parseSeconds(t, fields[3]), Type: history.Inject, Fault: len(run.Events) + 1, Family: "partition", Nodes: []string{fields[1]}}
+			e := history.Event{Time: seconds(t, fields[3]), Type: history.Inject, Fault: len(run.Events) + 1, Family: "partition", Nodes: []string{fields[1]}}
 			for _, n := range run.Manifest.Nodes {
 				if n != fields[1] {
 					e.Links = append(e.Links, n+">"+fields[1], fields[1]+">"+n)
 				}
 			}
-			heal := history.Event{Time: parseSeconds(t, fields[5]), Type: history.Heal, Fault: e.Fault, Family: "partition"}
+			heal := history.Event{Time: seconds(t, fields[5]), Type: history.Heal, Fault: e.Fault, Family: "partition"}
 			run.Events = append(run.Events, e, heal)
 		default:
-			run.History.Operations = append(run.History.Operations, parseOperation(t, line))
+			run.History.Operations = append(run.History.Operations, operation(t, line))
 		}
 	}
 	slices.SortStableFunc(run.History.Operations, func(a, b history.Operation) int { return int(a.Invoke - b.Invoke) })
@@ -68,7 +69,7 @@ func parse(t testing.TB, text string) *history.Run {
 	return run
 }
 
-func parseOperation(t testing.TB, line string) history.Operation {
+func operation(t testing.TB, line string) history.Operation {
 	t.Helper()
 	head, rest, ok := strings.Cut(line, " [")
 	span, outcome, ok2 := strings.Cut(rest, "] ")
@@ -76,7 +77,7 @@ func parseOperation(t testing.TB, line string) history.Operation {
 	if !ok || !ok2 || !ok3 {
 		t.Fatalf("cannot read %q", line)
 	}
-	o := history.Operation{Invoke: parseSeconds(t, from), Complete: parseSeconds(t, to)}
+	o := history.Operation{Invoke: seconds(t, from), Complete: seconds(t, to)}
 	outcome, o.Error, _ = strings.Cut(outcome, " ")
 	if err := o.Outcome.UnmarshalText([]byte(outcome)); err != nil {
 		t.Fatalf("%q: %v", line, err)
@@ -87,11 +88,11 @@ func parseOperation(t testing.TB, line string) history.Operation {
 		t.Fatalf("%q: %v", line, err)
 	}
 	o.Node, o.Kind, o.Key = fields[1], history.Kind(fields[2]), fields[3]
-	o.Input, o.Output = parseValue(t, fields[4:]), parseValue(t, strings.Fields(output))
+	o.Input, o.Output = value(t, fields[4:]), value(t, strings.Fields(output))
 	return o
 }
 
-func parseValue(t testing.TB, fields []string) history.Value {
+func value(t testing.TB, fields []string) history.Value {
 	t.Helper()
 	var v history.Value
 	for _, f := range fields {
@@ -104,7 +105,7 @@ func parseValue(t testing.TB, fields []string) history.Value {
 	return v
 }
 
-func parseSeconds(t testing.TB, text string) time.Duration {
+func seconds(t testing.TB, text string) time.Duration {
 	t.Helper()
 	s, err := strconv.ParseFloat(text, 64)
 	if err != nil {
@@ -113,8 +114,8 @@ func parseSeconds(t testing.TB, text string) time.Duration {
 	return time.Duration(s * float64(time.Second))
 }
 
-// brief writes an operation as parse reads it, without process and node.
-func brief(o history.Operation) string {
+// Brief writes an operation as Parse reads it, without process and node.
+func Brief(o history.Operation) string {
 	text := string(o.Kind)
 	for _, n := range o.Input {
 		text += fmt.Sprintf(" %d", n)

@@ -1,20 +1,34 @@
-package checker
+package statistics
 
 import (
 	"cmp"
 	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
+	"github.com/rashomon-io/rashomon/checker/internal/sentence"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
 const (
-	exampleBytes = 300  // of an error, or of a reason
 	maxTroubles  = 20   // in Statistics.Troubles
 	knownClasses = 1000 // told apart; an error that makes one more is among the others
 )
+
+// An ErrorClass are errors of clients that are alike: of one kind of operation and
+// outcome, and the same words but for numbers, addresses and names.
+type ErrorClass struct {
+	Kind    history.Kind    `json:"kind"`
+	Outcome history.Outcome `json:"outcome"`
+	Count   int             `json:"count"`
+	// Example is the first of them, in full up to 300 bytes, and Node the one whose
+	// client had it.
+	Example string `json:"example"`
+	Node    string `json:"node,omitempty"`
+}
+
+// MaxErrors bounds Statistics.Errors.
+const MaxErrors = 10
 
 // errorClasses are as Statistics.Errors defines them. The operations are ordered
 // by Invoke.
@@ -31,7 +45,7 @@ func errorClasses(operations []*history.Operation) []ErrorClass {
 		if o.Outcome == history.OK || o.Error == "" {
 			continue
 		}
-		text := clip(o.Error, exampleBytes)
+		text := sentence.Clip(o.Error, sentence.QuoteBytes)
 		key := alike{o.Kind, o.Outcome, wordsOf(text, o.Node)}
 		i, known := place[key]
 		switch {
@@ -126,26 +140,15 @@ func troubles(events []history.Event) (all []string) {
 			more++
 			continue
 		}
-		words := append([]string{"at", seconds(e.Time) + ":", e.Family, e.Shape}, e.Nodes...)
+		words := append([]string{"at", sentence.Seconds(e.Time) + ":", e.Family, e.Shape}, e.Nodes...)
 		words = slices.DeleteFunc(words, func(word string) bool { return word == "" })
 		what, why := strings.TrimSuffix(strings.Join(words, " "), ":"), cmp.Or(e.Reason, "no reason was given")
-		all = append(all, clip(what, exampleBytes)+": "+clip(why, exampleBytes))
+		all = append(all, sentence.Clip(what, sentence.QuoteBytes)+": "+sentence.Clip(why, sentence.QuoteBytes))
 	}
 	if more > 0 {
 		all = append(all, fmt.Sprintf("and %d more", more))
 	}
 	return all
-}
-
-// clip is the text's first bytes, as valid UTF-8.
-func clip(text string, limit int) string {
-	if len(text) > limit {
-		for limit > 0 && !utf8.RuneStart(text[limit]) {
-			limit--
-		}
-		text = text[:limit]
-	}
-	return strings.ToValidUTF8(text, "?")
 }
 
 // Became is the outcome in the words of Statistics: "failed" or "unknown".

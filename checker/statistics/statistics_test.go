@@ -1,4 +1,4 @@
-package checker
+package statistics
 
 import (
 	"slices"
@@ -7,13 +7,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
 // phased is a run of three nodes, one of which is cut off from 10 to 20 s, and
 // another killed from 15 to 18 s.
 func phased(t *testing.T) *history.Run {
-	run := parse(t, `
+	run := script.Parse(t, `
 		p1 n1 write x 1 [1,2] ok
 		p2 n2 read x -> 1 [3,4] ok
 		p1 n1 write x 2 [11,13] info
@@ -110,7 +111,7 @@ func TestMeasureLittle(t *testing.T) {
 		t.Errorf("recovered in %s, want 4 s since the last heal", got)
 	}
 	hostile := &history.Run{History: history.History{Operations: []history.Operation{
-		{Invoke: -never, Complete: never}, {Invoke: never - 1, Complete: 0, Outcome: history.OK},
+		{Invoke: -history.Never, Complete: history.Never}, {Invoke: history.Never - 1, Complete: 0, Outcome: history.OK},
 	}}}
 	if got := Measure(hostile); len(got.Series) > maxSlices {
 		t.Errorf("%d slices", len(got.Series))
@@ -124,17 +125,17 @@ func TestOnlyPartitionsPart(t *testing.T) {
 		1: {Family: "latency", Nodes: []string{"n2"}, Links: []string{"n2>n1", "n2>n3"}, Detail: "50ms"},
 		2: {Family: "clock", Nodes: []string{"n3"}},
 	}
-	if standing(nodes, inForce).parted {
+	if place(nodes, inForce).parted {
 		t.Error("parted without a partition")
 	}
 	inForce[3] = history.Event{Family: "partition", Nodes: []string{"n1"}, Links: []string{"n1>n2", "n1>n3"}}
 	want := map[string]side{"n1": minoritySide, "n2": majoritySide, "n3": majoritySide}
-	if diff := cmp.Diff(want, standing(nodes, inForce).sides); diff != "" {
+	if diff := cmp.Diff(want, place(nodes, inForce).sides); diff != "" {
 		t.Error(diff)
 	}
 	inForce[4] = history.Event{Family: "pause", Nodes: []string{"n3"}}
 	want = map[string]side{"n1": minoritySide, "n2": minoritySide}
-	if diff := cmp.Diff(want, standing(nodes, inForce).sides); diff != "" {
+	if diff := cmp.Diff(want, place(nodes, inForce).sides); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -174,7 +175,7 @@ func TestLeaderChanges(t *testing.T) {
 		"a leader that stays": {"clock", "leader", "", `p2 n2 write x 2 [11,12] ok`, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			run := parse(t, test.history+"\npartition n1 from 10 to 20")
+			run := script.Parse(t, test.history+"\npartition n1 from 10 to 20")
 			for i := range run.Events {
 				run.Events[i].Family, run.Events[i].Shape, run.Events[i].Reason = test.family, test.shape, test.reason
 			}
@@ -192,7 +193,7 @@ func TestLeaderChangeOfRooms(t *testing.T) {
 		"n2": nil,
 		"":   nil,
 	} {
-		run := parse(t, "p2 n2 write x 2 [11,12] ok\npartition n1 from 10 to 20")
+		run := script.Parse(t, "p2 n2 write x 2 [11,12] ok\npartition n1 from 10 to 20")
 		run.Events[0].Shape, run.Events[0].Leader = "rooms:n1/n2,n3", leader
 		if diff := cmp.Diff(want, Measure(run).LeaderChanges); diff != "" {
 			t.Errorf("%q led: %s", leader, diff)
@@ -202,55 +203,12 @@ func TestLeaderChangeOfRooms(t *testing.T) {
 
 // Where there is no majority, nobody can take a leader's place.
 func TestLeaderChangeWithoutMajority(t *testing.T) {
-	run := parse(t, `p2 n2 write x 2 [11,12] ok
+	run := script.Parse(t, `p2 n2 write x 2 [11,12] ok
 		p2 n2 write x 3 [16,17] ok
 		partition n1 from 10 to 20`)
 	run.Events[0].Shape = "leader"
 	run.Events = slices.Insert(run.Events, 0, history.Event{Time: 9 * time.Second, Type: history.Inject, Fault: 7, Family: "pause", Nodes: []string{"n3"}})
 	if got := Measure(run).LeaderChanges; len(got) != 1 || got[0].Took >= 0 {
 		t.Errorf("%v, though n2 was alone", got)
-	}
-}
-
-func TestAnomaliesBySide(t *testing.T) {
-	run := parse(t, `
-		p1 n2 write x 1 [1,2] ok
-		p1 n2 write x 2 [11,12] ok
-		p2 n1 write x 3 [13,14] ok
-		p2 n1 read x -> 1 [15,16] ok
-		p3 n3 read x -> 1 [17,18] ok
-		p3 n3 read x -> 1 [21,22] ok
-		p1 n2 read x -> 2 [31,32] ok
-		final at 30
-		partition n1 from 10 to 20`)
-	result := Check(t.Context(), run, Register, Options{})
-	want := []SideAnomalies{{StaleReads: 1}, {StaleReads: 1, LostCommits: 1}}
-	if diff := cmp.Diff(want, []SideAnomalies{result.Majority, result.Minority}); diff != "" {
-		t.Errorf("%s\n%v stale, %v lost", diff, result.StaleReads, result.LostCommits)
-	}
-	set := parse(t, `
-		p1 n2 add s 1 [1,2] ok
-		p2 n1 add s 2 [11,12] ok
-		p3 n2 read-all s -> 2 [13,14] ok
-		p3 n2 read-all s -> 1 [31,32] ok
-		final at 30
-		partition n1 from 10 to 20`)
-	result = Check(t.Context(), set, Set, Options{})
-	want = []SideAnomalies{{StaleReads: 1}, {LostCommits: 1}}
-	if diff := cmp.Diff(want, []SideAnomalies{result.Majority, result.Minority}); diff != "" {
-		t.Errorf("set: %s", diff)
-	}
-}
-
-// The elements of two sets are lost once each.
-func TestLostOfTwoSets(t *testing.T) {
-	result := Check(t.Context(), parse(t, `
-		p1 n1 add a 1 [1,2] ok
-		p1 n1 add b 1 [3,4] ok
-		p2 n2 read-all a [31,32] ok
-		p2 n2 read-all b [33,34] ok
-		final at 30`), Set, Options{})
-	if want := (Bounds{2, 2}); result.LostCommits != want {
-		t.Errorf("%v lost, want %v", result.LostCommits, want)
 	}
 }

@@ -2,7 +2,7 @@ package agent
 
 import (
 	"github.com/rashomon-io/rashomon/harness/cluster"
-	"github.com/rashomon-io/rashomon/nemesis/agent/vdso"
+	"github.com/rashomon-io/rashomon/harness/cluster/docker/agent/vdso"
 )
 
 // clocks are those of the node's processes.

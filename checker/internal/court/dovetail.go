@@ -1,4 +1,4 @@
-package checker
+package court
 
 import (
 	"context"
@@ -16,11 +16,11 @@ const (
 	lastSlice  = 1 << 21
 )
 
-// dovetail runs searches until all are over, as many at a time as there are
+// Dovetail runs searches until all are over, as many at a time as there are
 // processors. They take turns, so none starves for another that is hard, and
 // those that need little are over first. When ctx ends, all are. No goroutine
 // outlives the call.
-func dovetail(ctx context.Context, searches []*search.Search) {
+func Dovetail(ctx context.Context, searches []*search.Search) {
 	type turn struct {
 		search *search.Search
 		effort int

@@ -1,4 +1,4 @@
-package checker
+package court
 
 import (
 	"context"
@@ -36,7 +36,7 @@ func TestDovetail(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	dovetail(ctx, searches)
+	Dovetail(ctx, searches)
 	for i, s := range searches {
 		answer := s.Answer()
 		want := []search.Verdict{search.Invalid, search.Valid}[(i+1)%2]
@@ -49,4 +49,4 @@ func TestDovetail(t *testing.T) {
 	}
 }
 
-func TestDovetailNothing(t *testing.T) { dovetail(t.Context(), nil) }
+func TestDovetailNothing(t *testing.T) { Dovetail(t.Context(), nil) }

@@ -1,18 +1,18 @@
-package checker
+package court
 
 import (
 	"reflect"
 	"unsafe"
 )
 
-// sizes estimates what states of any kind hold in memory: one in measured is
+// Sizes estimates what states of any kind hold in memory: one in measured is
 // measured, and the next ones are taken to be of the same size.
-type sizes struct{ count, last int }
+type Sizes struct{ count, last int }
 
 const measured = 16
 
-// estimate is in bytes, and counts what states share for each of them.
-func (s *sizes) estimate(state any) int {
+// Estimate is in bytes, and counts what states share for each of them.
+func (s *Sizes) Estimate(state any) int {
 	if s.count%measured == 0 {
 		s.last = 0
 		if v := reflect.ValueOf(state); v.IsValid() {

@@ -9,16 +9,10 @@ import (
 	"io"
 	"strings"
 	"syscall"
-	"time"
-
-	"github.com/rashomon-io/rashomon/harness/cluster"
 )
 
 // maxLine bounds a request's line: room for thousands of peers.
 const maxLine = 64 << 10
-
-// maxDelay bounds delay and jitter, so that sums of them cannot overflow.
-const maxDelay = time.Hour
 
 var errLongLine = fmt.Errorf("the request is longer than %d bytes", maxLine)
 
@@ -89,22 +83,7 @@ func (r LinksRequest) validate() error {
 			return fmt.Errorf("peer %q is not an IPv4 address, and no other links have faults", peer)
 		}
 	}
-	c := r.Condition
-	if c.Cut != cluster.Whole && c.Cut != cluster.Silent && c.Cut != cluster.Reset {
-		return fmt.Errorf("unknown cut %q (want %q or %q)", c.Cut, cluster.Silent, cluster.Reset)
-	}
-	if min(c.Delay, c.Jitter) < 0 || max(c.Delay, c.Jitter) > maxDelay {
-		return fmt.Errorf("delay %v ± %v is out of range (want 0 to %v)", c.Delay, c.Jitter, maxDelay)
-	}
-	if c.BytesPerSecond < 0 {
-		return fmt.Errorf("rate of %d bytes per second is negative (0 means unbounded)", c.BytesPerSecond)
-	}
-	for _, share := range []float64{c.Loss, c.Reorder, c.Duplicate, c.Corrupt} {
-		if !(share >= 0 && share <= 1) {
-			return fmt.Errorf("share %v of packets is out of range (want 0 to 1)", share)
-		}
-	}
-	return nil
+	return r.Condition.Validate()
 }
 
 func (r SignalRequest) validate() error {
