@@ -50,7 +50,7 @@ func crashes(run *history.Run) []anomaly.Violation {
 	times := map[string]int{}
 	first := map[string]history.Event{}
 	for _, e := range run.Events {
-		if e.Type != history.Crash || len(e.Nodes) == 0 || hitAlone(run, e) {
+		if e.Type != history.Crash || len(e.Nodes) == 0 || excused(run, e) {
 			continue
 		}
 		node := e.Nodes[0]
@@ -82,11 +82,12 @@ func crashes(run *history.Run) []anomaly.Violation {
 	return all
 }
 
-// hitAlone: a kill of some of the node's processes was in force, with which the
-// node may rightly end.
-func hitAlone(run *history.Run, crash history.Event) bool {
+// excused: a fault was in force with which the node may rightly end, such as a kill of
+// some of its processes.
+func excused(run *history.Run, crash history.Event) bool {
 	return slices.ContainsFunc(spells(run.Events, crash.Time), func(s spell) bool {
-		return !s.over() && s.Processes != "" && s.Family == "kill" && slices.Contains(s.Nodes, crash.Nodes[0])
+		family := s.Of()
+		return !s.over() && (family.Exits || family.Ends && s.Processes != "") && slices.Contains(s.Nodes, crash.Nodes[0])
 	})
 }
 

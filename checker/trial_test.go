@@ -142,6 +142,12 @@ func TestAKilledProcessExplainsTheEnd(t *testing.T) {
 	if result := Check(t.Context(), run, Register, Options{}); result.Verdict != Invalid {
 		t.Errorf("another node's process was killed, and yet: %s", result.Verdict)
 	}
+	for exits, want := range map[bool]Verdict{true: Valid, false: Invalid} {
+		run.Events[0] = history.Event{Time: 30 * time.Second, Type: history.Inject, Fault: 1, Family: "failpoint", Nodes: []string{"n2"}, Own: &history.Family{Exits: exits, Ends: true}}
+		if result := Check(t.Context(), run, Register, Options{}); result.Verdict != want {
+			t.Errorf("with a failpoint at which nodes may exit (%v): %s", exits, result.Verdict)
+		}
+	}
 }
 
 func TestForbiddenLines(t *testing.T) {
@@ -208,7 +214,7 @@ func TestFaultsTooShort(t *testing.T) {
 			run := script.Parse(t, test.history)
 			run.Manifest.Version = history.Version
 			run.Events = append([]history.Event{
-				{Time: 50 * time.Second, Type: history.Inject, Fault: 1, Family: "kill", Shape: "leader", Nodes: []string{"n1"}},
+				{Time: 50 * time.Second, Type: history.Inject, Fault: 1, Family: "kill", Shape: "leader", Nodes: []string{"n1"}, Leader: "n1"},
 				{Time: 52 * time.Second, Type: history.Heal, Fault: 1, Family: "kill", Leader: test.leader},
 			}, run.Events...)
 			result := Check(t.Context(), run, Register, Options{})

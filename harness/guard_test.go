@@ -123,8 +123,10 @@ func TestPanics(t *testing.T) {
 
 type panickingWorkload struct{ workloads.Register }
 
-func (panickingWorkload) Generator(harness.Worker) harness.Generator {
-	return harness.GeneratorFunc(func(*harness.Turn) (history.Operation, bool) { panic("boom") })
+func (panickingWorkload) Generators(workers []harness.Worker) []harness.Generator {
+	return harness.PerWorker(func(harness.Worker) harness.Generator {
+		return harness.GeneratorFunc(func(*harness.Turn) (history.Operation, bool) { panic("boom") })
+	})(workers)
 }
 
 // An idle nemesis has no faults.

@@ -26,12 +26,11 @@ func newLoad(r *run) *load {
 	load := &load{}
 	nodes := r.cluster.Nodes()
 	for i := range r.Concurrency {
-		worker := Worker{Index: i, Of: r.Concurrency, Node: nodes[i%len(nodes)], Rand: random(r.Seed, uint64(i)+1)}
 		load.seats = append(load.seats, &seat{
 			trial: r, lane: r.recorder.Lane(), process: i,
-			worker: worker, counts: &load.counts, hung: &load.hung,
+			worker: Worker{Index: i, Of: r.Concurrency, Node: nodes[i%len(nodes)], Rand: random(r.Seed, uint64(i)+1)},
+			counts: &load.counts, hung: &load.hung,
 		})
-		load.generators = append(load.generators, Rate(worker.Rand, r.Rate/float64(worker.Of), r.Workload.Generator(worker)))
 	}
 	return load
 }
@@ -56,10 +55,12 @@ func (l *load) stop() {
 // run lets every worker issue its generator's operations, and returns when all
 // of them have come home.
 func (l *load) run(ctx context.Context, generator func(Worker) Generator, tries int, patience time.Duration) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	var working sync.WaitGroup
 	for _, seat := range l.seats {
 		working.Add(1)
-		go seat.run(&round{ctx: ctx, generator: generator(seat.worker), tries: tries, patience: patience, ended: working.Done}, nil)
+		go seat.run(&round{ctx: ctx, stop: stop, generator: generator(seat.worker), tries: tries, patience: patience, ended: working.Done}, nil)
 	}
 	working.Wait()
 }

@@ -317,7 +317,11 @@ var loadValues atomic.Int64
 
 func (load) Name() string { return "load" }
 
-func (load) Generator(worker harness.Worker) harness.Generator {
+func (load) Generators(workers []harness.Worker) []harness.Generator {
+	return harness.PerWorker(loadGenerator)(workers)
+}
+
+func loadGenerator(worker harness.Worker) harness.Generator {
 	return harness.GeneratorFunc(func(*harness.Turn) (history.Operation, bool) {
 		key := loadKey(worker.Rand)
 		if worker.Rand.IntN(2) == 0 {

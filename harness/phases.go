@@ -16,6 +16,9 @@ func (r *run) phases(ctx, clean context.Context) error {
 	stopTelling := r.tellProgress()
 	defer stopTelling()
 
+	if err := r.plan(); err != nil {
+		return err
+	}
 	r.begin(history.Quiet)
 	r.load.start(ctx)
 	defer r.load.stop()
@@ -94,6 +97,19 @@ func (r *run) final(ctx context.Context) {
 	if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
 		r.tell("the final operations did not end in time and were cut short")
 	}
+}
+
+// plan gives the load's workers what the workload wants of them, at the trial's rate.
+func (r *run) plan() (err error) {
+	defer r.guard("the workload's Generators", &err)
+	var workers []Worker
+	for _, seat := range r.load.seats {
+		workers = append(workers, seat.worker)
+	}
+	for i, generator := range Plan(r.Workload.Generators).generators(workers) {
+		r.load.generators = append(r.load.generators, Rate(workers[i].Rand, r.Rate/float64(r.Concurrency), generator))
+	}
+	return nil
 }
 
 // play lets the nemesis work until heal is called, which returns when all is

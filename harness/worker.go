@@ -58,15 +58,26 @@ func (c *counts) all() int64 { return c.answered.Load() + c.failed.Load() + c.un
 // for so long, or is down.
 type round struct {
 	ctx       context.Context
+	stop      context.CancelFunc // ends all seats' rounds
 	generator Generator
 	tries     int
 	patience  time.Duration
 	ended     func()
 
-	operation history.Operation // the present one
-	try       int               // of it, from 1
-	arrived   time.Duration     // at the seat's node; 0 before the first operation
-	moves     int               // from node to node
+	operation history.Operation          // the present one
+	try       int                        // of it, from 1
+	arrived   time.Duration              // at the seat's node; 0 before the first operation
+	moves     int                        // from node to node
+	over      []func(*history.Operation) // called when the operation is over
+}
+
+// end tells those who wait for it that the round's operation is over; nil means that
+// it was not carried out.
+func (r *round) end(operation *history.Operation) {
+	for _, tell := range r.over {
+		tell(operation)
+	}
+	r.over = nil
 }
 
 // run carries out the round until its generator or ctx ends, or nothing more can be
@@ -111,6 +122,7 @@ func (s *seat) run(r *round, last *history.Operation) {
 func (s *seat) next(r *round, last *history.Operation, wait func(time.Duration) bool) bool {
 	if last != nil {
 		s.previous = last
+		r.end(last)
 		inVain := !last.Answered() && (last.Outcome == history.Fail || r.tries > 1)
 		if inVain && !wait(breather<<min(r.try-1, 4)) {
 			return false
@@ -124,16 +136,23 @@ func (s *seat) next(r *round, last *history.Operation, wait func(time.Duration) 
 			return true
 		}
 	}
-	if r.ctx.Err() != nil || s.trial.recorder.Err() != nil {
+	if s.trial.recorder.Err() != nil {
+		r.stop() // for others may wait for this seat
+	}
+	if r.ctx.Err() != nil {
 		return false
 	}
-	turn := Turn{Now: s.trial.recorder.Now(), Previous: s.previous}
+	turn := Turn{Now: s.trial.recorder.Now(), Previous: s.previous, load: r.ctx, clock: s.trial.recorder.Now}
 	if r.arrived == 0 {
 		r.arrived = turn.Now
 	}
 	operation, ok := r.generator.Next(&turn)
-	r.operation, r.try = operation, 1
-	return ok && wait(turn.At-turn.Now)
+	r.operation, r.try, r.over = operation, 1, turn.over
+	due := ok && wait(turn.At-turn.Now)
+	if !due {
+		r.end(nil)
+	}
+	return due
 }
 
 // forsaken returns whether the round has no more patience with the seat's node.

@@ -41,8 +41,12 @@ const (
 // Name implements harness.Workload.
 func (Bank) Name() string { return "bank" }
 
-// Generator implements harness.Workload.
-func (b Bank) Generator(worker harness.Worker) harness.Generator {
+// Generators implements harness.Workload.
+func (b Bank) Generators(workers []harness.Worker) []harness.Generator {
+	return harness.PerWorker(b.generator)(workers)
+}
+
+func (b Bank) generator(worker harness.Worker) harness.Generator {
 	random := worker.Rand
 	return withReads(worker, cmp.Or(b.ReadPercent, 30), readAll, harness.GeneratorFunc(func(*harness.Turn) (history.Operation, bool) {
 		from := random.Int64N(bankAccounts)

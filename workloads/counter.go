@@ -33,8 +33,12 @@ var (
 	increment = history.Operation{Kind: history.Increment, Input: history.Value{1}}
 )
 
-// Generator implements harness.Workload.
-func (c Counter) Generator(worker harness.Worker) harness.Generator {
+// Generators implements harness.Workload.
+func (c Counter) Generators(workers []harness.Worker) []harness.Generator {
+	return harness.PerWorker(c.generator)(workers)
+}
+
+func (c Counter) generator(worker harness.Worker) harness.Generator {
 	return withReads(worker, cmp.Or(c.ReadPercent, 30), read, always(increment))
 }
 

@@ -23,8 +23,10 @@ var generate = history.Operation{Kind: history.Generate}
 // Name implements harness.Workload.
 func (IDs) Name() string { return "unique-ids" }
 
-// Generator implements harness.Workload.
-func (IDs) Generator(harness.Worker) harness.Generator { return always(generate) }
+// Generators implements harness.Workload.
+func (IDs) Generators(workers []harness.Worker) []harness.Generator {
+	return harness.PerWorker(func(harness.Worker) harness.Generator { return always(generate) })(workers)
+}
 
 // Final implements harness.Workload: one id more through every worker.
 func (IDs) Final(harness.Worker) harness.Generator {

@@ -60,8 +60,12 @@ const (
 // Name implements harness.Workload.
 func (*Lock) Name() string { return "lock" }
 
-// Generator implements harness.Workload.
-func (l *Lock) Generator(worker harness.Worker) harness.Generator {
+// Generators implements harness.Workload.
+func (l *Lock) Generators(workers []harness.Worker) []harness.Generator {
+	return harness.PerWorker(l.generator)(workers)
+}
+
+func (l *Lock) generator(worker harness.Worker) harness.Generator {
 	locks, life := cmp.Or(l.Locks, 8), cmp.Or(l.LockLife, 4*time.Second)
 	hold, longHold := cmp.Or(l.Hold, 100*time.Millisecond), cmp.Or(l.LongHold, 4*time.Second)
 	random := worker.Rand

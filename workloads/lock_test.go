@@ -16,7 +16,7 @@ import (
 // drive plays a worker's operations against answer, which completes each, and
 // returns their kinds and the times at which they are invoked.
 func drive(steps int, answer func(*history.Operation)) (kinds []history.Kind, at []time.Duration) {
-	generator := new(workloads.Lock).Generator(worker(0))
+	generator := generatorOf(new(workloads.Lock), 0)
 	turn := harness.Turn{}
 	for range steps {
 		o, _ := generator.Next(&turn)

@@ -49,8 +49,12 @@ func (Queue) Name() string { return "queue" }
 
 func queueKey(generation, index int) string { return fmt.Sprintf("q%d.%d", generation, index) }
 
-// Generator implements harness.Workload.
-func (q Queue) Generator(worker harness.Worker) harness.Generator {
+// Generators implements harness.Workload.
+func (q Queue) Generators(workers []harness.Worker) []harness.Generator {
+	return harness.PerWorker(q.generator)(workers)
+}
+
+func (q Queue) generator(worker harness.Worker) harness.Generator {
 	q = q.defaults()
 	next := int64(worker.Index) // unique: a worker enqueues its own residue class
 	return harness.OnKeys(func(turn *harness.Turn) string {

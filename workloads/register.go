@@ -80,8 +80,12 @@ func (Register) Name() string { return "register" }
 
 func registerKey(generation, index int) string { return fmt.Sprintf("k%d.%d", generation, index) }
 
-// Generator implements harness.Workload.
-func (r Register) Generator(worker harness.Worker) harness.Generator {
+// Generators implements harness.Workload.
+func (r Register) Generators(workers []harness.Worker) []harness.Generator {
+	return harness.PerWorker(r.generator)(workers)
+}
+
+func (r Register) generator(worker harness.Worker) harness.Generator {
 	r = r.defaults()
 	random := worker.Rand
 	next := int64(worker.Index) // unique: a worker writes its own residue class

@@ -31,8 +31,12 @@ func (Set) Name() string { return "set" }
 
 var readAll = history.Operation{Kind: history.ReadAll}
 
-// Generator implements harness.Workload.
-func (s Set) Generator(worker harness.Worker) harness.Generator {
+// Generators implements harness.Workload.
+func (s Set) Generators(workers []harness.Worker) []harness.Generator {
+	return harness.PerWorker(s.generator)(workers)
+}
+
+func (s Set) generator(worker harness.Worker) harness.Generator {
 	if s.ReadPercent == 0 {
 		s.ReadPercent = 4
 	}

@@ -19,12 +19,17 @@ func worker(index int) harness.Worker {
 	return harness.Worker{Index: index, Of: 5, Node: "n1", Rand: rand.New(rand.NewPCG(1, uint64(index)))}
 }
 
+// generatorOf returns what one of five workers does.
+func generatorOf(workload harness.Workload, index int) harness.Generator {
+	return workload.Generators([]harness.Worker{worker(index)})[0]
+}
+
 // A value that is written twice makes most stale reads invisible.
 func TestNoValueIsWrittenTwice(t *testing.T) {
 	for _, workload := range []harness.Workload{workloads.Register{}, workloads.Set{}, workloads.Queue{}} {
 		written := map[int64]bool{}
 		for index := range 5 {
-			generator := workload.Generator(worker(index))
+			generator := generatorOf(workload, index)
 			turn := harness.Turn{}
 			for range 5000 {
 				operation, ok := generator.Next(&turn)
@@ -47,7 +52,7 @@ func TestNoValueIsWrittenTwice(t *testing.T) {
 }
 
 func TestRegisterMixesAndRotates(t *testing.T) {
-	generator := workloads.Register{}.Generator(worker(0))
+	generator := generatorOf(workloads.Register{}, 0)
 	kinds, generations := map[history.Kind]int{}, map[string]int{}
 	turn := harness.Turn{}
 	for range 10_000 {
@@ -70,7 +75,7 @@ func TestRegisterMixesAndRotates(t *testing.T) {
 
 // However many reads there are, something is written.
 func TestRegisterOfMostlyReads(t *testing.T) {
-	generator := workloads.Register{ReadPercent: 90}.Generator(worker(0))
+	generator := generatorOf(workloads.Register{ReadPercent: 90}, 0)
 	kinds := map[history.Kind]int{}
 	for range 10_000 {
 		operation, _ := generator.Next(&harness.Turn{})
@@ -177,7 +182,7 @@ func TestCountsMix(t *testing.T) {
 		{workloads.Bank{}, map[history.Kind]int{history.Transfer: 6500, history.ReadAll: 2500}},
 		{workloads.IDs{}, map[history.Kind]int{history.Generate: 10_000}},
 	} {
-		generator, kinds := c.workload.Generator(worker(0)), map[history.Kind]int{}
+		generator, kinds := generatorOf(c.workload, 0), map[history.Kind]int{}
 		for range 10_000 {
 			operation, _ := generator.Next(&harness.Turn{})
 			kinds[operation.Kind]++
@@ -198,7 +203,7 @@ func TestCountsMix(t *testing.T) {
 
 // A negative share means none, of a system that has no such operation.
 func TestRegisterWithoutSwaps(t *testing.T) {
-	generator := workloads.Register{CompareAndSetPercent: -1}.Generator(worker(0))
+	generator := generatorOf(workloads.Register{CompareAndSetPercent: -1}, 0)
 	var previous *history.Operation
 	for range 1000 {
 		operation, ok := generator.Next(&harness.Turn{Previous: previous})

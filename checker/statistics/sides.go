@@ -57,12 +57,12 @@ func place(nodes []string, inForce map[int]history.Event) placement {
 	cut := map[string]bool{}
 	away := map[string]bool{} // killed or paused
 	for _, e := range inForce {
-		switch e.Family {
-		case "partition":
+		switch family := e.Of(); {
+		case family.Cuts:
 			for _, link := range e.Links {
 				cut[link] = true
 			}
-		case "kill", "pause":
+		case family.Away:
 			for _, node := range e.Nodes {
 				away[node] = true
 			}

@@ -30,8 +30,13 @@ func Names(count int) []Node {
 	return nodes
 }
 
-// A Link is the directed path of packets from one node to another.
+// A Link is the directed path of packets from one node to another, or from Clients to
+// a node, or from a node to Clients.
 type Link struct{ From, To Node }
+
+// Clients is who is at one end of the links between clients and nodes, all clients
+// together. No node has this name.
+const Clients Node = "clients"
 
 func (l Link) String() string { return l.From + ">" + l.To }
 
@@ -125,10 +130,11 @@ const (
 	CutFault    Fault = "cut"
 	DelayFault  Fault = "delay"
 	RateFault   Fault = "rate"
+	ClientFault Fault = "client" // links between clients and nodes are cut, slow or late
 )
 
 // Faults are all that a world is asked about, in the order of reports.
-var Faults = []Fault{CutFault, DelayFault, RateFault, LossFault, KillFault, PauseFault, SignalFault, ClockFault, DiskFault}
+var Faults = []Fault{CutFault, DelayFault, RateFault, LossFault, ClientFault, KillFault, PauseFault, SignalFault, ClockFault, DiskFault}
 
 // A Place is where a node lives, told to its Program.
 type Place struct {
@@ -261,6 +267,9 @@ func (s Spec) Validate() error {
 		if !nodeName.MatchString(name) {
 			return fmt.Errorf("%q cannot name a node (want a name such as n1)", name)
 		}
+		if name == Clients {
+			return fmt.Errorf("%q cannot name a node (it stands for all clients)", name)
+		}
 		if slices.Contains(s.Nodes[:i], name) {
 			return fmt.Errorf("two nodes are named %q", name)
 		}
@@ -309,7 +318,8 @@ type Injector interface {
 	Resume(context.Context, Node) error
 	// SetLinks gives each of the links that condition. It returns when every
 	// byte read from now on obeys it. Bytes that a Silent cut holds back are
-	// delivered when it is lifted, as a retransmission would.
+	// delivered when it is lifted, as a retransmission would. The links of Clients are
+	// there if the Spec has ClientFault, and do not lose packets.
 	SetLinks(ctx context.Context, links []Link, condition Condition) error
 	// SetClock gives the node's processes that clock, also those that it starts
 	// later, and after Kill and Start.
@@ -325,11 +335,16 @@ type Cluster interface {
 	Injector
 	// Nodes returns the names given in the Spec, in that order.
 	Nodes() []Node
-	// Address is the TCP address at which clients reach the node, whatever
-	// happens to links between nodes. It stays the same over restarts.
+	// Address is the TCP address at which the harness reaches the node, whatever
+	// happens to links. It stays the same over restarts.
 	Address(Node) string
 	// PortAddress is the same of one of the Spec's further ports.
 	PortAddress(node Node, port string) string
+	// ClientAddress is where clients reach the node's main port, if port is empty, or
+	// one of the Spec's further ports. If the Spec has ClientFault, it leads over the
+	// links between Clients and the node, and a node that is down resets connections
+	// instead of refusing them; else it is Address or PortAddress.
+	ClientAddress(node Node, port string) string
 	// Linked returns why faults of links do not separate the nodes, as far as that was
 	// seen by now: no node has connected to another at the addresses that links lead
 	// from, or, a *Bypass, one has at another address. Nil if there is nothing to say.

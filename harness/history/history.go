@@ -209,18 +209,22 @@ type Event struct {
 	Phase Phase `json:"phase,omitempty"`
 	// Fault numbers the faults of a run from 1 and pairs Inject with Heal.
 	Fault int `json:"fault,omitempty"`
-	// Family is "partition", "kill", "pause", "latency", "loss", "flaky",
-	// "slow" or "clock".
-	Family string `json:"family,omitempty"`
+	// Family is the name of one of Families, or of a user's own; what is known of an
+	// injected fault of the latter is Own.
+	Family string  `json:"family,omitempty"`
+	Own    *Family `json:"own,omitempty"`
 	// Shape is how the victims were chosen: "majority-minority", "leader", ….
 	Shape string `json:"shape,omitempty"`
 	// Nodes are the victims of a kill, a pause or a wrong clock; for faults of
 	// links, the nodes on the smaller side, where there is one.
 	Nodes []string `json:"nodes,omitempty"`
-	// Leader is who led when rooms were separated or, of a Heal, who led at the end
-	// of a fault that aimed at the leader, just before it was healed: as far as the
-	// system could tell, which is asked once; else empty.
+	// Leader is who led when a fault was injected that aims at the leader, or spares it,
+	// or separates rooms; of a Heal, who led at the end of a fault that aimed at the
+	// leader, just before it was healed: as far as the system could tell; else empty.
 	Leader string `json:"leader,omitempty"`
+	// NoLeader means that the fault would have aimed at the leader, or spared it, and
+	// the system has none, ever: random nodes were hit.
+	NoLeader bool `json:"no_leader,omitempty"`
 	// Processes is the name of those of the nodes' processes that a kill or a
 	// pause hit; empty means all.
 	Processes string `json:"processes,omitempty"`

@@ -105,6 +105,7 @@ func ReadEvents(r io.Reader) ([]Event, error) {
 		if e.Time < 0 {
 			return fmt.Errorf("negative time %d", e.Time)
 		}
+		e.completeLeader()
 		events = append(events, *e)
 		return nil
 	})
@@ -113,6 +114,19 @@ func ReadEvents(r io.Reader) ([]Event, error) {
 	}
 	slices.SortStableFunc(events, func(a, b Event) int { return cmp.Compare(a.Time, b.Time) })
 	return events, nil
+}
+
+// completeLeader says of an Inject of an older run, whose events do not, who led: a fault
+// at the leader hit it first, or had a reason not to.
+func (e *Event) completeLeader() {
+	if e.Type != Inject || e.Leader != "" {
+		return
+	}
+	atLeader := strings.HasPrefix(e.Shape, "leader") && len(e.Nodes) > 0
+	e.NoLeader = e.NoLeader || strings.HasPrefix(e.Shape, "random") || atLeader && e.Reason != ""
+	if atLeader && !e.NoLeader {
+		e.Leader = e.Nodes[0]
+	}
 }
 
 // lines are a file's, each with its newline if it has one.

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -105,18 +104,11 @@ func (r *Run) Nodes() []string {
 	return slices.Sorted(maps.Keys(seen))
 }
 
-// TakesLeader returns the leader that a fault takes away: by a kill, a pause or a
-// partition that aims at it, or by a separation that leaves it in the smaller room.
-// Empty if it takes none. Of a fault at the leader, that is the first of the nodes.
-// Where a system has no leader, ever, the nemesis hits a random node instead, and
-// gives that as the event's reason.
+// TakesLeader returns who led and is taken away, or cut off, by the fault that the event
+// injects; empty if nobody is known to.
 func (e Event) TakesLeader() string {
-	switch {
-	case e.Type != Inject || len(e.Nodes) == 0:
-	case slices.Contains(e.Nodes, e.Leader): // in the smaller room
+	if family := e.Of(); e.Type == Inject && (family.Away || family.Cuts) && slices.Contains(e.Nodes, e.Leader) {
 		return e.Leader
-	case slices.Contains([]string{"kill", "pause", "partition"}, e.Family) && strings.HasPrefix(e.Shape, "leader") && e.Reason == "":
-		return e.Nodes[0]
 	}
 	return ""
 }

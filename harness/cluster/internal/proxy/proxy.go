@@ -1,6 +1,4 @@
-//go:build linux || darwin
-
-package process
+package proxy
 
 import (
 	"bytes"
@@ -15,16 +13,16 @@ import (
 )
 
 const (
-	// maxConnections bounds the connections of an ordered pair of nodes. More
-	// wait in the kernel's backlog, as at a busy server.
-	maxConnections = 256
+	// maxConnections bounds the connections that a proxy carries: more than a trial
+	// has clients. Others wait in the kernel's backlog, as at a busy server.
+	maxConnections = 16_384
 	// chunkBytes is read at once at most.
 	chunkBytes = 32 << 10
 	// acceptPause is before accepting again when there are too many open files.
 	acceptPause = 10 * time.Millisecond
 )
 
-// A proxy carries connections to one port of a node.
+// A proxy carries connections to one address.
 type proxy struct {
 	listener    *net.TCPListener
 	destination string
@@ -41,11 +39,6 @@ type proxy struct {
 // A route returns the links that a connection crosses, there and back. False
 // means that nobody can tell, and that the connection must not be.
 type route func(source *net.TCPConn) (there, back *link, ok bool)
-
-// between is the route of a proxy that only one node knows of.
-func between(there, back *link) route {
-	return func(*net.TCPConn) (*link, *link, bool) { return there, back, true }
-}
 
 func newProxy(destination string, route route) (*proxy, error) {
 	listener, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})

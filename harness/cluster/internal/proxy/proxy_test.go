@@ -1,6 +1,4 @@
-//go:build linux || darwin
-
-package process
+package proxy
 
 import (
 	"bytes"
@@ -36,7 +34,7 @@ func newFixture(t testing.TB) fixture {
 	server, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	must(t, err)
 	there, back := newLink(), newLink()
-	p, err := newProxy(server.Addr().String(), between(there, back))
+	p, err := newProxy(server.Addr().String(), func(*net.TCPConn) (*link, *link, bool) { return there, back, true })
 	must(t, err)
 	t.Cleanup(func() {
 		p.stop()
@@ -484,5 +482,25 @@ func throughput(b *testing.B, client, server *net.TCPConn) {
 	for b.Loop() {
 		_, err := io.ReadFull(server, buffer)
 		must(b, err)
+	}
+}
+
+// must ends the test on an error.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// eventually polls until something holds.
+func eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	ticker := time.NewTicker(2 * time.Millisecond)
+	defer ticker.Stop()
+	for end := time.Now().Add(20 * time.Second); !holds(); <-ticker.C {
+		if time.Now().After(end) {
+			t.Fatalf("still not after 20 s: %s", what)
+		}
 	}
 }

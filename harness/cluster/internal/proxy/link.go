@@ -1,6 +1,4 @@
-//go:build linux || darwin
-
-package process
+package proxy
 
 import (
 	"context"
