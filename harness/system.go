@@ -95,6 +95,5 @@ func Serves(ctx context.Context, target Target, workload Workload) (lack error, 
 // nowhere is a cluster of one node that is not there, good for its addresses only.
 type nowhere struct{ cluster.Cluster }
 
-func (nowhere) Nodes() []cluster.Node                   { return cluster.Names(1) }
-func (nowhere) Address(cluster.Node) string             { return "127.0.0.1:1" }
-func (nowhere) PortAddress(cluster.Node, string) string { return "127.0.0.1:1" }
+func (nowhere) Nodes() []cluster.Node                     { return cluster.Names(1) }
+func (nowhere) ClientAddress(cluster.Node, string) string { return "127.0.0.1:1" }

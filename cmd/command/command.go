@@ -19,6 +19,7 @@ import (
 	"github.com/rashomon-io/rashomon/checker"
 	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/cluster/docker"
+	"github.com/rashomon-io/rashomon/nemesis"
 	"github.com/rashomon-io/rashomon/reports"
 	"github.com/rashomon-io/rashomon/workloads"
 )
@@ -43,6 +44,8 @@ type Command struct {
 	// Workloads returns workloads beside the built-in ones, made anew at each call,
 	// as some serve one trial only. Nil means none.
 	Workloads func() []harness.Workload
+	// Families are faults beside the built-in ones, of which no name may be taken.
+	Families []nemesis.Family
 }
 
 // Main carries out what the command line asks for, and exits. Worlds start this very
@@ -116,7 +119,8 @@ func (c Command) validate() error {
 		}
 		seen[workload.Name()] = true
 	}
-	return nil
+	_, err := nemesis.Parse("none", nemesis.DefaultInterval, c.Families...)
+	return err
 }
 
 // oneLine is an error that is safe to print, whatever it quotes: names of files,

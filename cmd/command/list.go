@@ -40,7 +40,7 @@ func (c Command) listCommand() *cobra.Command {
 				return failureError{err}
 			}
 			fmt.Fprintln(out, "nemesis")
-			for _, entry := range nemesis.List() {
+			for _, entry := range nemesis.List(c.Families...) {
 				fmt.Fprintf(out, "  %-27s %s\n", entry.Word, entry.Meaning)
 			}
 			names = nil

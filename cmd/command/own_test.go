@@ -15,6 +15,8 @@ import (
 
 	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/cluster"
+	"github.com/rashomon-io/rashomon/harness/history"
+	"github.com/rashomon-io/rashomon/nemesis"
 	"github.com/rashomon-io/rashomon/workloads"
 )
 
@@ -26,7 +28,13 @@ var own = Command{
 		Name: "mystore", About: "every node has values of its own", Options: []string{"nodes=one"},
 		Target: ownTarget, Node: ownNode, ComparedIn: []string{"process"},
 	}},
-	Workloads: func() []harness.Workload { return []harness.Workload{ownWorkload{workloads.Register{CompareAndSetPercent: -1}}} },
+	Families: []nemesis.Family{{
+		Family: history.Family{Name: "flush"}, Doc: "nodes write everything to disk",
+		Inject: func(context.Context, nemesis.Hit) (string, error) { return "flushed", nil },
+	}},
+	Workloads: func() []harness.Workload {
+		return []harness.Workload{ownWorkload{workloads.Register{CompareAndSetPercent: -1}}}
+	},
 }
 
 type ownWorkload struct{ workloads.Register }
@@ -141,6 +149,7 @@ func TestCommandsThatAreWrongAreRefused(t *testing.T) {
 		`a target is named "a:b"`:            {Targets: []harness.System{{Name: "a:b", Target: target}}},
 		`a target is named ""`:               {Targets: []harness.System{{Target: target}}},
 		`the target a has no Target`:         {Targets: []harness.System{{Name: "a"}}},
+		`kill`:                               {Families: []nemesis.Family{{Family: history.Family{Name: "kill"}, Inject: own.Families[0].Inject}}},
 		`two workloads are named "register"`: {Workloads: func() []harness.Workload { return []harness.Workload{workloads.Register{}} }},
 	} {
 		var errs bytes.Buffer

@@ -100,7 +100,7 @@ func (f *trialFlags) trial(command *cobra.Command, name string) (harness.Trial, 
 
 func (f *trialFlags) faults() (harness.Nemesis, error) {
 	if f.replay == "" {
-		return nemesis.Parse(f.nemesis, f.interval)
+		return nemesis.Parse(f.nemesis, f.interval, f.of.Families...)
 	}
 	file, err := os.Open(f.replay)
 	if err != nil {
@@ -111,7 +111,7 @@ func (f *trialFlags) faults() (harness.Nemesis, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--replay %w", history.InFile(f.replay, err))
 	}
-	return nemesis.Replay(events)
+	return nemesis.Replay(events, f.of.Families...)
 }
 
 func worldByName(name string) (cluster.World, error) {
