@@ -21,7 +21,8 @@ type Model struct {
 	name string
 	// kinds are the operations that the model understands; nil means any.
 	kinds map[history.Kind]arity
-	// engines are those that can decide the model, the preferred one first.
+	// engines are those that can decide the model, the preferred one first; nil if
+	// there is no choice.
 	engines []Engine
 	// judge fills in a result's verdict, and what led to it. Options have no
 	// zero fields, except Engine.
@@ -51,14 +52,7 @@ func Check(ctx context.Context, run *history.Run, model Model, options Options) 
 		Statistics: statistics.Measure(run),
 		Torn:       run.History.Torn,
 	}
-	if reason := model.malformed(run.History.Operations); reason != "" {
-		result.Verdict, result.Reason = Unknown, reason
-	} else if options.Engine != "" && !slices.Contains(model.engines, options.Engine) {
-		result.Verdict = Unknown
-		result.Reason = fmt.Sprintf("the engine %q cannot decide the model %s; use one of %v, or none", options.Engine, model, model.engines)
-	} else {
-		model.judge(bounded, run, options, &result)
-	}
+	model.decide(bounded, run, options, &result)
 	if run.IsTrial() {
 		judgeTrial(run, &result)
 		result.Warnings = slices.Concat(shortFaults(run, result.Statistics.LeaderChanges), fewAnswers(result.Statistics), bypassed(run, result.Statistics))
@@ -73,6 +67,20 @@ func Check(ctx context.Context, run *history.Run, model Model, options Options) 
 	result.AsClaimed = conformance(run.Manifest.Claim, &result)
 	result.Took = time.Since(began)
 	return result
+}
+
+// decide has the model judge a history, if it is one of its own.
+func (m Model) decide(ctx context.Context, run *history.Run, options Options, result *Result) {
+	if reason := m.malformed(run.History.Operations); reason != "" {
+		result.Verdict, result.Reason = Unknown, reason
+		return
+	}
+	if options.Engine != "" && m.engines != nil && !slices.Contains(m.engines, options.Engine) {
+		result.Verdict = Unknown
+		result.Reason = fmt.Sprintf("the engine %q cannot decide the model %s; use one of %v, or none", options.Engine, m, m.engines)
+		return
+	}
+	m.judge(ctx, run, options, result)
 }
 
 // An arity is how many values an operation takes, and at most returns.

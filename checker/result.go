@@ -67,6 +67,8 @@ type Result struct {
 	Verdict Verdict `json:"verdict"`
 	// Reason says why a verdict is unknown, or else the first of KeysUnknown.
 	Reason string `json:"reason,omitempty"`
+	// Parts are the verdicts of the models of a Compose; nil if there is one model.
+	Parts []Part `json:"parts,omitempty"`
 	// Gaps are sentences on what a trial did not come to see: acknowledged updates
 	// that nothing read after the faults, nodes that did not serve again, a final
 	// phase that did not come. A verdict is then unknown at best; Reason repeats them.

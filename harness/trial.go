@@ -290,15 +290,16 @@ func (r *run) recordBypass() {
 }
 
 // judge checks what was recorded, and writes the result.
-func (r *run) judge(ctx context.Context) (*history.Run, checker.Result, error) {
+func (r *run) judge(ctx context.Context) (recorded *history.Run, result checker.Result, err error) {
+	defer r.guard("the workload's Check", &err)
 	r.tell("checking …")
-	recorded, err := history.ReadRun(r.Dir)
+	recorded, err = history.ReadRun(r.Dir)
 	if err != nil {
-		return nil, checker.Result{}, err
+		return nil, result, err
 	}
 	if !r.deadline.IsZero() {
 		r.Options.Budget.Time = min(cmp.Or(r.Options.Budget.Time, checker.DefaultBudget.Time), max(time.Until(r.deadline)-closeReserve, time.Second))
 	}
-	result := r.Workload.Check(ctx, recorded, r.Options)
+	result = r.Workload.Check(ctx, recorded, r.Options)
 	return recorded, result, history.WriteJSON(filepath.Join(r.Dir, history.ResultFile), result)
 }

@@ -105,6 +105,7 @@ type Judged struct {
 	Verdict   checker.Verdict     `json:"verdict"`
 	Vacuous   bool                `json:"vacuous,omitempty"`
 	AsClaimed checker.Conformance `json:"as_claimed"`
+	Parts     []checker.Part      `json:"parts,omitempty"`
 	line      string              // verdictLine
 }
 
@@ -191,7 +192,7 @@ func newSystemOf(tried Tried) System {
 		r := entry.Result
 		results = append(results, r)
 		s.Runs = append(s.Runs, Judged{
-			Seed: entry.Run.Manifest.Seed, Dir: entry.Run.Dir, Verdict: r.Verdict, Vacuous: r.Vacuous != "", AsClaimed: r.AsClaimed, line: verdictLine(entry),
+			Seed: entry.Run.Manifest.Seed, Dir: entry.Run.Dir, Verdict: r.Verdict, Vacuous: r.Vacuous != "", AsClaimed: r.AsClaimed, Parts: r.Parts, line: verdictLine(entry),
 		})
 		if r.Verdict == checker.Invalid && s.shown.Result.Verdict != checker.Invalid {
 			s.shown = entry

@@ -212,6 +212,13 @@ func rows(e Entry) [][]string {
 	for _, figure := range shown {
 		table = append(table, []string{figure.name, figure.value(e)})
 	}
+	for _, part := range e.Result.Parts[:min(len(e.Result.Parts), maxParts)] {
+		verdict := string(part.Verdict)
+		if reason := Clean(part.Reason, 200); reason != "" {
+			verdict += ": " + reason
+		}
+		table = append(table, []string{"judged: " + Clean(part.Name, 40), verdict})
+	}
 	return table
 }
 

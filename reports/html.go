@@ -319,7 +319,7 @@ func mood(result checker.Result) string {
 }
 
 func newViolation(v anomaly.Violation, operations []history.Operation, faults []fault, open bool) violation {
-	shown := violation{Anomaly: Clean(string(v.Anomaly), 30), Sentence: Clean(v.Sentence, 1000), Open: open}
+	shown := violation{Anomaly: Clean(v.Title(), 80), Sentence: Clean(v.Sentence, 1000), Open: open}
 	witness := v.Witness[:min(len(v.Witness), maxWitness)]
 	if len(witness) == 0 {
 		return shown

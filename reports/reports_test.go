@@ -57,6 +57,45 @@ func TestText(t *testing.T) {
 	}
 }
 
+// Each of several named verdicts is told, and which of them a violation is of: as text, on
+// the page and in a comparison.
+func TestNamedVerdicts(t *testing.T) {
+	entry := staleRaft()
+	entry.Result.Parts = []checker.Part{
+		{Name: "linearizable", Verdict: checker.Valid},
+		{Name: "no lost <append>", Verdict: checker.Invalid},
+		{Name: "bounded", Verdict: checker.Unknown, Reason: "out of time"},
+	}
+	entry.Result.Violations[0].Part = "no lost <append>"
+	var text, compared bytes.Buffer
+	Text(&text, entry.Run, entry.Result)
+	p, err := newPage(entry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var page bytes.Buffer
+	if err := pageTemplate.Execute(&page, p); err != nil {
+		t.Fatal(err)
+	}
+	other := staleRaft()
+	other.Result.Parts = []checker.Part{{Name: "no lost <append>", Verdict: checker.Valid}}
+	NewComparison("rashomon compare", []Tried{{Name: "raft", Runs: []Entry{entry, other}}, {Name: "etcd", Runs: others()[:1]}}).Text(&compared)
+	for where, c := range map[string]struct {
+		in   string
+		want []string
+	}{
+		"text":       {text.String(), []string{"judged: linearizable        │ valid", "judged: no lost <append>    │ invalid", "judged: bounded             │ unknown: out of time", "\nstale read (no lost <append>): p0 read"}},
+		"page":       {page.String(), []string{"<dt>judged: no lost &lt;append&gt;</dt><dd>invalid</dd>", "<b>stale read (no lost &lt;append&gt;)</b>"}},
+		"comparison": {compared.String(), []string{"What each part of the check says", "no lost <append>", "1 × invalid, 1 × valid"}},
+	} {
+		for _, want := range c.want {
+			if !strings.Contains(c.in, want) {
+				t.Errorf("%s lacks %q:\n%s", where, want, c.in)
+			}
+		}
+	}
+}
+
 func TestTextSaysHowManyViolationsItLeavesOut(t *testing.T) {
 	entry := staleRaft()
 	entry.Result.Violations = slices.Repeat(entry.Result.Violations[:1], 12)

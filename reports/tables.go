@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -94,7 +95,49 @@ func tables(c Comparison) []table {
 		}
 		all = append(all, t)
 	}
+	if t := partsTable(c); len(t.header) > 1 {
+		all = append(all, t)
+	}
 	return all
+}
+
+// partsTable has a column for each of the named verdicts.
+func partsTable(c Comparison) table {
+	t := table{title: "What each part of the check says", header: []string{""}}
+	for _, system := range c.Systems {
+		for _, run := range system.Runs {
+			for _, part := range run.Parts {
+				if name := Clean(part.Name, 40); !slices.Contains(t.header, name) && len(t.header) <= maxParts {
+					t.header = append(t.header, name)
+				}
+			}
+		}
+	}
+	for _, system := range c.Systems {
+		row := []string{system.Name}
+		for _, name := range t.header[1:] {
+			row = append(row, system.partVerdicts(name))
+		}
+		t.rows = append(t.rows, row)
+	}
+	return t
+}
+
+// partVerdicts is what a part says of the system's runs: "2 × invalid, 1 × valid".
+func (s System) partVerdicts(name string) string {
+	runs := map[string]int{}
+	for _, run := range s.Runs {
+		for _, part := range run.Parts {
+			if Clean(part.Name, 40) == name {
+				runs[string(part.Verdict)]++
+			}
+		}
+	}
+	var cells []string
+	for _, verdict := range slices.Sorted(maps.Keys(runs)) {
+		cells = append(cells, fmt.Sprintf("%d × %s", runs[verdict], verdict))
+	}
+	return cmp.Or(strings.Join(cells, ", "), unmeasured)
 }
 
 // Text writes the comparison for a terminal: tables, the schedules, and each

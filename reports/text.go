@@ -63,7 +63,7 @@ func writeViolations(w io.Writer, entry Entry, limit int) {
 			fmt.Fprintf(w, "\n… and %s, in the HTML report\n", counted(len(violations)-limit, "more violation"))
 			return
 		}
-		fmt.Fprintf(w, "\n%s: %s\n", Clean(string(violation.Anomaly), 30), Clean(violation.Sentence, 1000))
+		fmt.Fprintf(w, "\n%s: %s\n", Clean(violation.Title(), 80), Clean(violation.Sentence, 1000))
 		columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		for _, o := range violation.Witness[:min(len(violation.Witness), maxWitness)] {
 			cells := []string{client(o), call(o, violation.Elements), interval(o), outcome(o)}

@@ -1,6 +1,7 @@
 package anomaly
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/rashomon-io/rashomon/harness/history"
@@ -56,6 +57,8 @@ func (n Name) Of() string {
 type Violation struct {
 	Anomaly Name   `json:"anomaly"`
 	Key     string `json:"key,omitempty"`
+	// Part is the name of the model that says so, where several judge a run.
+	Part string `json:"part,omitempty"`
 	// Time is of a violation without a Witness, which is one of the trial and not of
 	// its operations: a crash, a line in a log, no recovery.
 	Time time.Duration `json:"time_ns,omitempty"`
@@ -71,6 +74,15 @@ type Violation struct {
 	// Sentence tells it, with processes, the nodes that their clients went
 	// through, times where the history has them, and the faults meanwhile.
 	Sentence string `json:"sentence"`
+}
+
+// Title is the anomaly, and in brackets the Part if that says more: "disorder (no lost
+// append)".
+func (v Violation) Title() string {
+	if v.Part == "" || v.Part == string(v.Anomaly) {
+		return string(v.Anomaly)
+	}
+	return fmt.Sprintf("%s (%s)", v.Anomaly, v.Part)
 }
 
 // At is when the violation was complete.
