@@ -100,10 +100,14 @@ func (m Model) malformed(operations []history.Operation) string {
 		switch {
 		case !known:
 			problem = "is of a kind that the model does not know"
-		case want.input != unbounded && len(o.Input) != want.input:
-			problem = fmt.Sprintf("has %d input values (want %d)", len(o.Input), want.input)
-		case want.output != unbounded && len(o.Output) > want.output:
-			problem = fmt.Sprintf("has %d output values (want at most %d)", len(o.Output), want.output)
+		case !o.Input.IsInts():
+			problem = fmt.Sprintf("has the input %.40s (want integers)", o.Input)
+		case !o.Output.IsInts():
+			problem = fmt.Sprintf("has the output %.40s (want integers)", o.Output)
+		case want.input != unbounded && o.Input.Len() != want.input:
+			problem = fmt.Sprintf("has %d input values (want %d)", o.Input.Len(), want.input)
+		case want.output != unbounded && o.Output.Len() > want.output:
+			problem = fmt.Sprintf("has %d output values (want at most %d)", o.Output.Len(), want.output)
 		case o.Outcome > history.Fail:
 			problem = fmt.Sprintf("has the outcome %d (want ok, fail or info)", o.Outcome)
 		case o.Invoke < 0 || max(o.Invoke, o.Complete) == never:

@@ -42,7 +42,7 @@ type Trial struct {
 	World    cluster.World // default: whatever the Target brings
 
 	Nodes       int           // default 5, at most MaxNodes
-	Concurrency int           // clients, spread evenly over the nodes; default 4 a node
+	Concurrency int           // clients, spread evenly over the nodes that serve; default 4 a node
 	Rate        float64       // operations per second, of all clients together, of a system that answers at once (see Rate); default 600, negative for as fast as they can
 	Quiet       time.Duration // load before the faults; default 2 s
 	Duration    time.Duration // of the faults phase; default 20 s
@@ -66,6 +66,7 @@ type Trial struct {
 	// written, such as reports.Write.
 	Report func(dir string) error
 
+	layout   layout    // of the Nodes
 	deadline time.Time // by which it must have ended; zero means never
 }
 
@@ -85,6 +86,9 @@ type Target struct {
 	World cluster.World
 	// Ports names the ports that a node needs besides its main one.
 	Ports []string
+	// Roles are those of the nodes, in the order in which nodes are numbered and
+	// started; none if all nodes are alike, and all are started at once.
+	Roles []Role
 	// Program returns how one node is run.
 	Program func(cluster.Place) cluster.Program
 	// Ready returns nil once the fresh cluster serves. It is called again

@@ -24,7 +24,7 @@ type load struct {
 
 func newLoad(r *run) *load {
 	load := &load{}
-	nodes := r.cluster.Nodes()
+	nodes := r.layout.serving
 	for i := range r.Concurrency {
 		load.seats = append(load.seats, &seat{
 			trial: r, lane: r.recorder.Lane(), process: i,

@@ -23,12 +23,13 @@ func (memoryWorld) Supports(_ context.Context, f cluster.Fault) error {
 	return fmt.Errorf("memory cannot inject %s", f)
 }
 func (memoryWorld) Build(_ context.Context, spec cluster.Spec) (cluster.Cluster, error) {
-	return memoryCluster{spec.Nodes}, nil
+	return memoryCluster{spec}, nil
 }
 
-type memoryCluster struct{ nodes []cluster.Node }
+type memoryCluster struct{ spec cluster.Spec }
 
-func (c memoryCluster) Nodes() []cluster.Node                         { return c.nodes }
+func (c memoryCluster) Nodes() []cluster.Node                         { return c.spec.Nodes }
+func (c memoryCluster) Role(n cluster.Node) string                    { return c.spec.Roles[n] }
 func (c memoryCluster) PortAddress(cluster.Node, string) string       { return "" }
 func (c memoryCluster) Address(n cluster.Node) string                 { return n }
 func (c memoryCluster) ClientAddress(n cluster.Node, _ string) string { return n }

@@ -86,7 +86,7 @@ func NodeMain(systems []System) {
 // nothing. There is no cluster yet: whether a client can be opened all the same is
 // known, or else a trial will tell.
 func Serves(ctx context.Context, target Target, workload Workload) (lack error, known bool) {
-	trial := Trial{Target: target, Workload: workload, Timeout: defaultTimeout, Progress: io.Discard}
+	trial := Trial{Target: target, Workload: workload, Timeout: defaultTimeout, Progress: io.Discard, layout: layout{serving: cluster.Names(1)}}
 	r := run{Trial: &trial, cluster: nowhere{}, fail: func(error) {}}
 	lack, err := r.binds(ctx)
 	return lack, err == nil

@@ -107,7 +107,11 @@ func (t *Trial) complete(ctx context.Context) error {
 	if t.Nodes < 1 || t.Nodes > MaxNodes {
 		return fmt.Errorf("trial: %d nodes (want 1 to %d)", t.Nodes, MaxNodes)
 	}
-	t.Concurrency = cmp.Or(t.Concurrency, 4*t.Nodes)
+	var err error
+	if t.layout, err = t.Target.layOut(t.Nodes); err != nil {
+		return err
+	}
+	t.Concurrency = cmp.Or(t.Concurrency, 4*len(t.layout.serving))
 	if t.Concurrency < 1 || t.Concurrency > MaxConcurrency {
 		return fmt.Errorf("trial: %d clients (want 1 to %d)", t.Concurrency, MaxConcurrency)
 	}
@@ -205,7 +209,7 @@ func (r *run) writeManifest() error {
 	return history.WriteManifest(r.Dir, history.Manifest{
 		Version: history.Version, Target: r.Target.Name, Options: r.Target.Options,
 		Workload: r.Workload.Name(), Nemesis: r.nemesisName(), World: r.World.Name(), Claim: r.Target.Claim,
-		Nodes: cluster.Names(r.Nodes), Concurrency: r.Concurrency, RatePerSecond: max(r.Rate, 0), Operations: r.Operations,
+		Nodes: cluster.Names(r.Nodes), Roles: r.layout.roles, Concurrency: r.Concurrency, RatePerSecond: max(r.Rate, 0), Operations: r.Operations,
 		Quiet: r.Quiet, Faults: r.Duration, Recovery: r.Recovery, Timeout: r.Timeout,
 		Seed: r.Seed, Command: r.Command, Started: time.Now(),
 	})
@@ -215,7 +219,7 @@ func (r *run) writeManifest() error {
 func (r *run) build(ctx context.Context) (err error) {
 	r.watch = newWatch(r.Trial)
 	r.cluster, err = r.World.Build(ctx, cluster.Spec{
-		Nodes: cluster.Names(r.Nodes), Ports: r.Target.Ports, Program: r.program, Faults: r.needs(), Logs: filepath.Join(r.Dir, history.LogsDir),
+		Nodes: cluster.Names(r.Nodes), Roles: r.layout.roles, Ports: r.Target.Ports, Program: r.program, Faults: r.needs(), Logs: filepath.Join(r.Dir, history.LogsDir),
 		Exited: r.watch.exited, Progress: func(step string) { r.tell("%s", step) },
 	})
 	if err != nil {

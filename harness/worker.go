@@ -164,10 +164,10 @@ func (s *seat) forsaken(r *round) bool {
 	return s.trial.recorder.Now()-since > r.patience || s.trial.cluster.State(s.worker.Node) != cluster.Running
 }
 
-// move seats a new process at the next node that runs. It returns false if the round
+// move seats a new process at the next node that serves and runs. It returns false if the round
 // has been at all of them, or is over.
 func (s *seat) move(r *round) bool {
-	nodes := s.trial.cluster.Nodes()
+	nodes := s.trial.layout.serving
 	at := slices.Index(nodes, s.worker.Node)
 	for r.moves < len(nodes)-1 && r.ctx.Err() == nil {
 		r.moves++
@@ -240,10 +240,10 @@ func (c *call) invoke(ctx context.Context, present *session, operation history.O
 	}
 	opened, err := c.seat.open(ctx)
 	if err != nil {
-		return nil, Definite(err) // nothing was sent
+		return history.Value{}, Definite(err) // nothing was sent
 	}
 	if !c.seats(opened) {
-		return nil, c.seat.trial.shut(opened.client)
+		return history.Value{}, c.seat.trial.shut(opened.client)
 	}
 	return opened.invoke(ctx, operation)
 }

@@ -30,7 +30,7 @@ func (Counter) Name() string { return "counter" }
 
 var (
 	read      = history.Operation{Kind: history.Read}
-	increment = history.Operation{Kind: history.Increment, Input: history.Value{1}}
+	increment = history.Operation{Kind: history.Increment, Input: history.Ints(1)}
 )
 
 // Generators implements harness.Workload.
@@ -67,20 +67,20 @@ func (Counter) Bind(client harness.Client) (harness.Invoke, error) {
 	return func(ctx context.Context, operation history.Operation) (history.Value, error) {
 		switch operation.Kind {
 		case history.Increment:
-			return nil, counter.Increment(ctx, operation.Input[0])
+			return history.Value{}, counter.Increment(ctx, operation.Input.At(0))
 		case history.Read:
 			return one(counter.Value(ctx))
 		}
-		return nil, harness.Definite(fmt.Errorf("the counter workload has no operation %q", operation.Kind))
+		return history.Value{}, harness.Definite(fmt.Errorf("the counter workload has no operation %q", operation.Kind))
 	}, nil
 }
 
 // one is an output of one integer, if there is no error.
 func one(value int64, err error) (history.Value, error) {
 	if err != nil {
-		return nil, err
+		return history.Value{}, err
 	}
-	return history.Value{value}, nil
+	return history.Ints(value), nil
 }
 
 // Check implements harness.Workload.

@@ -41,7 +41,7 @@ func (IDs) Bind(client harness.Client) (harness.Invoke, error) {
 	}
 	return func(ctx context.Context, operation history.Operation) (history.Value, error) {
 		if operation.Kind != history.Generate {
-			return nil, harness.Definite(fmt.Errorf("the unique-ids workload has no operation %q", operation.Kind))
+			return history.Value{}, harness.Definite(fmt.Errorf("the unique-ids workload has no operation %q", operation.Kind))
 		}
 		return one(ids.Generate(ctx))
 	}, nil

@@ -47,7 +47,7 @@ func (s Set) generator(worker harness.Worker) harness.Generator {
 		})},
 		harness.Weighted{Weight: 100 - s.ReadPercent, Generator: harness.GeneratorFunc(func(*harness.Turn) (history.Operation, bool) {
 			next += int64(worker.Of)
-			return history.Operation{Kind: history.Add, Input: history.Value{next}}, true
+			return history.Operation{Kind: history.Add, Input: history.Ints(next)}, true
 		})})
 }
 
@@ -65,11 +65,12 @@ func (Set) Bind(client harness.Client) (harness.Invoke, error) {
 	return func(ctx context.Context, operation history.Operation) (history.Value, error) {
 		switch operation.Kind {
 		case history.Add:
-			return nil, set.Add(ctx, operation.Input[0])
+			return history.Value{}, set.Add(ctx, operation.Input.At(0))
 		case history.ReadAll:
-			return set.Elements(ctx)
+			elements, err := set.Elements(ctx)
+			return history.Ints(elements...), err
 		}
-		return nil, harness.Definite(fmt.Errorf("the set workload has no operation %q", operation.Kind))
+		return history.Value{}, harness.Definite(fmt.Errorf("the set workload has no operation %q", operation.Kind))
 	}, nil
 }
 

@@ -152,6 +152,8 @@ type Place struct {
 	// Public gives, for every node, this one too, and each of the ports, its
 	// Port.Public.
 	Public map[Node]map[string]string
+	// Roles is Spec.Roles: of every node, this one too.
+	Roles map[Node]string
 	// Data is the node's own directory. It survives kill and restart, and is
 	// removed with the cluster.
 	Data string
@@ -210,6 +212,8 @@ const CollectLimit = 1 << 30
 // A Spec is what a world needs to build a cluster.
 type Spec struct {
 	Nodes []Node
+	// Roles are words for what each node is, such as "router"; nil if all are alike.
+	Roles map[Node]string
 	// Ports names the ports that each node needs besides its main one; at most
 	// MaxPorts.
 	Ports []string
@@ -274,6 +278,14 @@ func (s Spec) Validate() error {
 			return fmt.Errorf("two nodes are named %q", name)
 		}
 	}
+	for node, role := range s.Roles {
+		if !slices.Contains(s.Nodes, node) {
+			return fmt.Errorf("%q has a role and is no node", node)
+		}
+		if !nodeName.MatchString(role) {
+			return fmt.Errorf("%q cannot name the role of %s (want a word such as router)", role, node)
+		}
+	}
 	if len(s.Ports) > MaxPorts {
 		return fmt.Errorf("%d further ports (want at most %d)", len(s.Ports), MaxPorts)
 	}
@@ -335,6 +347,8 @@ type Cluster interface {
 	Injector
 	// Nodes returns the names given in the Spec, in that order.
 	Nodes() []Node
+	// Role returns the node's role; empty if it has none.
+	Role(Node) string
 	// Address is the TCP address at which the harness reaches the node, whatever
 	// happens to links. It stays the same over restarts.
 	Address(Node) string

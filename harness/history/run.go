@@ -19,8 +19,10 @@ type Manifest struct {
 	World    string `json:"world"`
 	Claim    Claim  `json:"claim"`
 
-	Nodes       []string `json:"nodes"`
-	Concurrency int      `json:"concurrency"`
+	Nodes []string `json:"nodes"`
+	// Roles are those of the nodes; none if all are alike.
+	Roles       map[string]string `json:"roles,omitempty"`
+	Concurrency int               `json:"concurrency"`
 	// RatePerSecond is of all clients together; 0 means as fast as they can.
 	RatePerSecond float64 `json:"rate_per_second,omitempty"`
 	// Operations bounds the quiet and faults phases by count; 0 means by time.

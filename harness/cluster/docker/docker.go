@@ -251,7 +251,7 @@ func (c *containers) createHolders(ctx context.Context) error {
 		}
 	}
 	for name, n := range c.nodes {
-		n.place = cluster.Place{World: worldName, Node: name, Listen: peers[name], Peers: maps.Clone(peers), Ports: map[string]cluster.Port{}, Public: maps.Clone(public), Data: data}
+		n.place = cluster.Place{World: worldName, Node: name, Listen: peers[name], Peers: maps.Clone(peers), Ports: map[string]cluster.Port{}, Public: maps.Clone(public), Roles: maps.Clone(c.spec.Roles), Data: data}
 		for further, address := range public[name] {
 			n.place.Ports[further] = cluster.Port{Listen: address, Public: address}
 		}
@@ -329,6 +329,8 @@ func uninterrupted(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 func (c *containers) Nodes() []cluster.Node { return slices.Clone(c.spec.Nodes) }
+
+func (c *containers) Role(name cluster.Node) string { return c.spec.Roles[name] }
 
 func (c *containers) Address(name cluster.Node) string { return c.published(name, "") }
 

@@ -60,6 +60,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -111,7 +112,7 @@ func (world) Build(ctx context.Context, spec cluster.Spec) (cluster.Cluster, err
 	if err := spec.Validate(); err != nil {
 		return nil, fmt.Errorf("cannot build a cluster of processes: %w", err)
 	}
-	l := &loopback{names: slices.Clone(spec.Nodes), nodes: map[cluster.Node]*node{}, network: proxy.NewNetwork()}
+	l := &loopback{names: slices.Clone(spec.Nodes), roles: maps.Clone(spec.Roles), nodes: map[cluster.Node]*node{}, network: proxy.NewNetwork()}
 	if err := l.build(ctx, spec); err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot build a cluster of processes: %w", err), l.Close())
 	}
@@ -121,6 +122,7 @@ func (world) Build(ctx context.Context, spec cluster.Spec) (cluster.Cluster, err
 // loopback is a cluster.Cluster of processes on 127.0.0.1.
 type loopback struct {
 	names    []cluster.Node
+	roles    map[cluster.Node]string
 	nodes    map[cluster.Node]*node
 	network  *proxy.Network
 	front    map[cluster.Node]map[string]string // where clients reach ports; nil if they go past all links
@@ -158,7 +160,7 @@ func (l *loopback) build(ctx context.Context, spec cluster.Spec) error {
 	}
 	for _, name := range l.names {
 		n := &node{spec: spec, telling: &l.telling, logs: filepath.Join(logs, name), guardian: l.guardian, state: cluster.Down}
-		n.place = cluster.Place{World: worldName, Node: name, Data: filepath.Join(data, name), Peers: map[cluster.Node]string{}}
+		n.place = cluster.Place{World: worldName, Node: name, Data: filepath.Join(data, name), Peers: map[cluster.Node]string{}, Roles: maps.Clone(spec.Roles)}
 		if n.place.Listen, err = n.reserve(); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -207,6 +209,8 @@ func pairs(nodes []cluster.Node) func(yield func(from, to cluster.Node) bool) {
 }
 
 func (l *loopback) Nodes() []cluster.Node { return slices.Clone(l.names) }
+
+func (l *loopback) Role(name cluster.Node) string { return l.roles[name] }
 
 func (l *loopback) Address(name cluster.Node) string { return l.listens(name, "") }
 

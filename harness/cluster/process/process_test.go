@@ -5,6 +5,7 @@ package process
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -169,6 +170,26 @@ func TestSetLinksRefusesWholly(t *testing.T) {
 				t.Errorf("the good link has got %+v", got)
 			}
 		})
+	}
+}
+
+// A node is told its role and everybody's.
+func TestRoles(t *testing.T) {
+	roles := map[cluster.Node]string{"n1": "router", "n2": "store"}
+	told := map[cluster.Node]map[cluster.Node]string{}
+	c, err := World().Build(t.Context(), cluster.Spec{Nodes: cluster.Names(3), Roles: roles, Logs: t.TempDir(), Program: func(place cluster.Place) cluster.Program {
+		told[place.Node] = place.Roles
+		return testProgram(place)
+	}})
+	must(t, err)
+	defer c.Close()
+	for _, node := range c.Nodes() {
+		if !maps.Equal(told[node], roles) {
+			t.Errorf("%s is told %v", node, told[node])
+		}
+		if c.Role(node) != roles[node] {
+			t.Errorf("%s is a %q, want %q", node, c.Role(node), roles[node])
+		}
 	}
 }
 
