@@ -81,6 +81,7 @@ func (m Model) decide(ctx context.Context, run *history.Run, options Options, re
 		return
 	}
 	m.judge(ctx, run, options, result)
+	m.judgeGuarantees(ctx, run, options.Budget, result)
 }
 
 // An arity is how many values an operation takes, and at most returns.
@@ -100,9 +101,9 @@ func (m Model) malformed(operations []history.Operation) string {
 		switch {
 		case !known:
 			problem = "is of a kind that the model does not know"
-		case !o.Input.IsInts():
+		case m.kinds != nil && !o.Input.IsInts():
 			problem = fmt.Sprintf("has the input %.40s (want integers)", o.Input)
-		case !o.Output.IsInts():
+		case m.kinds != nil && !o.Output.IsInts():
 			problem = fmt.Sprintf("has the output %.40s (want integers)", o.Output)
 		case want.input != unbounded && o.Input.Len() != want.input:
 			problem = fmt.Sprintf("has %d input values (want %d)", o.Input.Len(), want.input)
@@ -233,12 +234,16 @@ func idle(run *history.Run) string {
 func conformance(claim history.Claim, result *Result) Conformance {
 	if result.Verdict == Invalid {
 		for _, v := range result.Violations {
-			if !claim.Admits(string(v.Anomaly)) {
+			if !admits(claim, v.Anomaly) {
 				return NotAsClaimed
 			}
 		}
 	}
-	if result.Verdict == Unknown || result.KeysUnknown > 0 || result.Vacuous != "" || len(result.Gaps) > 0 {
+	conforms := kept(claim, result.Guarantees)
+	if conforms == NotAsClaimed {
+		return NotAsClaimed
+	}
+	if conforms == Undecided || result.Verdict == Unknown || result.KeysUnknown > 0 || result.Vacuous != "" || len(result.Gaps) > 0 {
 		return Undecided
 	}
 	return AsClaimed

@@ -223,8 +223,10 @@ func (c *call) carryOut() bool {
 	if !c.take() {
 		return false
 	}
-	c.operation.Output, c.operation.Outcome = output, outcome(err)
-	if err != nil && !(c.operation.Outcome == history.Fail && errors.Is(err, ErrPrecondition)) {
+	c.operation.Outcome = outcome(err)
+	if refused := c.operation.Outcome == history.Fail && errors.Is(err, ErrPrecondition); err == nil || refused {
+		c.operation.Output = output
+	} else {
 		c.operation.Error = err.Error()
 	}
 	s.complete(&c.operation)

@@ -3,7 +3,6 @@ package workloads
 import (
 	"cmp"
 	"context"
-	"fmt"
 
 	"github.com/rashomon-io/rashomon/checker"
 	"github.com/rashomon-io/rashomon/harness"
@@ -62,11 +61,7 @@ func (Bank) Final(harness.Worker) harness.Generator {
 
 // Bind implements harness.Workload.
 func (Bank) Bind(client harness.Client) (harness.Invoke, error) {
-	bank, ok := client.(BankClient)
-	if !ok {
-		return nil, fmt.Errorf("the bank workload needs a client with Transfer and Balances; %T is none (see workloads.BankClient)", client)
-	}
-	return func(ctx context.Context, operation history.Operation) (history.Value, error) {
+	return bind(Bank{}.Name(), client, func(ctx context.Context, bank BankClient, operation history.Operation) (history.Value, error) {
 		switch operation.Kind {
 		case history.Transfer:
 			transferred, err := bank.Transfer(ctx, int(operation.Input.At(0)), int(operation.Input.At(1)), operation.Input.At(2))
@@ -78,8 +73,8 @@ func (Bank) Bind(client harness.Client) (harness.Invoke, error) {
 			balances, err := bank.Balances(ctx, bankAccounts)
 			return history.Ints(balances...), err
 		}
-		return history.Value{}, harness.Definite(fmt.Errorf("the bank workload has no operation %q", operation.Kind))
-	}, nil
+		return history.Value{}, noOperation(operation)
+	})
 }
 
 // Check implements harness.Workload.

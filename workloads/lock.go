@@ -116,11 +116,7 @@ func (*Lock) Final(harness.Worker) harness.Generator { return harness.Each(nil) 
 
 // Bind implements harness.Workload.
 func (l *Lock) Bind(client harness.Client) (harness.Invoke, error) {
-	lock, ok := client.(LockClient)
-	if !ok {
-		return nil, fmt.Errorf("the lock workload needs a client with Acquire and Release; %T is none (see workloads.LockClient)", client)
-	}
-	return func(ctx context.Context, operation history.Operation) (history.Value, error) {
+	return bind(l.Name(), client, func(ctx context.Context, lock LockClient, operation history.Operation) (history.Value, error) {
 		switch operation.Kind {
 		case history.Acquire:
 			token, acquired, err := lock.Acquire(ctx, operation.Key)
@@ -145,8 +141,8 @@ func (l *Lock) Bind(client harness.Client) (harness.Invoke, error) {
 			}
 			return history.Value{}, nil
 		}
-		return history.Value{}, harness.Definite(fmt.Errorf("the lock workload has no operation %q", operation.Kind))
-	}, nil
+		return history.Value{}, noOperation(operation)
+	})
 }
 
 // Check implements harness.Workload.

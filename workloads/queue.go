@@ -98,11 +98,7 @@ func (q Queue) Final(worker harness.Worker) harness.Generator {
 
 // Bind implements harness.Workload.
 func (Queue) Bind(client harness.Client) (harness.Invoke, error) {
-	queue, ok := client.(QueueClient)
-	if !ok {
-		return nil, fmt.Errorf("the queue workload needs a client with Enqueue and Dequeue; %T is none (see workloads.QueueClient)", client)
-	}
-	return func(ctx context.Context, operation history.Operation) (history.Value, error) {
+	return bind(Queue{}.Name(), client, func(ctx context.Context, queue QueueClient, operation history.Operation) (history.Value, error) {
 		switch operation.Kind {
 		case history.Enqueue:
 			return history.Value{}, queue.Enqueue(ctx, operation.Key, operation.Input.At(0))
@@ -113,8 +109,8 @@ func (Queue) Bind(client harness.Client) (harness.Invoke, error) {
 			}
 			return history.Ints(element), nil
 		}
-		return history.Value{}, harness.Definite(fmt.Errorf("the queue workload has no operation %q", operation.Kind))
-	}, nil
+		return history.Value{}, noOperation(operation)
+	})
 }
 
 // Check implements harness.Workload.

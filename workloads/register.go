@@ -178,11 +178,7 @@ func shuffle(r *rand.Rand, operations []history.Operation) {
 
 // Bind implements harness.Workload.
 func (Register) Bind(client harness.Client) (harness.Invoke, error) {
-	register, ok := client.(RegisterClient)
-	if !ok {
-		return nil, fmt.Errorf("the register workload needs a client with Read, Write and CompareAndSet; %T is none (see workloads.RegisterClient)", client)
-	}
-	return func(ctx context.Context, operation history.Operation) (history.Value, error) {
+	return bind(Register{}.Name(), client, func(ctx context.Context, register RegisterClient, operation history.Operation) (history.Value, error) {
 		switch operation.Kind {
 		case history.Read:
 			value, found, err := register.Read(ctx, operation.Key)
@@ -203,8 +199,8 @@ func (Register) Bind(client harness.Client) (harness.Invoke, error) {
 			}
 			return history.Value{}, err
 		}
-		return history.Value{}, harness.Definite(fmt.Errorf("the register workload has no operation %q", operation.Kind))
-	}, nil
+		return history.Value{}, noOperation(operation)
+	})
 }
 
 // Stream implements harness.Streamer.

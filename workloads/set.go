@@ -2,7 +2,6 @@ package workloads
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/rashomon-io/rashomon/checker"
 	"github.com/rashomon-io/rashomon/harness"
@@ -58,11 +57,7 @@ func (Set) Final(harness.Worker) harness.Generator {
 
 // Bind implements harness.Workload.
 func (Set) Bind(client harness.Client) (harness.Invoke, error) {
-	set, ok := client.(SetClient)
-	if !ok {
-		return nil, fmt.Errorf("the set workload needs a client with Add and Elements; %T is none (see workloads.SetClient)", client)
-	}
-	return func(ctx context.Context, operation history.Operation) (history.Value, error) {
+	return bind(Set{}.Name(), client, func(ctx context.Context, set SetClient, operation history.Operation) (history.Value, error) {
 		switch operation.Kind {
 		case history.Add:
 			return history.Value{}, set.Add(ctx, operation.Input.At(0))
@@ -70,8 +65,8 @@ func (Set) Bind(client harness.Client) (harness.Invoke, error) {
 			elements, err := set.Elements(ctx)
 			return history.Ints(elements...), err
 		}
-		return history.Value{}, harness.Definite(fmt.Errorf("the set workload has no operation %q", operation.Kind))
-	}, nil
+		return history.Value{}, noOperation(operation)
+	})
 }
 
 // Check implements harness.Workload.
