@@ -64,11 +64,8 @@ type BankRules struct {
 // BankOf is the model of a bank by its rules; see Bank.
 func BankOf(rules BankRules) Model {
 	return Model{
-		name: "bank",
-		kinds: map[history.Kind]arity{
-			history.Transfer: {input: 3, output: 0},
-			history.ReadAll:  {input: 0, output: unbounded},
-		},
+		name:    "bank",
+		kinds:   []history.Kind{history.Transfer, history.ReadAll},
 		engines: []Engine{Polynomial, Porcupine},
 		judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
 			judgeBanks(ctx, run, options, result, rules)

@@ -74,11 +74,8 @@ import (
 // read does that completed after this one was invoked, or after the final phase
 // began; in a run that was cut off before that, nothing is. LostCommits is the least number of increments that amount to it.
 var Counter = Model{
-	name: "counter",
-	kinds: map[history.Kind]arity{
-		history.Increment: {input: 1, output: 1},
-		history.Read:      {input: 0, output: 1},
-	},
+	name:    "counter",
+	kinds:   []history.Kind{history.Increment, history.Read},
 	engines: []Engine{Polynomial, Porcupine},
 	judge:   judgeCounters,
 }

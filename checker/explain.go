@@ -141,15 +141,7 @@ func (s story) span() span {
 
 // name is the object's, for people: "k3" or "the register", "queue q", "the set".
 func (s story) name(kind history.Kind) string {
-	object := "register"
-	switch kind {
-	case history.Add, history.ReadAll:
-		object = "set"
-	case history.Enqueue, history.Dequeue:
-		object = "queue"
-	case history.Acquire, history.Release, history.Use:
-		object = "lock"
-	}
+	object := history.Kinds(nil).Of(kind).Object
 	switch {
 	case s.key == "":
 		return "the " + object

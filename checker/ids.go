@@ -18,7 +18,7 @@ import (
 // outcome tells nobody which id it got, so it takes part in nothing.
 var IDs = Model{
 	name:    "unique-ids",
-	kinds:   map[history.Kind]arity{history.Generate: {input: 0, output: 1}},
+	kinds:   []history.Kind{history.Generate},
 	engines: []Engine{Polynomial},
 	judge:   judgeIDs,
 }

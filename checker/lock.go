@@ -71,12 +71,8 @@ var ReentrantLock = lockModel(true)
 
 func lockModel(reentrant bool) Model {
 	return Model{
-		name: "lock",
-		kinds: map[history.Kind]arity{
-			history.Acquire: {input: 0, output: 1},
-			history.Release: {input: 0, output: 0},
-			history.Use:     {input: unbounded, output: 1}, // one at most: judgeLocks
-		},
+		name:    "lock",
+		kinds:   []history.Kind{history.Acquire, history.Release, history.Use},
 		engines: []Engine{Polynomial},
 		judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
 			judgeLocks(ctx, run, options, result, reentrant)

@@ -68,11 +68,8 @@ import (
 // it, whenever it was invoked, for nobody knows when it took effect; so what is
 // certain is how many more of them there are than such dequeues.
 var Queue = Model{
-	name: "queue",
-	kinds: map[history.Kind]arity{
-		history.Enqueue: {input: 1, output: 0},
-		history.Dequeue: {input: 0, output: 1},
-	},
+	name:    "queue",
+	kinds:   []history.Kind{history.Enqueue, history.Dequeue},
 	engines: []Engine{Polynomial},
 	judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
 		judgeQueues(ctx, run, options, result, "elements are enqueued once", newFIFO)

@@ -19,12 +19,8 @@ import (
 // Register is the model of registers: read, write and compare-and-set, each key
 // by itself.
 var Register = Model{
-	name: "register",
-	kinds: map[history.Kind]arity{
-		history.Read:          {input: 0, output: 1},
-		history.Write:         {input: 1, output: 1},
-		history.CompareAndSet: {input: 2, output: 1},
-	},
+	name:    "register",
+	kinds:   []history.Kind{history.Read, history.Write, history.CompareAndSet},
 	engines: []Engine{Zones, Search, Porcupine},
 	judge:   judgeRegisters,
 }

@@ -49,11 +49,8 @@ import (
 // at what the two are, some element is lost, stale or unexpected, or else both
 // are adds, and a read shows the later element without the earlier.
 var Set = Model{
-	name: "set",
-	kinds: map[history.Kind]arity{
-		history.Add:     {input: 1, output: 1},
-		history.ReadAll: {input: 0, output: unbounded},
-	},
+	name:    "set",
+	kinds:   []history.Kind{history.Add, history.ReadAll},
 	engines: []Engine{Polynomial},
 	judge:   judgeSets,
 }

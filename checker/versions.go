@@ -31,14 +31,11 @@ import (
 // Whatever is left Porcupine decides, and versions hardly leave it a choice.
 // StaleReads are those that versions tell; lost commits are not counted.
 var VersionedRegister = Model{
-	name: "versioned-register",
-	kinds: map[history.Kind]arity{
-		history.Read:          {input: 0, output: 2},
-		history.Write:         {input: 1, output: 1},
-		history.CompareAndSet: {input: 2, output: 1},
-	},
-	engines: []Engine{Porcupine},
-	judge:   judgeVersions,
+	name:      "versioned-register",
+	kinds:     []history.Kind{history.Read, history.Write, history.CompareAndSet},
+	versioned: true,
+	engines:   []Engine{Porcupine},
+	judge:     judgeVersions,
 }
 
 func judgeVersions(ctx context.Context, run *history.Run, options Options, result *Result) {

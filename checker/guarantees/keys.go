@@ -76,30 +76,30 @@ func (k *key) step(o *history.Operation, versioned bool) (s register.Step, versi
 	}
 	version = sessions.NoVersion
 	told := o.Output
-	if versioned && o.Outcome == history.OK && len(told) > 0 {
-		if told[0] != history.NoVersion {
-			version = told[0]
+	if versioned && o.Outcome == history.OK && told.Len() > 0 {
+		if told.At(0) != history.NoVersion {
+			version = told.At(0)
 		}
-		told = told[1:]
+		told = history.Ints(told.Ints()[1:]...)
 	}
 	saw := func() register.Value {
-		if len(told) == 0 {
+		if told.Len() == 0 {
 			return register.Nothing
 		}
-		return k.number(told[0])
+		return k.number(told.At(0))
 	}
 	switch {
 	case o.Kind == history.Write && o.Outcome != history.Fail:
-		s.To = k.number(o.Input[0])
-	case o.Kind == history.CompareAndSet && o.Outcome != history.Fail && o.Input[0] == o.Input[1]:
-		s.From = k.number(o.Input[0])
+		s.To = k.number(o.Input.At(0))
+	case o.Kind == history.CompareAndSet && o.Outcome != history.Fail && o.Input.At(0) == o.Input.At(1):
+		s.From = k.number(o.Input.At(0))
 		return s, version, o.Outcome == history.OK
 	case o.Kind == history.CompareAndSet && o.Outcome != history.Fail:
-		s.From, s.To = k.number(o.Input[0]), k.number(o.Input[1])
-	case o.Kind == history.Read && o.Outcome == history.OK, o.Kind == history.CompareAndSet && len(o.Output) > 0:
+		s.From, s.To = k.number(o.Input.At(0)), k.number(o.Input.At(1))
+	case o.Kind == history.Read && o.Outcome == history.OK, o.Kind == history.CompareAndSet && o.Output.Len() > 0:
 		s.From = saw()
 	case o.Kind == history.CompareAndSet && o.Error == "":
-		s.Not, s.From = true, k.number(o.Input[0])
+		s.Not, s.From = true, k.number(o.Input.At(0))
 	default:
 		return s, version, false
 	}
