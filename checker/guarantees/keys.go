@@ -75,18 +75,18 @@ func (k *key) step(o *history.Operation, versioned bool) (s register.Step, versi
 		s.Ret = register.Never
 	}
 	version = sessions.NoVersion
-	told := o.Output
-	if versioned && o.Outcome == history.OK && told.Len() > 0 {
-		if told.At(0) != history.NoVersion {
-			version = told.At(0)
+	told := o.Output.Ints()
+	if versioned && o.Outcome == history.OK && len(told) > 0 {
+		if told[0] != history.NoVersion {
+			version = told[0]
 		}
-		told = history.Ints(told.Ints()[1:]...)
+		told = told[1:]
 	}
 	saw := func() register.Value {
-		if told.Len() == 0 {
+		if len(told) == 0 {
 			return register.Nothing
 		}
-		return k.number(told.At(0))
+		return k.number(told[0])
 	}
 	switch {
 	case o.Kind == history.Write && o.Outcome != history.Fail:

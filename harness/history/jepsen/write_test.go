@@ -183,7 +183,7 @@ func TestRoundTripOfEveryKind(t *testing.T) {
 
 func TestWriteRefuses(t *testing.T) {
 	for want, operations := range map[string][]history.Operation{
-		`no word for "fly"`: {{Kind: "fly away"}},
+		`no word for "fly away"`: {{Kind: "fly away"}},
 		"overlaps":          {{Kind: history.Read, Complete: 9, Outcome: history.OK}, {Kind: history.Read, Invoke: 5, Complete: 10}},
 		"before it":         {{Kind: history.Read, Invoke: 5, Complete: 4}},
 		"another":           {{Kind: history.Read}, {Kind: history.Read, Invoke: 5, Complete: 6}},
