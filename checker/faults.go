@@ -148,9 +148,8 @@ func victims(spells []spell) []string {
 	var all []string
 	for _, s := range spells {
 		all = append(all, s.Nodes...)
-		for _, link := range s.Links {
-			from, to, _ := strings.Cut(link, ">")
-			all = append(all, from, to)
+		for _, link := range s.Directed() {
+			all = append(all, link.From, link.To)
 		}
 	}
 	return all
@@ -256,16 +255,16 @@ func (s spell) about(node string) string {
 
 func (s spell) aboutLinks(node string) string {
 	var both, in, out []string // peers, by the direction of their links with it
-	for _, link := range s.Links {
-		from, to, _ := strings.Cut(link, ">")
-		back := slices.Contains(s.Links, to+">"+from)
+	links := s.Directed()
+	for _, link := range links {
+		back := slices.Contains(links, link.Opposite())
 		switch {
-		case to == node && back:
-			both = append(both, from)
-		case to == node:
-			in = append(in, from)
-		case from == node && !back:
-			out = append(out, to)
+		case link.To == node && back:
+			both = append(both, link.From)
+		case link.To == node:
+			in = append(in, link.From)
+		case link.From == node && !back:
+			out = append(out, link.To)
 		}
 	}
 	family := s.Of()

@@ -54,12 +54,12 @@ func at(moment time.Duration, places []placement) placement {
 // nodes with whole links both ways to enough others to be, with themselves,
 // more than half.
 func place(nodes []string, inForce map[int]history.Event) placement {
-	cut := map[string]bool{}
+	cut := map[history.Link]bool{}
 	away := map[string]bool{} // killed or paused
 	for _, e := range inForce {
 		switch family := e.Of(); {
 		case family.Cuts:
-			for _, link := range e.Links {
+			for _, link := range e.Directed() {
 				cut[link] = true
 			}
 		case family.Away:
@@ -75,7 +75,8 @@ func place(nodes []string, inForce map[int]history.Event) placement {
 		}
 		reached := 0
 		for _, peer := range nodes {
-			if !away[peer] && !cut[node+">"+peer] && !cut[peer+">"+node] {
+			link := history.Link{From: node, To: peer}
+			if !away[peer] && !cut[link] && !cut[link.Opposite()] {
 				reached++ // itself, too
 			}
 		}
