@@ -131,8 +131,8 @@ func newBank(key string, rules BankRules, operations []*history.Operation) (*ban
 		switch {
 		case o.Kind == history.ReadAll && o.Outcome != history.OK, o.Outcome == history.Fail && (o.Error != "" || rules.Negative):
 			continue // says nothing
-		case o.Kind == history.ReadAll && len(o.Output) != rules.Accounts:
-			return nil, court.Reason(fmt.Sprintf("p%d read %d balances at %s, and the bank has %d accounts; read all of them", o.Process, len(o.Output), seconds(o.Invoke), rules.Accounts))
+		case o.Kind == history.ReadAll && o.Output.Len() != rules.Accounts:
+			return nil, court.Reason(fmt.Sprintf("p%d read %d balances at %s, and the bank has %d accounts; read all of them", o.Process, o.Output.Len(), seconds(o.Invoke), rules.Accounts))
 		case o.Kind == history.ReadAll:
 			b.read(step)
 		default:
@@ -151,14 +151,14 @@ func (b *bank) read(step *bankStep) {
 		return
 	}
 	for i, c := range b.accounts {
-		if step.Output[i] != history.NoBalance {
-			c.read(step.Operation, step.Output[i])
+		if step.Output.At(i) != history.NoBalance {
+			c.read(step.Operation, step.Output.At(i))
 		}
 	}
 }
 
 func (b *bank) transfer(step *bankStep) error {
-	from, to, amount := step.Input[0], step.Input[1], step.Input[2]
+	from, to, amount := step.Input.At(0), step.Input.At(1), step.Input.At(2)
 	accounts := int64(b.rules.Accounts)
 	if min(from, to) < 0 || max(from, to) >= accounts || amount < 0 {
 		return court.Reason(fmt.Sprintf("p%d asked at %s for a transfer of %d from account %d to %d; the bank has %d accounts, and amounts are not negative",
@@ -272,11 +272,11 @@ func (b *bank) miscounted(s *bankStep) charge {
 		missing, shown := s.incomplete()
 		switch negative := s.negative(); {
 		case shown:
-			return fmt.Sprintf("%s with %d in account %d, which does not exist", saw, s.Output[missing], missing)
+			return fmt.Sprintf("%s with %d in account %d, which does not exist", saw, s.Output.At(missing), missing)
 		case missing >= 0:
 			return fmt.Sprintf("%s without that of account %d", saw, missing)
 		case negative >= 0:
-			return fmt.Sprintf("%s of which that of account %d is %d", saw, negative, s.Output[negative])
+			return fmt.Sprintf("%s of which that of account %d is %d", saw, negative, s.Output.At(negative))
 		}
 		return fmt.Sprintf("%s that sum up to %d, and not to %d", saw, s.sum(), b.total)
 	}
@@ -367,7 +367,7 @@ func (s *bankStep) amiss(total int64) bool {
 // that exists and was not read; a negative number if there is none.
 func (s *bankStep) incomplete() (account int, shown bool) {
 	account = -1
-	for i, balance := range s.Output {
+	for i, balance := range s.Output.Ints() {
 		exists := s.rules.Balances == nil || s.rules.Balances[i] != history.NoBalance
 		switch read := balance != history.NoBalance; {
 		case read && !exists:
@@ -382,7 +382,7 @@ func (s *bankStep) incomplete() (account int, shown bool) {
 // negative returns the first account with a negative balance, if there must be none;
 // else a negative number.
 func (s *bankStep) negative() (account int) {
-	return slices.IndexFunc(s.Output, func(balance int64) bool {
+	return slices.IndexFunc(s.Output.Ints(), func(balance int64) bool {
 		return balance < 0 && balance != history.NoBalance && !s.rules.Negative
 	})
 }
@@ -390,7 +390,7 @@ func (s *bankStep) negative() (account int) {
 // sum is of the balances that were read; the largest number there is if it is
 // larger.
 func (s *bankStep) sum() (sum int64) {
-	for _, balance := range s.Output {
+	for _, balance := range s.Output.Ints() {
 		switch {
 		case balance == history.NoBalance:
 		case balance > 0 && sum > math.MaxInt64-balance:
@@ -414,14 +414,14 @@ func (s *bankStep) Interval() (call, ret time.Duration) {
 
 func (s *bankStep) Apply(held balances) (balances, bool) {
 	if s.Kind == history.ReadAll {
-		for i, balance := range s.Output {
+		for i, balance := range s.Output.Ints() {
 			if balance != s.rules.Balances[i]+held[i] {
 				return held, false
 			}
 		}
 		return held, true
 	}
-	from, to, amount := s.Input[0], s.Input[1], s.Input[2]
+	from, to, amount := s.Input.At(0), s.Input.At(1), s.Input.At(2)
 	suffices := s.rules.Negative || s.rules.Balances[from]+held[from] >= amount
 	if s.Outcome == history.Fail || !suffices {
 		// A refusal. One of unknown outcome may be one.

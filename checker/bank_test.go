@@ -194,10 +194,10 @@ func hardBank() *history.Run {
 	run := &history.Run{}
 	for i := range 40 {
 		run.History.Operations = append(run.History.Operations, history.Operation{
-			Process: i, Kind: history.Transfer, Input: history.Value{0, 1, int64(1000*i + 1001)}, Invoke: 0, Complete: 1, Outcome: history.Info})
+			Process: i, Kind: history.Transfer, Input: history.Ints(0, 1, int64(1000*i+1001)), Invoke: 0, Complete: 1, Outcome: history.Info})
 	}
 	run.History.Operations = append(run.History.Operations, history.Operation{
-		Process: 40, Kind: history.ReadAll, Output: history.Value{1_000_000 - 500_000, 1_000_000 + 500_000}, Invoke: 1, Complete: 2, Outcome: history.OK})
+		Process: 40, Kind: history.ReadAll, Output: history.Ints(1_000_000-500_000, 1_000_000+500_000), Invoke: 1, Complete: 2, Outcome: history.OK})
 	return run
 }
 
@@ -245,12 +245,12 @@ func plainPorcupineBank(operations []history.Operation, rules BankRules) bool {
 		Step: func(before, input, _ any) (bool, any) {
 			held, o := before.(state), input.(history.Operation)
 			if o.Kind == history.ReadAll {
-				return o.Outcome != history.OK || slices.Equal(held[:], o.Output), held
+				return o.Outcome != history.OK || slices.Equal(held[:], o.Output.Ints()), held
 			}
-			enough := rules.Negative || held[o.Input[0]] >= o.Input[2]
+			enough := rules.Negative || held[o.Input.At(0)] >= o.Input.At(2)
 			if enough && o.Outcome != history.Fail {
-				held[o.Input[0]] -= o.Input[2]
-				held[o.Input[1]] += o.Input[2]
+				held[o.Input.At(0)] -= o.Input.At(2)
+				held[o.Input.At(1)] += o.Input.At(2)
 				return true, held
 			}
 			return o.Outcome == history.Info || !enough && o.Outcome == history.Fail || o.Error != "" || rules.Negative, held
@@ -275,9 +275,9 @@ func drawBank(r *rand.Rand, rules BankRules) []history.Operation {
 		call := r.IntN(span)
 		ret := call + r.IntN(width)
 		o := history.Operation{Process: i, Key: "b", Kind: history.Transfer, Outcome: history.OK, Invoke: time.Duration(call), Complete: time.Duration(ret),
-			Input: history.Value{r.Int64N(testAccounts), r.Int64N(testAccounts), 1 + r.Int64N(4)}}
+			Input: history.Ints(r.Int64N(testAccounts), r.Int64N(testAccounts), 1+r.Int64N(4))}
 		if r.IntN(2) == 0 {
-			o.Kind, o.Input = history.ReadAll, nil
+			o.Kind, o.Input = history.ReadAll, history.Value{}
 		}
 		at := call + r.IntN(1+ret-call)
 		switch r.IntN(10) {
@@ -290,36 +290,37 @@ func drawBank(r *rand.Rand, rules BankRules) []history.Operation {
 		effects[i] = effect{at, &operations[i]}
 	}
 	slices.SortStableFunc(effects, func(a, b effect) int { return a.at - b.at })
-	held := history.Value(slices.Clone(rules.Balances))
-	var before history.Value
+	held := slices.Clone(rules.Balances)
+	var before []int64
 	for _, o := range effects {
 		switch {
 		case o.Kind == history.ReadAll:
-			o.Output = slices.Clone(held)
+			seen := slices.Clone(held)
 			if r.Float64() < spoil/2 && before != nil {
-				o.Output = slices.Clone(before)
+				seen = slices.Clone(before)
 			}
 			if r.Float64() < spoil/4 {
-				o.Output[r.IntN(testAccounts)] += r.Int64N(5) - 2
+				seen[r.IntN(testAccounts)] += r.Int64N(5) - 2
 			}
 			if r.Float64() < spoil/4 {
 				by := r.Int64N(9) - 4
-				o.Output[r.IntN(testAccounts)] += by
-				o.Output[r.IntN(testAccounts)] -= by
+				seen[r.IntN(testAccounts)] += by
+				seen[r.IntN(testAccounts)] -= by
 			}
 			if r.Float64() < spoil/8 {
-				o.Output[r.IntN(testAccounts)] = history.NoBalance
+				seen[r.IntN(testAccounts)] = history.NoBalance
 			}
+			o.Output = history.Ints(seen...)
 		case o.Outcome == history.OK || o.Outcome == history.Info && r.IntN(2) == 0:
-			if held[o.Input[0]] < o.Input[2] && !rules.Negative {
+			if held[o.Input.At(0)] < o.Input.At(2) && !rules.Negative {
 				if o.Outcome == history.OK && r.Float64() >= spoil/4 {
 					o.Outcome = history.Fail
 				}
 				continue
 			}
 			before = slices.Clone(held)
-			held[o.Input[0]] -= o.Input[2]
-			held[o.Input[1]] += o.Input[2]
+			held[o.Input.At(0)] -= o.Input.At(2)
+			held[o.Input.At(1)] += o.Input.At(2)
 		}
 	}
 	slices.SortStableFunc(operations, func(a, b history.Operation) int { return int(a.Invoke - b.Invoke) })

@@ -81,6 +81,7 @@ func (m Model) decide(ctx context.Context, run *history.Run, options Options, re
 		return
 	}
 	m.judge(ctx, run, options, result)
+	m.judgeGuarantees(ctx, run, options.Budget, result)
 }
 
 // An arity is how many values an operation takes, and at most returns.
@@ -100,10 +101,14 @@ func (m Model) malformed(operations []history.Operation) string {
 		switch {
 		case !known:
 			problem = "is of a kind that the model does not know"
-		case want.input != unbounded && len(o.Input) != want.input:
-			problem = fmt.Sprintf("has %d input values (want %d)", len(o.Input), want.input)
-		case want.output != unbounded && len(o.Output) > want.output:
-			problem = fmt.Sprintf("has %d output values (want at most %d)", len(o.Output), want.output)
+		case m.kinds != nil && !o.Input.IsInts():
+			problem = fmt.Sprintf("has the input %.40s (want integers)", o.Input)
+		case m.kinds != nil && !o.Output.IsInts():
+			problem = fmt.Sprintf("has the output %.40s (want integers)", o.Output)
+		case want.input != unbounded && o.Input.Len() != want.input:
+			problem = fmt.Sprintf("has %d input values (want %d)", o.Input.Len(), want.input)
+		case want.output != unbounded && o.Output.Len() > want.output:
+			problem = fmt.Sprintf("has %d output values (want at most %d)", o.Output.Len(), want.output)
 		case o.Outcome > history.Fail:
 			problem = fmt.Sprintf("has the outcome %d (want ok, fail or info)", o.Outcome)
 		case o.Invoke < 0 || max(o.Invoke, o.Complete) == never:
@@ -229,12 +234,16 @@ func idle(run *history.Run) string {
 func conformance(claim history.Claim, result *Result) Conformance {
 	if result.Verdict == Invalid {
 		for _, v := range result.Violations {
-			if !claim.Admits(string(v.Anomaly)) {
+			if !admits(claim, v.Anomaly) {
 				return NotAsClaimed
 			}
 		}
 	}
-	if result.Verdict == Unknown || result.KeysUnknown > 0 || result.Vacuous != "" || len(result.Gaps) > 0 {
+	conforms := kept(claim, result.Guarantees)
+	if conforms == NotAsClaimed {
+		return NotAsClaimed
+	}
+	if conforms == Undecided || result.Verdict == Unknown || result.KeysUnknown > 0 || result.Vacuous != "" || len(result.Gaps) > 0 {
 		return Undecided
 	}
 	return AsClaimed

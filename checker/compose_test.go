@@ -27,8 +27,8 @@ func says(name string, violations int, err error) Model {
 // even beside anomalies that it admits.
 func TestTheWorstVerdictDecides(t *testing.T) {
 	run := &history.Run{History: history.History{Operations: []history.Operation{
-		{Kind: history.Write, Input: history.Value{1}, Invoke: 1, Complete: 2, Outcome: history.OK},
-		{Kind: history.Read, Output: history.Value{1}, Invoke: 3, Complete: 4, Outcome: history.OK},
+		{Kind: history.Write, Input: history.Ints(1), Invoke: 1, Complete: 2, Outcome: history.OK},
+		{Kind: history.Read, Output: history.Ints(1), Invoke: 3, Complete: 4, Outcome: history.OK},
 	}}}
 	run.Manifest.Claim.Expect = []string{"wrong"}
 	valid, wrong, doubt := says("fine", 0, nil), says("wrong", 2, nil), says("doubt", 0, errors.New("no idea"))
@@ -79,7 +79,7 @@ func TestPartsShareTheTime(t *testing.T) {
 		return nil, ctx.Err()
 	})
 	run := &history.Run{History: history.History{Operations: []history.Operation{
-		{Kind: history.Read, Output: history.Value{1}, Invoke: 3, Complete: 4, Outcome: history.OK},
+		{Kind: history.Read, Output: history.Ints(1), Invoke: 3, Complete: 4, Outcome: history.OK},
 	}}}
 	got := Check(t.Context(), run, Compose(hungry, hungry, Register), Options{Budget: Budget{Time: 300 * time.Millisecond}})
 	if got.Verdict != Invalid || got.Parts[0].Verdict != Unknown || got.Parts[1].Verdict != Unknown {

@@ -154,14 +154,14 @@ func newCounter(key string, final time.Duration, operations []*history.Operation
 	for _, o := range operations {
 		switch {
 		case o.Kind == history.Increment && o.Outcome != history.Fail:
-			up, down = up || o.Input[0] > 0, down || o.Input[0] < 0
-			if err := c.add(o, o.Input[0]); err != nil {
+			up, down = up || o.Input.At(0) > 0, down || o.Input.At(0) < 0
+			if err := c.add(o, o.Input.At(0)); err != nil {
 				return nil, err
 			}
-		case o.Kind == history.Read && o.Outcome == history.OK && len(o.Output) == 0:
+		case o.Kind == history.Read && o.Outcome == history.OK && o.Output.Len() == 0:
 			c.read(o, 0)
 		case o.Kind == history.Read && o.Outcome == history.OK:
-			c.read(o, o.Output[0])
+			c.read(o, o.Output.At(0))
 		}
 	}
 	c.mixed = up && down

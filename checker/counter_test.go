@@ -322,10 +322,10 @@ func TestCounterUnknown(t *testing.T) {
 	hard := &history.Run{}
 	for i := range 40 {
 		hard.History.Operations = append(hard.History.Operations, history.Operation{
-			Process: i, Kind: history.Increment, Input: history.Value{int64(1000*i + 1001)}, Complete: 1000, Outcome: history.OK})
+			Process: i, Kind: history.Increment, Input: history.Ints(int64(1000*i + 1001)), Complete: 1000, Outcome: history.OK})
 	}
 	hard.History.Operations = append(hard.History.Operations, history.Operation{
-		Process: 40, Kind: history.Read, Output: history.Value{500_000}, Invoke: 1, Complete: 2, Outcome: history.OK})
+		Process: 40, Kind: history.Read, Output: history.Ints(500_000), Invoke: 1, Complete: 2, Outcome: history.OK})
 	if r := Check(t.Context(), hard, Counter, Options{Budget: Budget{Time: 200 * time.Millisecond}}); r.Verdict != Unknown || !strings.Contains(r.Reason, "not decided") {
 		t.Errorf("%s: %s", r.Verdict, r.Reason)
 	}
@@ -369,9 +369,9 @@ func plainPorcupineCounter(operations []history.Operation) bool {
 			held, o := state.(int64), input.(history.Operation)
 			switch {
 			case o.Kind == history.Read && o.Outcome == history.OK:
-				return len(o.Output) == 0 && held == 0 || len(o.Output) == 1 && o.Output[0] == held, held
+				return o.Output.Len() == 0 && held == 0 || o.Output.Len() == 1 && o.Output.At(0) == held, held
 			case o.Kind == history.Increment && o.Outcome != history.Fail:
-				return true, held + o.Input[0]
+				return true, held + o.Input.At(0)
 			}
 			return true, held
 		},
@@ -394,10 +394,10 @@ func drawCounter(r *rand.Rand, amounts []int64) []history.Operation {
 	for i := range operations {
 		call := r.IntN(span)
 		ret := call + r.IntN(width)
-		o := history.Operation{Process: i, Key: "c", Kind: history.Increment, Input: history.Value{amounts[r.IntN(len(amounts))]},
+		o := history.Operation{Process: i, Key: "c", Kind: history.Increment, Input: history.Ints(amounts[r.IntN(len(amounts))]),
 			Outcome: history.OK, Invoke: time.Duration(call), Complete: time.Duration(ret)}
 		if r.IntN(2) == 0 {
-			o.Kind, o.Input = history.Read, nil
+			o.Kind, o.Input = history.Read, history.Value{}
 		}
 		at := call + r.IntN(1+ret-call)
 		switch r.IntN(10) {
@@ -419,10 +419,10 @@ func drawCounter(r *rand.Rand, amounts []int64) []history.Operation {
 				seen += int64(r.IntN(5)-3) * []int64{1, amounts[0]}[r.IntN(2)]
 			}
 			if seen != 0 || r.IntN(2) == 0 {
-				o.Output = history.Value{seen}
+				o.Output = history.Ints(seen)
 			}
 		case o.Outcome == history.OK || o.Outcome == history.Info && r.IntN(2) == 0:
-			held += o.Input[0]
+			held += o.Input.At(0)
 		}
 	}
 	slices.SortStableFunc(operations, func(a, b history.Operation) int { return int(a.Invoke - b.Invoke) })
@@ -482,11 +482,11 @@ func busyCounter(n int) *history.Run {
 	held := int64(0)
 	for i := range n {
 		at := time.Duration(100 * i)
-		o := history.Operation{Process: i, Kind: history.Increment, Input: history.Value{1}, Outcome: history.OK,
+		o := history.Operation{Process: i, Kind: history.Increment, Input: history.Ints(1), Outcome: history.OK,
 			Invoke: max(0, at-time.Duration(r.IntN(1000))), Complete: at + time.Duration(r.IntN(1000))}
 		switch {
 		case r.IntN(10) < 3:
-			o.Kind, o.Input, o.Output = history.Read, nil, history.Value{held}
+			o.Kind, o.Input, o.Output = history.Read, history.Value{}, history.Ints(held)
 		case r.IntN(100) == 0:
 			o.Outcome = history.Info
 			held++

@@ -86,7 +86,7 @@ func (s story) words(n narrator) string {
 	case anomaly.PhantomRead:
 		return s.did(o) + n.when(o, o.Complete) + ", " + s.nowhere(n, o, s.told[1])
 	case anomaly.DoubleSwap:
-		return fmt.Sprintf("%s and %s: both replaced the one %d", s.dated(n, o), s.dated(n, s.told[1]), o.Input[0])
+		return fmt.Sprintf("%s and %s: both replaced the one %d", s.dated(n, o), s.dated(n, s.told[1]), o.Input.At(0))
 	case anomaly.Resurrected:
 		text := fmt.Sprintf("%s, after %s", s.dated(n, o), s.dated(n, s.told[1]))
 		if early := s.told[2]; early != nil {
@@ -176,32 +176,32 @@ func (s story) did(o *history.Operation) string {
 	}
 	name := s.name(o.Kind)
 	switch {
-	case o.Kind == history.Read && len(o.Output) == 0:
+	case o.Kind == history.Read && o.Output.Len() == 0:
 		return fmt.Sprintf("p%d found no %s%s", o.Process, strings.TrimPrefix(name, "the "), through(o))
 	case o.Kind == history.Read:
-		return fmt.Sprintf("p%d read %s = %d%s", o.Process, name, o.Output[0], through(o))
-	case o.Kind == history.CompareAndSet && o.Outcome == history.Fail && len(o.Output) == 0:
-		return fmt.Sprintf("a compare-and-set of p%d%s found that %s was not %d", o.Process, through(o), name, o.Input[0])
+		return fmt.Sprintf("p%d read %s = %d%s", o.Process, name, o.Output.At(0), through(o))
+	case o.Kind == history.CompareAndSet && o.Outcome == history.Fail && o.Output.Len() == 0:
+		return fmt.Sprintf("a compare-and-set of p%d%s found that %s was not %d", o.Process, through(o), name, o.Input.At(0))
 	case o.Kind == history.CompareAndSet && o.Outcome == history.Fail:
-		return fmt.Sprintf("a failed compare-and-set of p%d%s saw %s = %d", o.Process, through(o), name, o.Output[0])
+		return fmt.Sprintf("a failed compare-and-set of p%d%s saw %s = %d", o.Process, through(o), name, o.Output.At(0))
 	case o.Kind == history.ReadAll:
 		return fmt.Sprintf("p%d read %s%s%s", o.Process, name, s.contents(o), through(o))
 	case o.Kind == history.Write:
-		return fmt.Sprintf("p%d wrote %s = %d%s%s", o.Process, name, o.Input[0], through(o), asked)
+		return fmt.Sprintf("p%d wrote %s = %d%s%s", o.Process, name, o.Input.At(0), through(o), asked)
 	case o.Kind == history.CompareAndSet:
-		return fmt.Sprintf("p%d swapped %s from %d to %d%s%s", o.Process, name, o.Input[0], o.Input[1], through(o), asked)
+		return fmt.Sprintf("p%d swapped %s from %d to %d%s%s", o.Process, name, o.Input.At(0), o.Input.At(1), through(o), asked)
 	case o.Kind == history.Enqueue:
-		return fmt.Sprintf("p%d enqueued %d to %s%s%s", o.Process, o.Input[0], name, through(o), asked)
-	case o.Kind == history.Dequeue && len(o.Output) == 0:
+		return fmt.Sprintf("p%d enqueued %d to %s%s%s", o.Process, o.Input.At(0), name, through(o), asked)
+	case o.Kind == history.Dequeue && o.Output.Len() == 0:
 		return fmt.Sprintf("p%d found %s empty%s", o.Process, name, through(o))
 	case o.Kind == history.Dequeue:
-		return fmt.Sprintf("p%d dequeued %d from %s%s", o.Process, o.Output[0], name, through(o))
+		return fmt.Sprintf("p%d dequeued %d from %s%s", o.Process, o.Output.At(0), name, through(o))
 	case o.Kind == history.Acquire:
 		return fmt.Sprintf("p%d acquired %s%s%s", o.Process, name, withToken(o.Output), through(o))
 	case o.Kind == history.Use:
 		return fmt.Sprintf("p%d used what %s protects%s", o.Process, name, withToken(o.Input))
 	default:
-		return fmt.Sprintf("p%d added %d to %s%s%s", o.Process, o.Input[0], name, through(o), asked)
+		return fmt.Sprintf("p%d added %d to %s%s%s", o.Process, o.Input.At(0), name, through(o), asked)
 	}
 }
 
@@ -211,13 +211,13 @@ func (s story) had(o *history.Operation) string {
 	var what string
 	switch o.Kind {
 	case history.Write:
-		what = fmt.Sprintf("%s = %d", s.name(o.Kind), o.Input[0])
+		what = fmt.Sprintf("%s = %d", s.name(o.Kind), o.Input.At(0))
 	case history.CompareAndSet:
-		what = fmt.Sprintf("the swap of %s from %d to %d", s.name(o.Kind), o.Input[0], o.Input[1])
+		what = fmt.Sprintf("the swap of %s from %d to %d", s.name(o.Kind), o.Input.At(0), o.Input.At(1))
 	case history.Add:
-		what = fmt.Sprintf("element %d", o.Input[0])
+		what = fmt.Sprintf("element %d", o.Input.At(0))
 	case history.Enqueue:
-		what = fmt.Sprintf("the enqueue of %d", o.Input[0])
+		what = fmt.Sprintf("the enqueue of %d", o.Input.At(0))
 	default:
 		return fmt.Sprintf("p%d had read %s%s%s", o.Process, s.name(o.Kind), s.contents(o), through(o))
 	}
@@ -236,7 +236,7 @@ func (s story) dated(n narrator, o *history.Operation) string {
 func (s story) contents(o *history.Operation) string {
 	var with, without []string
 	for _, e := range s.elements {
-		if slices.Contains(o.Output, e) {
+		if slices.Contains(o.Output.Ints(), e) {
 			with = append(with, fmt.Sprint(e))
 		} else {
 			without = append(without, fmt.Sprint(e))
@@ -263,13 +263,13 @@ func (s story) nowhere(n narrator, o, late *history.Operation) string {
 	case o.Kind == history.ReadAll:
 		observed = s.elements[0]
 	case o.Kind == history.CompareAndSet && o.Outcome != history.Fail:
-		observed = o.Input[0]
+		observed = o.Input.At(0)
 	default:
-		observed = o.Output[0]
+		observed = o.Output.At(0)
 	}
 	for i := range n.run.History.Operations {
 		w := &n.run.History.Operations[i]
-		if w.Key != o.Key || w.Outcome != history.Fail || w.Invoke > o.Complete || len(w.Input) == 0 || w.Input[len(w.Input)-1] != observed {
+		if w.Key != o.Key || w.Outcome != history.Fail || w.Invoke > o.Complete || w.Input.Len() == 0 || w.Input.At(w.Input.Len()-1) != observed {
 			continue
 		}
 		failed := "had failed"
@@ -303,13 +303,13 @@ func (s story) intent(o *history.Operation) string {
 	name := s.name(o.Kind)
 	switch o.Kind {
 	case history.Write:
-		return fmt.Sprintf("p%d's write of %s = %d%s", o.Process, name, o.Input[0], through(o))
+		return fmt.Sprintf("p%d's write of %s = %d%s", o.Process, name, o.Input.At(0), through(o))
 	case history.CompareAndSet:
-		return fmt.Sprintf("p%d's swap of %s from %d to %d%s", o.Process, name, o.Input[0], o.Input[1], through(o))
+		return fmt.Sprintf("p%d's swap of %s from %d to %d%s", o.Process, name, o.Input.At(0), o.Input.At(1), through(o))
 	case history.Enqueue:
-		return fmt.Sprintf("p%d's enqueue of %d to %s%s", o.Process, o.Input[0], name, through(o))
+		return fmt.Sprintf("p%d's enqueue of %d to %s%s", o.Process, o.Input.At(0), name, through(o))
 	default:
-		return fmt.Sprintf("p%d's add of %d%s", o.Process, o.Input[0], through(o))
+		return fmt.Sprintf("p%d's add of %d%s", o.Process, o.Input.At(0), through(o))
 	}
 }
 

@@ -37,21 +37,21 @@ func plainPorcupine(operations []history.Operation) bool {
 		Step: func(state, input, _ any) (bool, any) {
 			held, o := state.(int64), input.(history.Operation)
 			seen := int64(nothing)
-			if len(o.Output) > 0 {
-				seen = o.Output[0]
+			if o.Output.Len() > 0 {
+				seen = o.Output.At(0)
 			}
 			switch {
 			case o.Kind == history.Read && o.Outcome == history.OK:
 				return held == seen, held
 			case o.Kind == history.Write && o.Outcome != history.Fail:
-				return true, o.Input[0]
+				return true, o.Input.At(0)
 			case o.Kind == history.CompareAndSet && o.Outcome == history.Fail:
-				if len(o.Output) == 0 {
-					return o.Error != "" || held != o.Input[0], held
+				if o.Output.Len() == 0 {
+					return o.Error != "" || held != o.Input.At(0), held
 				}
 				return held == seen, held
-			case o.Kind == history.CompareAndSet && held == o.Input[0]:
-				return true, o.Input[1]
+			case o.Kind == history.CompareAndSet && held == o.Input.At(0):
+				return true, o.Input.At(1)
 			case o.Kind == history.CompareAndSet:
 				return o.Outcome == history.Info, held
 			}
@@ -130,41 +130,41 @@ func (u universe) draw(r *rand.Rand) []history.Operation {
 		}
 		switch o.Kind {
 		case history.Read:
-			o.Output = slices.Clone(held)
+			o.Output = held
 			if r.Float64() < spoil {
-				o.Output = history.Value{pick()}
+				o.Output = history.Ints(pick())
 			}
 			if r.Float64() < spoil/4 {
-				o.Output = nil
+				o.Output = history.Value{}
 			}
 		case history.Write:
-			o.Input = history.Value{fresh}
+			o.Input = history.Ints(fresh)
 			if r.IntN(20) == 0 {
 				o.Outcome, happens = history.Fail, false
 			}
 			if happens {
-				held = history.Value{fresh}
+				held = history.Ints(fresh)
 			}
 			if happens || r.IntN(8) == 0 {
 				written = append(written, fresh)
 			}
 		case history.CompareAndSet:
 			expected := pick()
-			if len(held) > 0 && r.IntN(4) > 0 {
-				expected = held[0]
+			if held.Len() > 0 && r.IntN(4) > 0 {
+				expected = held.At(0)
 			}
 			if r.IntN(30) == 0 {
 				fresh = expected // which changes nothing
 			}
-			o.Input = history.Value{expected, fresh}
-			swaps := len(held) > 0 && held[0] == expected
+			o.Input = history.Ints(expected, fresh)
+			swaps := held.Len() > 0 && held.At(0) == expected
 			if swaps && o.Outcome == history.OK && (u.refusals && r.IntN(2) == 0 || r.IntN(10) == 0) && r.Float64() < spoil {
 				o.Outcome = history.Fail // although it held
 				break
 			}
 			switch {
 			case swaps && happens:
-				held = history.Value{fresh}
+				held = history.Ints(fresh)
 			case !swaps && o.Outcome == history.OK && r.Float64() >= spoil:
 				o.Outcome = history.Fail
 				switch {
@@ -172,12 +172,12 @@ func (u universe) draw(r *rand.Rand) []history.Operation {
 					o.Error = "refused" // which says nothing
 				case u.refusals && r.IntN(5) > 0:
 				case r.Float64() < spoil:
-					o.Output = history.Value{pick()}
+					o.Output = history.Ints(pick())
 				case r.IntN(2) == 0:
-					o.Output = slices.Clone(held)
+					o.Output = held
 				}
 			}
-			if len(held) > 0 && held[0] == fresh || r.IntN(20) == 0 {
+			if held.Len() > 0 && held.At(0) == fresh || r.IntN(20) == 0 {
 				written = append(written, fresh)
 			}
 		}
@@ -304,14 +304,14 @@ func FuzzRegister(f *testing.F) {
 			case 0:
 				o.Kind = history.Read
 				if first > 0 {
-					o.Output = history.Value{first}
+					o.Output = history.Ints(first)
 				}
 			case 1:
-				o.Kind, o.Input = history.Write, history.Value{first}
+				o.Kind, o.Input = history.Write, history.Ints(first)
 			case 2:
-				o.Kind, o.Input = history.CompareAndSet, history.Value{first, second}
+				o.Kind, o.Input = history.CompareAndSet, history.Ints(first, second)
 				if data[5]%4 == 3 {
-					o.Output = history.Value{int64(data[5]>>2) % 16}
+					o.Output = history.Ints(int64(data[5]>>2) % 16)
 				}
 			}
 			operations = append(operations, o)

@@ -31,11 +31,11 @@ func judgeIDs(ctx context.Context, run *history.Run, options Options, result *Re
 		var err error
 		for _, o := range operations {
 			switch {
-			case o.Outcome == history.OK && len(o.Output) == 0:
+			case o.Outcome == history.OK && o.Output.Len() == 0:
 				err = cmp.Or(err, error(court.Reason(fmt.Sprintf("p%d was acknowledged at %s without an id; record the id that it got", o.Process, seconds(o.Complete)))))
 			case o.Outcome == history.OK:
 				result.IDs.Acknowledged++
-				given[o.Output[0]] = append(given[o.Output[0]], o)
+				given[o.Output.At(0)] = append(given[o.Output.At(0)], o)
 			case o.Outcome == history.Info:
 				result.IDs.Unknown++
 			}
@@ -44,7 +44,7 @@ func judgeIDs(ctx context.Context, run *history.Run, options Options, result *Re
 		result.IDs.Duplicated += len(suspects)
 		for _, s := range suspects {
 			if len(result.IDs.DuplicatedIDs) < maxNamed {
-				result.IDs.DuplicatedIDs = append(result.IDs.DuplicatedIDs, s.told[0].Output[0])
+				result.IDs.DuplicatedIDs = append(result.IDs.DuplicatedIDs, s.told[0].Output.At(0))
 			}
 		}
 		found, unconfirmed := prove(ctx, memory, suspects)
@@ -77,7 +77,7 @@ func duplicates(key string, given map[int64][]*history.Operation) []charge {
 		})
 	}
 	slices.SortFunc(suspects, func(a, b charge) int {
-		return cmp.Or(byCompletion(a.told[0], b.told[0]), cmp.Compare(a.told[0].Output[0], b.told[0].Output[0]))
+		return cmp.Or(byCompletion(a.told[0], b.told[0]), cmp.Compare(a.told[0].Output.At(0), b.told[0].Output.At(0)))
 	})
 	return suspects
 }

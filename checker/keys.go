@@ -70,20 +70,20 @@ func newStep(o *history.Operation, n *numbers) (s register.Step, says bool) {
 	}
 	switch {
 	case o.Kind == history.Write && o.Outcome != history.Fail:
-		s.To = n.number(o.Input[0])
+		s.To = n.number(o.Input.At(0))
 	case o.Kind == history.CompareAndSet && o.Outcome != history.Fail:
-		s.From = n.number(o.Input[0])
-		if o.Input[0] == o.Input[1] {
+		s.From = n.number(o.Input.At(0))
+		if o.Input.At(0) == o.Input.At(1) {
 			return s, o.Outcome == history.OK
 		}
-		s.To = n.number(o.Input[1])
-	case o.Kind == history.Read && o.Outcome == history.OK, o.Kind == history.CompareAndSet && len(o.Output) > 0:
+		s.To = n.number(o.Input.At(1))
+	case o.Kind == history.Read && o.Outcome == history.OK, o.Kind == history.CompareAndSet && o.Output.Len() > 0:
 		s.From = register.Nothing
-		if len(o.Output) > 0 {
-			s.From = n.number(o.Output[0])
+		if o.Output.Len() > 0 {
+			s.From = n.number(o.Output.At(0))
 		}
 	case o.Kind == history.CompareAndSet && o.Error == "":
-		s.Not, s.From = true, n.number(o.Input[0])
+		s.Not, s.From = true, n.number(o.Input.At(0))
 	default:
 		return s, false
 	}

@@ -132,7 +132,7 @@ func newLedger(operations []*history.Operation, final time.Duration) *ledger {
 		if !updates(o) {
 			continue
 		}
-		written := o.Input[len(o.Input)-1]
+		written := o.Input.At(o.Input.Len() - 1)
 		number, known := numbers[written]
 		if !known {
 			number = int32(len(numbers))
@@ -166,9 +166,9 @@ func newLedger(operations []*history.Operation, final time.Duration) *ledger {
 			own.observer = int32(len(l.observers))
 		}
 		at := observer{operation: o, value: nothing, first: none, last: none, swap: own != nil}
-		if len(seen) > 0 {
+		if seen.Len() > 0 {
 			at.value = phantom
-			if number, known := numbers[seen[0]]; known {
+			if number, known := numbers[seen.At(0)]; known {
 				of := l.updates[begins[number]:begins[number+1]]
 				if sources := sort.Search(len(of), func(i int) bool { return of[i].call > o.Complete }); sources > 0 {
 					at.value, at.first, at.last = number, begins[number], begins[number]+int32(sources)-1
@@ -183,7 +183,7 @@ func newLedger(operations []*history.Operation, final time.Duration) *ledger {
 // updates is whether an operation changed the register, or may have. A
 // compare-and-set of a value to itself does not.
 func updates(o *history.Operation) bool {
-	return o.Outcome != history.Fail && (o.Kind == history.Write || o.Kind == history.CompareAndSet && o.Input[0] != o.Input[1])
+	return o.Outcome != history.Fail && (o.Kind == history.Write || o.Kind == history.CompareAndSet && o.Input.At(0) != o.Input.At(1))
 }
 
 // observed returns the value that an operation certainly saw, empty for nothing.
@@ -192,11 +192,11 @@ func observed(o *history.Operation) (seen history.Value, ok bool) {
 	case o.Kind == history.Read:
 		return o.Output, o.Outcome == history.OK
 	case o.Kind != history.CompareAndSet:
-		return nil, false
+		return history.Value{}, false
 	case o.Outcome == history.Fail:
-		return o.Output, len(o.Output) > 0
+		return o.Output, o.Output.Len() > 0
 	}
-	return o.Input[:1], o.Outcome == history.OK
+	return history.Ints(o.Input.Ints()[:1]...), o.Outcome == history.OK
 }
 
 // date settles the times of updates.
@@ -503,7 +503,7 @@ func (l *ledger) countLost(into *registerCounts) {
 			values[w.value] = -never
 		}
 		o := w.operation
-		into.losses = append(into.losses, counts.Loss{Key: o.Key, Value: o.Input[len(o.Input)-1], Process: o.Process, Node: o.Node, At: o.Complete, Certain: certain})
+		into.losses = append(into.losses, counts.Loss{Key: o.Key, Value: o.Input.At(o.Input.Len() - 1), Process: o.Process, Node: o.Node, At: o.Complete, Certain: certain})
 	}
 	if len(values) > 0 {
 		l.see(values, into.certainlyLost)

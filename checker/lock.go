@@ -90,8 +90,8 @@ func judgeLocks(ctx context.Context, run *history.Run, options Options, result *
 		result.decided(Polynomial, "holds are intervals", key)
 		last := map[int]*history.Operation{} // of each process
 		for _, o := range operations {
-			if o.Kind == history.Use && len(o.Input) > 1 {
-				return findings{}, court.Reason(fmt.Sprintf("a use at %s has %d input values (want a token, or none)", seconds(o.Invoke), len(o.Input)))
+			if o.Kind == history.Use && o.Input.Len() > 1 {
+				return findings{}, court.Reason(fmt.Sprintf("a use at %s has %d input values (want a token, or none)", seconds(o.Invoke), o.Input.Len()))
 			}
 			if before := last[o.Process]; before != nil && before.Complete > o.Invoke {
 				return findings{}, court.Reason(fmt.Sprintf("p%d invokes %q at %s, before its %q has completed at %s, so it is not known what it held; give each client that works alone a process of its own",
@@ -128,8 +128,8 @@ type hold struct {
 func (h *hold) f() time.Duration { return h.acquire.Complete }
 func (h *hold) s() time.Duration { return h.until }
 
-func (h *hold) fenced() bool { return len(h.acquire.Output) > 0 }
-func (h *hold) token() int64 { return h.acquire.Output[0] }
+func (h *hold) fenced() bool { return h.acquire.Output.Len() > 0 }
+func (h *hold) token() int64 { return h.acquire.Output.At(0) }
 
 func (h *hold) over(t time.Duration, end *history.Operation) {
 	h.end, h.until = end, max(t, h.acquire.Complete)
@@ -175,10 +175,10 @@ func (l *lockHistory) use(o *history.Operation, h *hold) {
 	switch {
 	case o.Outcome == history.OK:
 		l.uses = append(l.uses, o)
-		if len(o.Input) == 0 && h != nil {
+		if o.Input.Len() == 0 && h != nil {
 			l.unfenced = append(l.unfenced, o)
 		}
-	case len(o.Output) > 0 && h != nil:
+	case o.Output.Len() > 0 && h != nil:
 		l.refused++
 	}
 }
@@ -328,18 +328,18 @@ func (l *lockHistory) wentBack() []clash[*hold] {
 
 // broken returns uses that were accepted after one with a newer token.
 func (l *lockHistory) broken() []clash[*history.Operation] {
-	fenced := slices.DeleteFunc(slices.Clone(l.uses), func(u *history.Operation) bool { return len(u.Input) == 0 })
+	fenced := slices.DeleteFunc(slices.Clone(l.uses), func(u *history.Operation) bool { return u.Input.Len() == 0 })
 	newest := make([]*history.Operation, len(fenced)) // of those up to here
 	for i, u := range fenced {
 		newest[i] = u
-		if i > 0 && newest[i-1].Input[0] > u.Input[0] {
+		if i > 0 && newest[i-1].Input.At(0) > u.Input.At(0) {
 			newest[i] = newest[i-1]
 		}
 	}
 	var found []clash[*history.Operation]
 	for _, u := range fenced {
 		done, _ := slices.BinarySearchFunc(fenced, u.Invoke, func(u *history.Operation, t time.Duration) int { return cmp.Compare(u.Complete, t) })
-		if done > 0 && newest[done-1].Input[0] > u.Input[0] {
+		if done > 0 && newest[done-1].Input.At(0) > u.Input.At(0) {
 			found = append(found, clash[*history.Operation]{newest[done-1], u})
 		}
 	}
@@ -425,8 +425,8 @@ func newLockSteps(reentrant bool, operations []history.Operation) []*lockStep {
 		steps = append(steps, begin, end)
 	}
 	for _, u := range l.uses {
-		if len(u.Input) > 0 {
-			steps = append(steps, &lockStep{call: u.Invoke, ret: u.Complete, uses: true, token: lastToken{u.Input[0], true}})
+		if u.Input.Len() > 0 {
+			steps = append(steps, &lockStep{call: u.Invoke, ret: u.Complete, uses: true, token: lastToken{u.Input.At(0), true}})
 		}
 	}
 	return steps
@@ -475,7 +475,7 @@ func (s story) lockText(n narrator) string {
 			until = max(until, end.Invoke)
 		}
 		if later.Complete < earlier.Complete {
-			return fmt.Sprintf("%s, although p%d, whose token %d is older, held it until %s at least", s.dated(n, later), earlier.Process, earlier.Output[0], seconds(until))
+			return fmt.Sprintf("%s, although p%d, whose token %d is older, held it until %s at least", s.dated(n, later), earlier.Process, earlier.Output.At(0), seconds(until))
 		}
 		return fmt.Sprintf("%s, while p%d held it%s, from %s to %s at least", s.dated(n, later), earlier.Process, withToken(earlier.Output), seconds(earlier.Complete), seconds(until))
 	case anomaly.TokenWentBack:
@@ -486,8 +486,8 @@ func (s story) lockText(n narrator) string {
 }
 
 func withToken(value history.Value) string {
-	if len(value) == 0 {
+	if value.Len() == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" with token %d", value[0])
+	return fmt.Sprintf(" with token %d", value.At(0))
 }

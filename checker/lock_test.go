@@ -296,12 +296,12 @@ func plainPorcupineLock(operations []history.Operation, reentrant bool) bool {
 			}
 		}
 		token := int64(0)
-		if o.Outcome == history.OK && len(o.Output) > 0 {
-			token = o.Output[0]
+		if o.Outcome == history.OK && o.Output.Len() > 0 {
+			token = o.Output.At(0)
 		}
 		switch {
-		case o.Kind == history.Use && o.Outcome == history.OK && len(o.Input) > 0:
-			add(effect{history.Use, 0, o.Input[0]}, o.Invoke, o.Complete)
+		case o.Kind == history.Use && o.Outcome == history.OK && o.Input.Len() > 0:
+			add(effect{history.Use, 0, o.Input.At(0)}, o.Invoke, o.Complete)
 		case o.Kind == history.Acquire && o.Outcome == history.OK:
 			if reentrant && inside[o.Process] > 0 {
 				inside[o.Process]++
@@ -371,7 +371,7 @@ func drawLock(r *rand.Rand) []history.Operation {
 			if len(operations) > 9 { // more keep Porcupine busy for minutes
 				break
 			}
-			acquire := add(history.Acquire, nil)
+			acquire := add(history.Acquire, history.Value{})
 			if r.Float64() < unknown {
 				acquire.Outcome = []history.Outcome{history.Info, history.Fail}[r.IntN(2)]
 			}
@@ -388,7 +388,7 @@ func drawLock(r *rand.Rand) []history.Operation {
 			}
 			var carried history.Value
 			if acquire.Outcome == history.OK && r.Float64() < fenced {
-				carried = history.Value{granted}
+				carried = history.Ints(granted)
 				acquire.Output = carried
 			}
 			for range r.IntN(3) {
@@ -403,7 +403,7 @@ func drawLock(r *rand.Rand) []history.Operation {
 			if r.Float64() < spoil/2 {
 				continue // and acquires again
 			}
-			release := add(history.Release, nil)
+			release := add(history.Release, history.Value{})
 			if r.Float64() < unknown {
 				release.Outcome = []history.Outcome{history.Info, history.Fail}[r.IntN(2)]
 			}

@@ -21,7 +21,7 @@ type Call struct {
 
 // String is the kind and the input.
 func (c Call) String() string {
-	if len(c.Input) == 0 {
+	if c.Input.IsNone() {
 		return string(c.Kind)
 	}
 	return fmt.Sprintf("%s %v", c.Kind, c.Input)

@@ -57,9 +57,9 @@ func sequentialQueue(b *testing.B, count int) *history.Run {
 	for i := range count {
 		o := history.Operation{Process: 1, Key: "q", Outcome: history.OK, Invoke: time.Duration(2 * i), Complete: time.Duration(2*i + 1)}
 		if i < 10 || i%2 == 0 {
-			o.Kind, o.Input = history.Enqueue, history.Value{int64(i)}
+			o.Kind, o.Input = history.Enqueue, history.Ints(int64(i))
 		} else {
-			o.Kind, o.Output = history.Dequeue, history.Value{int64(dequeued)}
+			o.Kind, o.Output = history.Dequeue, history.Ints(int64(dequeued))
 			if dequeued++; dequeued > 10 {
 				dequeued++ // odd ones were enqueued in the beginning only
 			}

@@ -21,13 +21,13 @@ func hard(key string, n int) []history.Operation {
 	var operations []history.Operation
 	for i := range n {
 		operations = append(operations, history.Operation{
-			Process: i, Kind: history.Write, Key: key, Input: history.Value{int64(i % 12)}, Invoke: 0, Complete: 1000, Outcome: history.OK,
+			Process: i, Kind: history.Write, Key: key, Input: history.Ints(int64(i % 12)), Invoke: 0, Complete: 1000, Outcome: history.OK,
 		})
 	}
 	for i := range 12 {
 		at := time.Duration(2000 + 10*i)
 		operations = append(operations, history.Operation{
-			Process: n, Kind: history.Read, Key: key, Output: history.Value{int64(i)}, Invoke: at, Complete: at + 1, Outcome: history.OK,
+			Process: n, Kind: history.Read, Key: key, Output: history.Ints(int64(i)), Invoke: at, Complete: at + 1, Outcome: history.OK,
 		})
 	}
 	return operations
@@ -111,7 +111,7 @@ func BenchmarkCheckRegister(b *testing.B) {
 	spoilt := &history.Run{History: history.History{Operations: slices.Clone(run.History.Operations)}}
 	for k := range 20 {
 		spoilt.History.Operations = append(spoilt.History.Operations, history.Operation{
-			Process: 99, Kind: history.Read, Key: fmt.Sprintf("k%d", k), Output: history.Value{int64(k + 1)}, Outcome: history.OK, Invoke: time.Hour, Complete: time.Hour,
+			Process: 99, Kind: history.Read, Key: fmt.Sprintf("k%d", k), Output: history.Ints(int64(k + 1)), Outcome: history.OK, Invoke: time.Hour, Complete: time.Hour,
 		})
 	}
 	b.Run("stale", func(b *testing.B) {

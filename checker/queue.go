@@ -151,7 +151,7 @@ func newFIFO(key string, operations []*history.Operation) (*fifo, error) {
 		if o.Kind != history.Enqueue || o.Outcome == history.Fail {
 			continue
 		}
-		i := get(o.Input[0])
+		i := get(o.Input.At(0))
 		if i.enqueue != nil {
 			return nil, court.Reason(fmt.Sprintf("element %d is enqueued twice, at %s and at %s; the queue checker needs unique elements",
 				i.number, seconds(i.enqueue.Invoke), seconds(o.Invoke)))
@@ -164,10 +164,10 @@ func newFIFO(key string, operations []*history.Operation) (*fifo, error) {
 		case o.Outcome == history.Info:
 			q.unsure = append(q.unsure, o)
 			q.called = append(q.called, o.Invoke)
-		case len(o.Output) == 0:
+		case o.Output.Len() == 0:
 			q.empties = append(q.empties, o)
 		default:
-			i := get(o.Output[0])
+			i := get(o.Output.At(0))
 			i.dequeues = append(i.dequeues, o)
 		}
 	}
@@ -465,12 +465,12 @@ func newQueueSteps(operations []history.Operation) []*queueStep {
 		}
 		switch {
 		case s.enqueues:
-			s.element = letter(o.Input[0])
+			s.element = letter(o.Input.At(0))
 		case o.Outcome == history.Info:
 			unsure++
 			s.number = unsure
-		case len(o.Output) > 0:
-			s.element = letter(o.Output[0])
+		case o.Output.Len() > 0:
+			s.element = letter(o.Output.At(0))
 		}
 		steps = append(steps, s)
 	}
@@ -506,9 +506,9 @@ func (s story) goneText(n narrator, g gone) string {
 	if len(g.inside) == 1 {
 		text := fmt.Sprintf("%s%s, yet %s", s.had(enqueue), n.at(enqueue.Complete), found)
 		if g.lost() > 0 {
-			return text + fmt.Sprintf(", and nobody ever dequeued %d: the element is lost", enqueue.Input[0])
+			return text + fmt.Sprintf(", and nobody ever dequeued %d: the element is lost", enqueue.Input.At(0))
 		}
-		return text + fmt.Sprintf(", when nobody can have dequeued %d; whether it is lost is not known, for %s came later", enqueue.Input[0], unsureDequeues(g.unsure))
+		return text + fmt.Sprintf(", when nobody can have dequeued %d; whether it is lost is not known, for %s came later", enqueue.Input.At(0), unsureDequeues(g.unsure))
 	}
 	var elements []int64
 	for _, i := range g.inside {
@@ -541,18 +541,18 @@ func (s story) queueText(n narrator) string {
 	switch {
 	case s.anomaly == anomaly.DequeuedTwice:
 		return fmt.Sprintf("%s and %s: one element was given to two", s.dated(n, o), s.dated(n, s.told[1]))
-	case len(o.Output) > 0:
+	case o.Output.Len() > 0:
 		earlier, later, late := s.told[1], s.told[2], s.told[3]
 		text := fmt.Sprintf("%s, although %s%s, before the enqueue of %d was invoked%s",
-			s.dated(n, o), s.had(earlier), n.at(earlier.Complete), later.Input[0], n.at(later.Invoke))
+			s.dated(n, o), s.had(earlier), n.at(earlier.Complete), later.Input.At(0), n.at(later.Invoke))
 		if late != nil {
-			return text + fmt.Sprintf(", and p%d dequeued %d%s only later%s", late.Process, earlier.Input[0], through(late), n.when(late, late.Invoke))
+			return text + fmt.Sprintf(", and p%d dequeued %d%s only later%s", late.Process, earlier.Input.At(0), through(late), n.when(late, late.Invoke))
 		}
-		return text + fmt.Sprintf(", and nobody dequeued %d", earlier.Input[0]) + s.outnumbered()
+		return text + fmt.Sprintf(", and nobody dequeued %d", earlier.Input.At(0)) + s.outnumbered()
 	}
 	var inside []string
 	for i := 1; i < len(s.told); i += 2 {
-		text := fmt.Sprint(s.told[i].Input[0])
+		text := fmt.Sprint(s.told[i].Input.At(0))
 		if !n.run.History.Untimed {
 			text += " from " + seconds(s.told[i].Complete)
 			if exit := s.told[i+1]; exit != nil {
@@ -575,7 +575,7 @@ func (s story) outnumbered() string {
 			enqueued++
 		case o.Outcome == history.Info:
 			unsure++
-		case len(o.Output) > 0:
+		case o.Output.Len() > 0:
 			dequeued++
 		}
 	}

@@ -289,15 +289,15 @@ func lostOf(operations []history.Operation) counts.Bounds {
 		case o.Kind != history.Dequeue || o.Outcome == history.Fail:
 		case o.Outcome == history.Info:
 			unsure++
-		case len(o.Output) == 0:
+		case o.Output.Len() == 0:
 			emptied = max(emptied, o.Invoke)
 		default:
-			dequeued[o.Output[0]] = true
+			dequeued[o.Output.At(0)] = true
 		}
 	}
 	var gone []bool // of each element that nobody is known to have taken: whether the queue was empty later
 	for _, o := range operations {
-		if o.Kind == history.Enqueue && o.Outcome == history.OK && !dequeued[o.Input[0]] {
+		if o.Kind == history.Enqueue && o.Outcome == history.OK && !dequeued[o.Input.At(0)] {
 			gone = append(gone, o.Complete < emptied)
 		}
 	}
@@ -381,15 +381,15 @@ func plainPorcupineQueue(operations []history.Operation) bool {
 			case o.Outcome == history.Fail:
 				return true, inside
 			case o.Kind == history.Enqueue:
-				return true, append(slices.Clip(inside), o.Input[0])
+				return true, append(slices.Clip(inside), o.Input.At(0))
 			case o.Outcome == history.Info && len(inside) == 0:
 				return true, inside
 			case o.Outcome == history.Info:
 				return true, inside[1:]
-			case len(o.Output) == 0:
+			case o.Output.Len() == 0:
 				return len(inside) == 0, inside
 			}
-			if len(inside) == 0 || inside[0] != o.Output[0] {
+			if len(inside) == 0 || inside[0] != o.Output.At(0) {
 				return false, inside
 			}
 			return true, inside[1:]
@@ -417,7 +417,7 @@ func drawQueue(r *rand.Rand, ordered bool) []history.Operation {
 		ret := call + r.IntN(width)
 		o := history.Operation{Process: i, Key: "q", Kind: history.Dequeue, Outcome: history.OK, Invoke: time.Duration(call), Complete: time.Duration(ret)}
 		if r.Float64() < enqueues {
-			o.Kind, o.Input = history.Enqueue, history.Value{int64(i)}
+			o.Kind, o.Input = history.Enqueue, history.Ints(int64(i))
 		}
 		at := call + r.IntN(1+ret-call)
 		switch {
@@ -430,19 +430,19 @@ func drawQueue(r *rand.Rand, ordered bool) []history.Operation {
 		effects[i] = effect{at, &operations[i]}
 	}
 	slices.SortStableFunc(effects, func(a, b effect) int { return a.at - b.at })
-	var inside history.Value
+	var inside []int64
 	for _, o := range effects {
 		happens := o.Outcome == history.OK || o.Outcome == history.Info && r.IntN(2) == 0
 		spoilt := r.Float64() < spoil
 		switch {
 		case !happens:
 		case o.Kind == history.Enqueue && !spoilt:
-			inside = append(inside, o.Input[0])
+			inside = append(inside, o.Input.At(0))
 		case o.Kind == history.Enqueue && r.IntN(2) == 0: // at the wrong end
-			inside = slices.Insert(inside, 0, o.Input[0])
+			inside = slices.Insert(inside, 0, o.Input.At(0))
 		case o.Kind == history.Enqueue: // lost
 		case spoilt && o.Outcome == history.OK && r.IntN(20) == 0:
-			o.Output = history.Value{int64(r.IntN(n))}
+			o.Output = history.Ints(int64(r.IntN(n)))
 		case spoilt && o.Outcome == history.OK && r.IntN(2) == 0: // wrongly empty
 		case len(inside) > 0:
 			first := 0
@@ -450,7 +450,7 @@ func drawQueue(r *rand.Rand, ordered bool) []history.Operation {
 				first = r.IntN(len(inside))
 			}
 			if o.Outcome == history.OK {
-				o.Output = history.Value{inside[first]}
+				o.Output = history.Ints(inside[first])
 			}
 			if !spoilt { // else it is given again
 				inside = slices.Delete(inside, first, first+1)
@@ -518,12 +518,12 @@ func TestQueueOfManyUnknowns(t *testing.T) {
 	}
 	const missing = 50
 	for i := range int64(20_000) {
-		add(history.Operation{Kind: history.Enqueue, Input: history.Value{i}, Outcome: history.OK})
+		add(history.Operation{Kind: history.Enqueue, Input: history.Ints(i), Outcome: history.OK})
 		if i%(20_000/missing) == 0 {
 			add(history.Operation{Kind: history.Dequeue, Outcome: history.Info})
 			continue
 		}
-		add(history.Operation{Kind: history.Dequeue, Output: history.Value{i}, Outcome: history.OK})
+		add(history.Operation{Kind: history.Dequeue, Output: history.Ints(i), Outcome: history.OK})
 	}
 	add(history.Operation{Kind: history.Dequeue, Outcome: history.OK})
 	run := &history.Run{History: history.History{Operations: operations}}

@@ -196,7 +196,7 @@ func (h *keyHistory) beyondZones(answer zones.Answer) error {
 	if answer.Verdict == zones.Undecided {
 		return court.Reason(fmt.Sprintf("zones finds no place for the failed compare-and-set of p%d at %s, and no proof that there is none; leave the choice of the engine to the check", o.Process, seconds(o.Invoke)))
 	}
-	return court.Reason(fmt.Sprintf("the value %d is written twice, again by p%d at %s, which zones cannot decide; leave the choice of the engine to the check", o.Input[len(o.Input)-1], o.Process, seconds(o.Invoke)))
+	return court.Reason(fmt.Sprintf("the value %d is written twice, again by p%d at %s, which zones cannot decide; leave the choice of the engine to the check", o.Input.At(o.Input.Len()-1), o.Process, seconds(o.Invoke)))
 }
 
 // measure counts the key's stale reads and lost commits.

@@ -538,18 +538,18 @@ func TestEngines(t *testing.T) {
 
 // Witnesses stay small however long a chain of swaps is.
 func TestLongChain(t *testing.T) {
-	operations := []history.Operation{{Kind: history.Write, Input: history.Value{1}, Invoke: 1, Complete: 2, Outcome: history.OK}}
+	operations := []history.Operation{{Kind: history.Write, Input: history.Ints(1), Invoke: 1, Complete: 2, Outcome: history.OK}}
 	const last = 100_000
 	for i := int64(2); i <= last; i++ {
-		operations = append(operations, history.Operation{Kind: history.CompareAndSet, Input: history.Value{i - 1, i}, Invoke: time.Duration(10 * i), Complete: time.Duration(10*i + 1), Outcome: history.OK})
+		operations = append(operations, history.Operation{Kind: history.CompareAndSet, Input: history.Ints(i-1, i), Invoke: time.Duration(10 * i), Complete: time.Duration(10*i + 1), Outcome: history.OK})
 	}
 	for _, test := range []struct {
 		name    string
 		read    history.Operation
 		witness []string
 	}{
-		{"stale", history.Operation{Output: history.Value{last - 5000}, Invoke: 10*last + 5}, []string{"cas 94999 95000", "cas 99999 100000", "read -> 95000"}},
-		{"too early", history.Operation{Output: history.Value{last - 5000}, Invoke: 10 * 90_000}, []string{"read -> 95000", "cas 94999 95000"}},
+		{"stale", history.Operation{Output: history.Ints(last - 5000), Invoke: 10*last + 5}, []string{"cas 94999 95000", "cas 99999 100000", "read -> 95000"}},
+		{"too early", history.Operation{Output: history.Ints(last - 5000), Invoke: 10 * 90_000}, []string{"read -> 95000", "cas 94999 95000"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.read.Process, test.read.Kind, test.read.Outcome = 1, history.Read, history.OK
@@ -594,16 +594,18 @@ func TestFewValues(t *testing.T) {
 }
 
 func TestMalformed(t *testing.T) {
-	good := history.Operation{Process: 3, Kind: history.Write, Key: "x", Input: history.Value{1}, Invoke: 1, Complete: 2, Outcome: history.OK}
+	good := history.Operation{Process: 3, Kind: history.Write, Key: "x", Input: history.Ints(1), Invoke: 1, Complete: 2, Outcome: history.OK}
 	for _, test := range []struct {
 		name   string
 		change func(*history.Operation)
 		says   string
 	}{
 		{"kind", func(o *history.Operation) { o.Kind = "append" }, "a kind that the model does not know"},
-		{"too little", func(o *history.Operation) { o.Input = nil }, "0 input values (want 1)"},
-		{"too much", func(o *history.Operation) { o.Input = history.Value{1, 2} }, "2 input values (want 1)"},
-		{"output", func(o *history.Operation) { o.Kind, o.Input, o.Output = history.Read, nil, history.Value{1, 2} }, "2 output values"},
+		{"too little", func(o *history.Operation) { o.Input = history.Value{} }, "0 input values (want 1)"},
+		{"too much", func(o *history.Operation) { o.Input = history.Ints(1, 2) }, "2 input values (want 1)"},
+		{"output", func(o *history.Operation) {
+			o.Kind, o.Input, o.Output = history.Read, history.Value{}, history.Ints(1, 2)
+		}, "2 output values"},
 		{"outcome", func(o *history.Operation) { o.Outcome = 9 }, "the outcome 9"},
 		{"negative", func(o *history.Operation) { o.Invoke = -1 }, "a time out of range"},
 		{"infinite", func(o *history.Operation) { o.Complete = never }, "a time out of range"},
@@ -639,12 +641,12 @@ func valid(n, keys, processes int) []history.Operation {
 		}
 		switch fresh := int64(i + 1); {
 		case held[k] == 0 || i/keys%3 == 0:
-			o.Kind, o.Input = history.Write, history.Value{fresh}
+			o.Kind, o.Input = history.Write, history.Ints(fresh)
 			held[k] = fresh
 		case i/keys%3 == 1:
-			o.Kind, o.Output = history.Read, history.Value{held[k]}
+			o.Kind, o.Output = history.Read, history.Ints(held[k])
 		default:
-			o.Kind, o.Input = history.CompareAndSet, history.Value{held[k], fresh}
+			o.Kind, o.Input = history.CompareAndSet, history.Ints(held[k], fresh)
 			held[k] = fresh
 		}
 		operations[i] = o
@@ -658,13 +660,13 @@ func TestManyViolations(t *testing.T) {
 		for i := range 2 {
 			o := operations[k+30*(3+30*i)]
 			operations = append(operations, history.Operation{
-				Process: 100, Kind: history.Read, Key: o.Key, Output: o.Input[len(o.Input)-1:], Outcome: history.OK,
+				Process: 100, Kind: history.Read, Key: o.Key, Output: history.Ints(o.Input.At(o.Input.Len() - 1)), Outcome: history.OK,
 				Invoke: time.Second + time.Duration(k)*time.Millisecond, Complete: time.Second + time.Duration(k+1)*time.Millisecond,
 			})
 		}
 	}
 	operations = append(operations, history.Operation{
-		Process: 101, Kind: history.Read, Key: "k7", Output: history.Value{-5}, Outcome: history.OK, Invoke: 2 * time.Second, Complete: 3 * time.Second,
+		Process: 101, Kind: history.Read, Key: "k7", Output: history.Ints(-5), Outcome: history.OK, Invoke: 2 * time.Second, Complete: 3 * time.Second,
 	})
 	result := Check(t.Context(), &history.Run{History: history.History{Operations: operations}}, Register, Options{})
 	if result.Verdict != Invalid || result.KeysInvalid != 30 || result.StaleReads != (counts.Bounds{Certain: 60, Possible: 60}) {

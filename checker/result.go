@@ -6,6 +6,7 @@ import (
 
 	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/counts"
+	"github.com/rashomon-io/rashomon/checker/guarantees"
 	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -81,9 +82,11 @@ type Result struct {
 	// pass. An invalid one is never vacuous.
 	Vacuous string `json:"vacuous,omitempty"`
 	// AsClaimed compares the verdict with the target's claim. An anomaly that
-	// the claim does not admit breaks it, however vacuous the rest of the run; gaps
-	// leave it undecided.
+	// the claim does not admit breaks it, and so does a broken guarantee, however vacuous
+	// the rest of the run; gaps and unknown guarantees leave it undecided.
 	AsClaimed Conformance `json:"as_claimed"`
+	// Guarantees are those that the claim names, in its order, with what was found of each.
+	Guarantees []guarantees.Result `json:"guarantees,omitempty"`
 	// Warnings are sentences on what makes the run worth less than it seems, but
 	// changes no verdict: a fault that was too short to matter, a node that did not
 	// serve again.

@@ -164,7 +164,7 @@ func newGrowingSet(key string, final time.Duration, operations []*history.Operat
 		if o.Kind != history.Add || o.Outcome == history.Fail {
 			continue
 		}
-		e := get(o.Input[0])
+		e := get(o.Input.At(0))
 		if e.add != nil {
 			return nil, court.Reason(fmt.Sprintf("element %d is added twice, at %s and at %s; the set checker needs unique elements",
 				e.number, seconds(e.add.Invoke), seconds(o.Invoke)))
@@ -179,7 +179,7 @@ func newGrowingSet(key string, final time.Duration, operations []*history.Operat
 			continue
 		}
 		r := &read{operation: o}
-		for _, number := range o.Output {
+		for _, number := range o.Output.Ints() {
 			if e := get(number); e.shownBy != r { // not twice
 				e.shownBy = r
 				r.shows = append(r.shows, e)
@@ -479,13 +479,13 @@ func (s story) charge() charge {
 			continue
 		}
 		part := *o
-		part.Output = nil
+		part.Output = history.Value{}
 		step := &setStep{call: o.Invoke, ret: o.Complete}
 		for i, number := range s.elements {
-			if o.Kind == history.Add && o.Input[0] == number || o.Kind == history.ReadAll && slices.Contains(o.Output, number) {
+			if o.Kind == history.Add && o.Input.At(0) == number || o.Kind == history.ReadAll && slices.Contains(o.Output.Ints(), number) {
 				step.has[i] = true
 				if o.Kind == history.ReadAll {
-					part.Output = append(part.Output, number)
+					part.Output = history.Ints(append(part.Output.Ints(), number)...)
 				}
 			}
 		}

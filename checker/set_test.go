@@ -213,7 +213,7 @@ func TestManyLostAtOnce(t *testing.T) {
 	for i := range 648 {
 		at := time.Duration(5+i) * time.Second
 		run.History.Operations = append(run.History.Operations, history.Operation{
-			Process: 1, Node: "n1", Kind: history.Add, Key: "s", Input: history.Value{int64(17 + i)}, Invoke: at, Complete: at + 1, Outcome: history.OK})
+			Process: 1, Node: "n1", Kind: history.Add, Key: "s", Input: history.Ints(int64(17 + i)), Invoke: at, Complete: at + 1, Outcome: history.OK})
 	}
 	expectSentences(t, run, Set,
 		"p9's read of set s through n2 at 9002.000 s misses 2 elements that had been read, 9999 and 9998, and no later read shows them: they are lost; "+
@@ -268,9 +268,9 @@ func plainPorcupineSet(operations []history.Operation) bool {
 			held, o := state.(uint64), input.(history.Operation)
 			switch {
 			case o.Kind == history.ReadAll && o.Outcome == history.OK:
-				return held == bits(o.Output), held
+				return held == bits(o.Output.Ints()), held
 			case o.Kind == history.Add && o.Outcome != history.Fail:
-				return true, held | bits(o.Input)
+				return true, held | bits(o.Input.Ints())
 			}
 			return true, held
 		},
@@ -287,14 +287,14 @@ func countSet(operations []history.Operation) (staleReads, lostCommits int) {
 	for number := range int64(len(operations)) {
 		added, known, early := never, never, false
 		for _, o := range operations {
-			if o.Kind == history.Add && o.Input[0] == number && o.Outcome != history.Fail {
+			if o.Kind == history.Add && o.Input.At(0) == number && o.Outcome != history.Fail {
 				added = o.Invoke
 				if o.Outcome == history.OK {
 					known = o.Complete
 				}
 			}
 		}
-		shows := func(r history.Operation) bool { return slices.Contains(r.Output, number) }
+		shows := func(r history.Operation) bool { return slices.Contains(r.Output.Ints(), number) }
 		for _, r := range reads {
 			if shows(r) {
 				known, early = min(known, r.Complete), early || r.Complete < added
@@ -340,9 +340,9 @@ func drawSet(r *rand.Rand) []history.Operation {
 	for i := range operations {
 		call := r.IntN(span)
 		ret := call + r.IntN(width)
-		o := history.Operation{Process: i, Key: "s", Kind: history.Add, Input: history.Value{int64(i)}, Outcome: history.OK, Invoke: time.Duration(call), Complete: time.Duration(ret)}
+		o := history.Operation{Process: i, Key: "s", Kind: history.Add, Input: history.Ints(int64(i)), Outcome: history.OK, Invoke: time.Duration(call), Complete: time.Duration(ret)}
 		if r.IntN(2) == 0 {
-			o.Kind, o.Input = history.ReadAll, nil
+			o.Kind, o.Input = history.ReadAll, history.Value{}
 		}
 		at := call + r.IntN(1+ret-call)
 		switch r.IntN(10) {
@@ -355,20 +355,22 @@ func drawSet(r *rand.Rand) []history.Operation {
 		effects[i] = effect{at, &operations[i]}
 	}
 	slices.SortStableFunc(effects, func(a, b effect) int { return a.at - b.at })
-	var held history.Value
+	var held []int64
 	for _, o := range effects {
 		switch {
 		case o.Kind == history.ReadAll:
+			var seen []int64
 			for _, e := range held {
 				if r.Float64() >= spoil/2 {
-					o.Output = append(o.Output, e)
+					seen = append(seen, e)
 				}
 			}
 			if r.Float64() < spoil/4 {
-				o.Output = append(o.Output, int64(r.IntN(n)))
+				seen = append(seen, int64(r.IntN(n)))
 			}
+			o.Output = history.Ints(seen...)
 		case o.Outcome == history.OK || o.Outcome == history.Info && r.IntN(2) == 0:
-			held = append(held, o.Input[0])
+			held = append(held, o.Input.At(0))
 		}
 	}
 	slices.SortStableFunc(operations, func(a, b history.Operation) int { return int(a.Invoke - b.Invoke) })
@@ -408,7 +410,7 @@ func TestSetAgreesWithPorcupine(t *testing.T) {
 			}
 			anomalies[v.Anomaly]++
 			for _, o := range v.Witness {
-				for _, seen := range o.Output {
+				for _, seen := range o.Output.Ints() {
 					if !slices.Contains(v.Elements, seen) {
 						t.Fatalf("seed %d: %d is none of the elements %v:\n%s", seed, seen, v.Elements, list(v.Witness))
 					}

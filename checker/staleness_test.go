@@ -27,18 +27,18 @@ func enumerate(operations []history.Operation, final time.Duration) (measured re
 	value := map[*history.Operation]string{} // that an observer saw
 	sources := map[*history.Operation][]*history.Operation{}
 	writes := func(o *history.Operation) bool {
-		return o.Outcome != history.Fail && (o.Kind == history.Write || o.Kind == history.CompareAndSet && o.Input[0] != o.Input[1])
+		return o.Outcome != history.Fail && (o.Kind == history.Write || o.Kind == history.CompareAndSet && o.Input.At(0) != o.Input.At(1))
 	}
-	wrote := func(o *history.Operation) string { return fmt.Sprint(o.Input[len(o.Input)-1:]) }
+	wrote := func(o *history.Operation) string { return fmt.Sprint(history.Ints(o.Input.At(o.Input.Len() - 1))) }
 	for i := range operations {
 		o := &operations[i]
 		if writes(o) {
 			updates = append(updates, o)
 		}
-		if o.Outcome == history.OK && o.Kind != history.Write || o.Kind == history.CompareAndSet && o.Outcome == history.Fail && len(o.Output) > 0 {
+		if o.Outcome == history.OK && o.Kind != history.Write || o.Kind == history.CompareAndSet && o.Outcome == history.Fail && o.Output.Len() > 0 {
 			saw := o.Output
 			if o.Kind == history.CompareAndSet && o.Outcome == history.OK {
-				saw = o.Input[:1]
+				saw = history.Ints(o.Input.At(0))
 			}
 			value[o] = fmt.Sprint(saw)
 			observers = append(observers, o)
@@ -48,7 +48,7 @@ func enumerate(operations []history.Operation, final time.Duration) (measured re
 			}
 		}
 	}
-	none := fmt.Sprint(history.Value(nil))
+	none := fmt.Sprint(history.Value{})
 	for _, o := range observers {
 		for _, u := range updates {
 			if wrote(u) == value[o] && u.Invoke <= o.Complete {
@@ -183,7 +183,7 @@ func enumerate(operations []history.Operation, final time.Duration) (measured re
 		}
 		bound(&measured.lost, f)
 		if f.held > 0 {
-			measured.losses = append(measured.losses, counts.Loss{Key: w.Key, Value: w.Input[len(w.Input)-1], Process: w.Process, Node: w.Node, At: w.Complete, Certain: f.held == f.cases})
+			measured.losses = append(measured.losses, counts.Loss{Key: w.Key, Value: w.Input.At(w.Input.Len() - 1), Process: w.Process, Node: w.Node, At: w.Complete, Certain: f.held == f.cases})
 		}
 	}
 	return measured, ages, versions
@@ -207,21 +207,21 @@ func anything(r *rand.Rand, unique bool) []history.Operation {
 		}
 		switch r.IntN(5) {
 		case 0, 1:
-			o.Kind, o.Input = history.Write, history.Value{fresh}
+			o.Kind, o.Input = history.Write, history.Ints(fresh)
 		case 2:
-			o.Kind, o.Input = history.CompareAndSet, history.Value{some, fresh}
+			o.Kind, o.Input = history.CompareAndSet, history.Ints(some, fresh)
 			if o.Outcome == history.OK && r.IntN(3) == 0 {
-				o.Outcome, o.Output = history.Fail, history.Value{some}
-				o.Input[0] = 99
+				o.Outcome, o.Output = history.Fail, history.Ints(some)
+				o.Input.Ints()[0] = 99
 			}
 		default:
 			o.Kind = history.Read
 			if r.IntN(6) > 0 {
-				o.Output = history.Value{some}
+				o.Output = history.Ints(some)
 			}
 		}
 		if o.Outcome == history.Info {
-			o.Output = nil
+			o.Output = history.Value{}
 		}
 		operations[i] = o
 	}
@@ -437,7 +437,7 @@ func BenchmarkMeasureRegister(b *testing.B) {
 					o := &operations[i]
 					if i > 2000 && i%100 < share {
 						old := operations[i-1000-i%7]
-						o.Kind, o.Input, o.Output = history.Read, nil, slices.Concat(old.Input, old.Output)[len(old.Input)+len(old.Output)-1:]
+						o.Kind, o.Input, o.Output = history.Read, history.Value{}, history.Ints(slices.Concat(old.Input.Ints(), old.Output.Ints())[old.Input.Len()+old.Output.Len()-1:]...)
 					}
 					all[i] = o
 				}

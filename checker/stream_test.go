@@ -70,7 +70,7 @@ func prefix(all []occurrence) []history.Operation {
 		if !e.complete {
 			o := *e.operation
 			if !returned[e.operation] {
-				o.Outcome, o.Output = history.Info, nil
+				o.Outcome, o.Output = history.Info, history.Value{}
 			}
 			known = append(known, o)
 		}
@@ -99,7 +99,7 @@ func disagreement(operations []history.Operation) (alarm *Alarm, off, problem st
 // stream can make nothing, say nothing to anybody.
 func told(operations []history.Operation) []history.Operation {
 	for i := range operations {
-		if o := &operations[i]; o.Kind == history.CompareAndSet && o.Outcome == history.Fail && len(o.Output) == 0 {
+		if o := &operations[i]; o.Kind == history.CompareAndSet && o.Outcome == history.Fail && o.Output.Len() == 0 {
 			o.Error = "refused"
 		}
 	}
@@ -349,7 +349,7 @@ func TestStream(t *testing.T) {
 }
 
 func TestStreamNeedsOrder(t *testing.T) {
-	write := history.Operation{Kind: history.Write, Key: "x", Input: history.Value{1}, Invoke: 5, Complete: 7, Outcome: history.OK}
+	write := history.Operation{Kind: history.Write, Key: "x", Input: history.Ints(1), Invoke: 5, Complete: 7, Outcome: history.OK}
 	read := history.Operation{Process: 1, Kind: history.Read, Key: "x", Invoke: 7, Complete: 8, Outcome: history.OK}
 	for _, test := range []struct {
 		name string
@@ -375,7 +375,7 @@ func TestStreamLimit(t *testing.T) {
 	at := time.Duration(0)
 	for i := range 2 * StreamLimit {
 		at += 2
-		write := history.Operation{Process: i, Kind: history.Write, Key: "x", Input: history.Value{int64(i)}, Invoke: at, Complete: at + 1}
+		write := history.Operation{Process: i, Kind: history.Write, Key: "x", Input: history.Ints(int64(i)), Invoke: at, Complete: at + 1}
 		s.Invoke(&write)
 		s.Complete(&write)
 		if s.Off() != "" {
@@ -390,7 +390,7 @@ func TestStreamLimit(t *testing.T) {
 		t.Errorf("off: %q, want %q", s.Off(), want)
 	}
 	s.Invoke(&history.Operation{Process: -1, Kind: history.Read, Key: "x", Invoke: at + 2})
-	s.Complete(&history.Operation{Process: -1, Kind: history.Read, Key: "x", Output: history.Value{-5}, Outcome: history.OK, Complete: at + 3})
+	s.Complete(&history.Operation{Process: -1, Kind: history.Read, Key: "x", Output: history.Ints(-5), Outcome: history.OK, Complete: at + 3})
 	if s.Alarm() != nil {
 		t.Errorf("off, and yet: %s", s.Alarm())
 	}

@@ -97,7 +97,7 @@ func plainPorcupineTotalQueue(operations []history.Operation) bool {
 			held, o := state.(bag), input.(history.Operation)
 			switch {
 			case o.Kind == history.Enqueue:
-				held[o.Input[0]]++
+				held[o.Input.At(0)]++
 				return []any{held}
 			case o.Outcome == history.Info:
 				after := []any{held}
@@ -108,12 +108,12 @@ func plainPorcupineTotalQueue(operations []history.Operation) bool {
 					}
 				}
 				return after
-			case len(o.Output) == 0 && held == bag{}:
+			case o.Output.Len() == 0 && held == bag{}:
 				return []any{held}
-			case len(o.Output) == 0 || held[o.Output[0]] == 0:
+			case o.Output.Len() == 0 || held[o.Output.At(0)] == 0:
 				return nil
 			}
-			held[o.Output[0]]--
+			held[o.Output.At(0)]--
 			return []any{held}
 		},
 	}
@@ -167,20 +167,20 @@ func drained(operations []history.Operation) []history.Operation {
 	left := map[int64]bool{}
 	for _, o := range operations {
 		if o.Kind == history.Enqueue && o.Outcome == history.OK {
-			left[o.Input[0]] = true
+			left[o.Input.At(0)] = true
 		}
 	}
 	at := time.Duration(0)
 	for _, o := range operations {
 		at = max(at, o.Complete+1)
-		if len(o.Output) > 0 {
-			delete(left, o.Output[0])
+		if o.Output.Len() > 0 {
+			delete(left, o.Output.At(0))
 		}
 	}
 	for i := range int64(10) {
 		if left[i] && at%7 != 0 {
 			operations = append(operations, history.Operation{
-				Process: 100 + int(i), Key: "q", Kind: history.Dequeue, Output: history.Value{i}, Outcome: history.OK, Invoke: at, Complete: at})
+				Process: 100 + int(i), Key: "q", Kind: history.Dequeue, Output: history.Ints(i), Outcome: history.OK, Invoke: at, Complete: at})
 		}
 		at++
 	}

@@ -281,11 +281,11 @@ func uncovered(run *history.Run, result *Result) []string {
 	for i := range run.History.Operations {
 		o := &run.History.Operations[i]
 		switch {
-		case o.Kind == history.Dequeue && o.Outcome == history.OK && len(o.Output) > 0:
+		case o.Kind == history.Dequeue && o.Outcome == history.OK && o.Output.Len() > 0:
 			if dequeued[o.Key] == nil {
 				dequeued[o.Key] = map[int64]bool{}
 			}
-			dequeued[o.Key][o.Output[0]] = true
+			dequeued[o.Key][o.Output.At(0)] = true
 		case o.Saw(), o.Outcome == history.OK && (o.Kind == history.CompareAndSet || o.Kind == history.Dequeue):
 			if o.Invoke >= healed {
 				lastRead[o.Key] = max(lastRead[o.Key], o.Invoke)
@@ -300,7 +300,7 @@ func uncovered(run *history.Run, result *Result) []string {
 		}
 		acknowledged++
 		read, any := lastRead[o.Key]
-		if any && read >= o.Complete || o.Kind == history.Enqueue && dequeued[o.Key][o.Input[0]] {
+		if any && read >= o.Complete || o.Kind == history.Enqueue && dequeued[o.Key][o.Input.At(0)] {
 			continue
 		}
 		result.Uncovered++

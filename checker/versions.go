@@ -85,18 +85,18 @@ func newVersions(key string, operations []*history.Operation) *versions {
 		switch {
 		case o.Outcome == history.Fail, o.Kind == history.Read && o.Outcome != history.OK:
 			continue
-		case o.Kind == history.Read && len(o.Output) == 2:
-			s.value, s.some = o.Output[1], true
+		case o.Kind == history.Read && o.Output.Len() == 2:
+			s.value, s.some = o.Output.At(1), true
 			observed[s.value] = true
 		case o.Kind != history.Read:
-			s.value, s.some = o.Input[len(o.Input)-1], true
+			s.value, s.some = o.Input.At(o.Input.Len()-1), true
 			v.written[s.value] = true
 		}
 		if o.Kind == history.CompareAndSet {
-			observed[o.Input[0]] = true
+			observed[o.Input.At(0)] = true
 		}
-		if o.Outcome == history.OK && len(o.Output) > 0 {
-			s.version = o.Output[0]
+		if o.Outcome == history.OK && o.Output.Len() > 0 {
+			s.version = o.Output.At(0)
 		}
 		v.steps = append(v.steps, s)
 	}
@@ -207,7 +207,7 @@ func (s *versionStep) updates() bool { return s.Kind != history.Read }
 
 // observes: the step proves that the value was there.
 func (s *versionStep) observes(value int64) bool {
-	return s.Kind == history.Read && s.some && s.value == value || s.Kind == history.CompareAndSet && s.Input[0] == value
+	return s.Kind == history.Read && s.some && s.value == value || s.Kind == history.CompareAndSet && s.Input.At(0) == value
 }
 
 // did says what the step did, and when: "p7 read x = 41 in version 3 at 1.000 s".
@@ -221,7 +221,7 @@ func (s *versionStep) did(n narrator, key string) string {
 	case s.updates() && s.Kind == history.Write:
 		text += fmt.Sprintf("wrote %s = %d", name, s.value)
 	case s.updates():
-		text += fmt.Sprintf("swapped %s from %d to %d", name, s.Input[0], s.value)
+		text += fmt.Sprintf("swapped %s from %d to %d", name, s.Input.At(0), s.value)
 	case s.some:
 		text += fmt.Sprintf("read %s = %d", name, s.value)
 	default:
@@ -261,7 +261,7 @@ func (s *versionStep) Apply(held versionState) (versionState, bool) {
 		}
 		return held, true
 	}
-	if s.Kind == history.CompareAndSet && (!held.some || held.value != s.Input[0]) {
+	if s.Kind == history.CompareAndSet && (!held.some || held.value != s.Input.At(0)) {
 		return held, s.Outcome == history.Info
 	}
 	if told && s.version < held.next {

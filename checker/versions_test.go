@@ -121,25 +121,25 @@ func plainPorcupineVersions(operations []history.Operation) bool {
 			held, o := before.(state), input.(history.Operation)
 			switch {
 			case o.Kind == history.Read:
-				if o.Output[0] != history.NoVersion && o.Output[0] != held.version || len(o.Output) == 1 && held.value != 0 || len(o.Output) == 2 && held.value != o.Output[1] {
+				if o.Output.At(0) != history.NoVersion && o.Output.At(0) != held.version || o.Output.Len() == 1 && held.value != 0 || o.Output.Len() == 2 && held.value != o.Output.At(1) {
 					return nil
 				}
 				return []any{held}
-			case o.Kind == history.CompareAndSet && held.value != o.Input[0]:
+			case o.Kind == history.CompareAndSet && held.value != o.Input.At(0):
 				if o.Outcome == history.Info {
 					return []any{held}
 				}
 				return nil
-			case len(o.Output) == 0:
-				after := above(held.version, o.Input[len(o.Input)-1])
+			case o.Output.Len() == 0:
+				after := above(held.version, o.Input.At(o.Input.Len()-1))
 				if o.Outcome == history.Info {
 					after = append(after, held)
 				}
 				return after
-			case o.Output[0] <= held.version:
+			case o.Output.At(0) <= held.version:
 				return nil
 			}
-			return []any{state{o.Output[0], o.Input[len(o.Input)-1]}}
+			return []any{state{o.Output.At(0), o.Input.At(o.Input.Len() - 1)}}
 		},
 	}
 	return porcupine.CheckOperations(model.ToModel(), entries)
@@ -188,23 +188,23 @@ func drawVersions(r *rand.Rand) []history.Operation {
 		fresh := 1 + r.Int64N(4)
 		switch o.Kind {
 		case history.Read:
-			o.Output = history.Value{told()}
+			o.Output = history.Ints(told())
 			shown := value
 			if r.Float64() < spoil/2 {
 				shown = r.Int64N(5)
 			}
 			if shown > 0 {
-				o.Output = append(o.Output, shown)
+				o.Output = history.Ints(o.Output.At(0), shown)
 			}
 			continue
 		case history.Write:
-			o.Input = history.Value{fresh}
+			o.Input = history.Ints(fresh)
 		default:
 			expected := value
 			if r.Float64() < spoil/2 || value == 0 {
 				expected = fresh
 			}
-			o.Input = history.Value{expected, 1 + r.Int64N(4)}
+			o.Input = history.Ints(expected, 1+r.Int64N(4))
 			if expected != value && r.Float64() >= spoil {
 				o.Outcome, o.Error = history.Fail, "another value"
 			}
@@ -212,12 +212,12 @@ func drawVersions(r *rand.Rand) []history.Operation {
 		if o.Outcome == history.Fail || o.Outcome == history.Info && r.IntN(2) == 0 {
 			continue
 		}
-		value = o.Input[len(o.Input)-1]
+		value = o.Input.At(o.Input.Len() - 1)
 		if version++; gaps && r.IntN(3) == 0 {
 			version++
 		}
 		if v := told(); o.Outcome == history.OK && v != history.NoVersion {
-			o.Output = history.Value{v}
+			o.Output = history.Ints(v)
 		}
 	}
 	slices.SortStableFunc(operations, func(a, b history.Operation) int { return int(a.Invoke - b.Invoke) })

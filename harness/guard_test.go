@@ -257,6 +257,9 @@ func TestRefusedBeforeAnythingStarts(t *testing.T) {
 		`expects "stale reads", which is no anomaly (want some of ["stale read" "lost commit"`: func(trial *harness.Trial) {
 			trial.Target.Claim.Expect = []string{"lost commit", "stale reads"}
 		},
+		`no guarantee "monotone reads" (there are: linearizable, `: func(trial *harness.Trial) {
+			trial.Target.Claim.Guarantees = []string{"sequential", "monotone reads"}
+		},
 		"memory cannot inject clock": func(trial *harness.Trial) { trial.Nemesis = nemesis.Clocks() },
 	} {
 		trial := harness.Trial{Target: good, Workload: workloads.Register{}}

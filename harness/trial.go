@@ -88,6 +88,9 @@ func (t *Trial) complete(ctx context.Context) error {
 	if t.Workload == nil {
 		return errors.New("trial: no workload (such as workloads.Register{})")
 	}
+	if err := t.Target.Claim.Validate(); err != nil {
+		return fmt.Errorf("trial: the claim of %s: %w", t.Target, err)
+	}
 	for _, name := range t.Target.Claim.Expect {
 		if !slices.Contains(anomaly.All, anomaly.Name(name)) {
 			return fmt.Errorf("trial: the claim of %s expects %q, which is no anomaly (want some of %q)", t.Target, name, anomaly.All)

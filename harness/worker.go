@@ -223,8 +223,10 @@ func (c *call) carryOut() bool {
 	if !c.take() {
 		return false
 	}
-	c.operation.Output, c.operation.Outcome = output, outcome(err)
-	if err != nil && !(c.operation.Outcome == history.Fail && errors.Is(err, ErrPrecondition)) {
+	c.operation.Outcome = outcome(err)
+	if refused := c.operation.Outcome == history.Fail && errors.Is(err, ErrPrecondition); err == nil || refused {
+		c.operation.Output = output
+	} else {
 		c.operation.Error = err.Error()
 	}
 	s.complete(&c.operation)
@@ -240,10 +242,10 @@ func (c *call) invoke(ctx context.Context, present *session, operation history.O
 	}
 	opened, err := c.seat.open(ctx)
 	if err != nil {
-		return nil, Definite(err) // nothing was sent
+		return history.Value{}, Definite(err) // nothing was sent
 	}
 	if !c.seats(opened) {
-		return nil, c.seat.trial.shut(opened.client)
+		return history.Value{}, c.seat.trial.shut(opened.client)
 	}
 	return opened.invoke(ctx, operation)
 }

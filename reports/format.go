@@ -124,31 +124,31 @@ func call(o history.Operation, about []int64) string {
 	if o.Key != "" {
 		arguments = append(arguments, Clean(o.Key, 40))
 	}
-	if len(o.Input) > 0 {
+	if !o.Input.IsNone() {
 		arguments = append(arguments, elements(o.Input))
 	}
 	text := Clean(string(o.Kind), 20) + "(" + strings.Join(arguments, ", ") + ")"
 	switch {
 	case o.Kind == history.ReadAll && o.Outcome == history.OK && len(about) > 0:
-		var with, without history.Value
+		var with, without []int64
 		for _, element := range about {
-			if slices.Contains(o.Output, element) {
+			if slices.Contains(o.Output.Ints(), element) {
 				with = append(with, element)
 			} else {
 				without = append(without, element)
 			}
 		}
 		if len(with) > 0 {
-			text += " with " + elements(with)
+			text += " with " + elements(history.Ints(with...))
 		}
 		if len(without) > 0 {
-			text += " without " + elements(without)
+			text += " without " + elements(history.Ints(without...))
 		}
 	case o.Kind == history.ReadAll && o.Outcome == history.OK:
 		text += " = {" + elements(o.Output) + "}"
-	case len(o.Output) > 0 && o.Outcome == history.Fail:
+	case !o.Output.IsNone() && o.Outcome == history.Fail:
 		text += " saw " + elements(o.Output)
-	case len(o.Output) > 0:
+	case !o.Output.IsNone():
 		text += " = " + elements(o.Output)
 	case o.Kind == history.Read && o.Outcome == history.OK:
 		text += " = nothing"
@@ -158,10 +158,13 @@ func call(o history.Operation, about []int64) string {
 
 func elements(value history.Value) string {
 	const limit = 8
+	if !value.IsInts() {
+		return Clean(value.String(), 60)
+	}
 	var b strings.Builder
-	for i, element := range value {
+	for i, element := range value.Ints() {
 		if i == limit {
-			fmt.Fprintf(&b, ", … %s more", count(len(value)-limit))
+			fmt.Fprintf(&b, ", … %s more", count(value.Len()-limit))
 			break
 		}
 		if i > 0 {

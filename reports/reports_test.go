@@ -165,9 +165,9 @@ func TestFormat(t *testing.T) {
 		{tally(nil), "none"}, {tally(map[string]int{"pause": 0, "kill": 2}), "kill 2"},
 		{call(history.Operation{Kind: history.Read, Key: "k", Outcome: history.OK}, nil), "read(k) = nothing"},
 		{call(history.Operation{Kind: history.Read, Key: "k"}, nil), "read(k)"},
-		{call(history.Operation{Kind: history.CompareAndSet, Key: "k", Input: history.Value{1, 2}, Output: history.Value{3}, Outcome: history.Fail}, nil), "cas(k, 1, 2) saw 3"},
-		{call(history.Operation{Kind: history.ReadAll, Outcome: history.OK, Output: slices.Repeat(history.Value{1}, 1010)}, nil), "read-all() = {1, 1, 1, 1, 1, 1, 1, 1, … 1,002 more}"},
-		{call(history.Operation{Kind: history.ReadAll, Outcome: history.OK, Output: history.Value{5, 9}}, []int64{7, 5}), "read-all() with 5 without 7"},
+		{call(history.Operation{Kind: history.CompareAndSet, Key: "k", Input: history.Ints(1, 2), Output: history.Ints(3), Outcome: history.Fail}, nil), "cas(k, 1, 2) saw 3"},
+		{call(history.Operation{Kind: history.ReadAll, Outcome: history.OK, Output: history.Ints(slices.Repeat([]int64{1}, 1010)...)}, nil), "read-all() = {1, 1, 1, 1, 1, 1, 1, 1, … 1,002 more}"},
+		{call(history.Operation{Kind: history.ReadAll, Outcome: history.OK, Output: history.Ints(5, 9)}, []int64{7, 5}), "read-all() with 5 without 7"},
 		{call(history.Operation{Kind: history.ReadAll, Outcome: history.OK}, []int64{7}), "read-all() without 7"},
 		{interval(history.Operation{Invoke: s, Complete: 2 * s}), "1.000000 s – ?"},
 	} {
@@ -308,7 +308,7 @@ func writePage(t *testing.T, path string, entries []Entry) {
 func hugeEntry(operations int, key string) Entry {
 	e := staleRaft()
 	template := history.Operation{
-		Node: "n1", Kind: history.Write, Key: key, Input: history.Value{-1 << 63}, Error: strings.Repeat(key, 10), Outcome: history.Fail,
+		Node: "n1", Kind: history.Write, Key: key, Input: history.Ints(-1 << 63), Error: strings.Repeat(key, 10), Outcome: history.Fail,
 	}
 	e.Run.History.Operations = make([]history.Operation, operations)
 	for i := range e.Run.History.Operations {

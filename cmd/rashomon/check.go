@@ -261,7 +261,7 @@ func provenance(path string, made *jepsen.Import, result checker.Result) string 
 	shown := map[int64]bool{}
 	for _, violation := range result.Violations {
 		for _, o := range violation.Witness {
-			for _, number := range slices.Concat(o.Input, o.Output) {
+			for _, number := range slices.Concat(o.Input.Ints(), o.Output.Ints()) {
 				shown[number] = true
 			}
 		}

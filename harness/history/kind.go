@@ -34,7 +34,7 @@ func (o *Operation) Saw() bool {
 	case Read, ReadAll:
 		return o.Outcome == OK
 	case CompareAndSet:
-		return o.Outcome == Fail && len(o.Output) > 0 || o.Outcome == OK && o.toItself()
+		return o.Outcome == Fail && o.Output.Len() > 0 || o.Outcome == OK && o.toItself()
 	}
 	return false
 }
@@ -55,7 +55,7 @@ func (o *Operation) Changed() bool {
 func (o *Operation) Granted() bool {
 	switch o.Kind {
 	case Dequeue:
-		return o.Outcome == OK && len(o.Output) > 0 // else it was empty
+		return o.Outcome == OK && o.Output.Len() > 0 // else it was empty
 	case Acquire, Release, Generate:
 		return o.Outcome == OK
 	}
@@ -63,7 +63,7 @@ func (o *Operation) Granted() bool {
 }
 
 // toItself: a compare-and-set of a value for itself changes nothing.
-func (o *Operation) toItself() bool { return len(o.Input) == 2 && o.Input[0] == o.Input[1] }
+func (o *Operation) toItself() bool { return o.Input.Len() == 2 && o.Input.At(0) == o.Input.At(1) }
 
 // ByInvocation orders operations by Invoke, and those of one process as it called
 // them.

@@ -37,22 +37,6 @@ type Manifest struct {
 	Started time.Time `json:"started"`
 }
 
-// A Claim is what a target promises, in its own words and in ours.
-type Claim struct {
-	// CAP is "CP" or "AP": what the target gives up when it is partitioned.
-	CAP string `json:"cap"`
-	// Expect names the anomalies that the target admits to, such as "stale
-	// read" and "lost commit" (anomaly.All). Empty means that it claims
-	// linearizability.
-	Expect []string `json:"expect,omitempty"`
-}
-
-// Admits reports whether the target admits to the anomaly.
-func (c Claim) Admits(anomaly string) bool { return slices.Contains(c.Expect, anomaly) }
-
-// Linearizable reports whether the target claims to be.
-func (c Claim) Linearizable() bool { return len(c.Expect) == 0 }
-
 // IsTrial reports whether the run is one of this harness, with phases and a nemesis,
 // as opposed to a history from elsewhere.
 func (r *Run) IsTrial() bool { return r.Manifest.Version > 0 }

@@ -95,15 +95,15 @@ func operation(t testing.TB, line string) history.Operation {
 
 func value(t testing.TB, fields []string) history.Value {
 	t.Helper()
-	var v history.Value
+	var integers []int64
 	for _, f := range fields {
 		n, err := strconv.ParseInt(f, 10, 64)
 		if err != nil {
 			t.Fatal(err)
 		}
-		v = append(v, n)
+		integers = append(integers, n)
 	}
-	return v
+	return history.Ints(integers...)
 }
 
 func seconds(t testing.TB, text string) time.Duration {
@@ -118,12 +118,12 @@ func seconds(t testing.TB, text string) time.Duration {
 // Brief writes an operation as Parse reads it, without process and node.
 func Brief(o history.Operation) string {
 	text := string(o.Kind)
-	for _, n := range o.Input {
+	for _, n := range o.Input.Ints() {
 		text += fmt.Sprintf(" %d", n)
 	}
-	if len(o.Output) > 0 {
+	if o.Output.Len() > 0 {
 		text += " ->"
-		for _, n := range o.Output {
+		for _, n := range o.Output.Ints() {
 			text += fmt.Sprintf(" %d", n)
 		}
 	}
