@@ -19,7 +19,7 @@ const (
 // A placement is who is where, from a moment on until the next one.
 type placement struct {
 	since  time.Duration
-	parted bool // a link is cut
+	parted bool // a link between nodes is cut
 	sides  map[string]side
 }
 
@@ -60,7 +60,9 @@ func place(nodes []string, inForce map[int]history.Event) placement {
 		switch family := e.Of(); {
 		case family.Cuts:
 			for _, link := range e.Directed() {
-				cut[link] = true
+				if !link.OfClients() {
+					cut[link] = true
+				}
 			}
 		case family.Away:
 			for _, node := range e.Nodes {

@@ -40,6 +40,9 @@ const Clients Node = "clients"
 
 func (l Link) String() string { return l.From + ">" + l.To }
 
+// OfClients reports whether Clients are at one end.
+func (l Link) OfClients() bool { return l.From == Clients || l.To == Clients }
+
 // Opposite is the way back.
 func (l Link) Opposite() Link { return Link{From: l.To, To: l.From} }
 

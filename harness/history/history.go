@@ -269,6 +269,17 @@ func (e Event) Directed() []Link {
 	return links
 }
 
+// OnlyClients reports whether the fault hit links between clients and nodes alone: such
+// a one separates no nodes.
+func (e Event) OnlyClients() bool {
+	for _, link := range e.Directed() {
+		if !link.OfClients() {
+			return false
+		}
+	}
+	return len(e.Links) > 0
+}
+
 // A LineError is an error in a line of a file.
 type LineError struct {
 	Line int // from 1
