@@ -66,10 +66,10 @@ func (j *judge) objects(final time.Duration) map[string]*object {
 		}
 		switch {
 		case o.Kind.Updates() && o.Outcome != history.Fail && (o.Outcome == history.Info || o.Complete >= final):
-			of.late[o.Input[len(o.Input)-1]] = true
+			of.late[o.Input.At(o.Input.Len()-1)] = true
 			of.AnyLate = of.AnyLate || j.Model == "counter"
 		case !o.Kind.Updates() && o.Outcome == history.OK && o.Invoke >= final:
-			told := o.Output
+			told := o.Output.Ints()
 			if j.Model == "versioned-register" && len(told) > 0 {
 				told = told[1:]
 			}

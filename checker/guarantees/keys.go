@@ -75,7 +75,7 @@ func (k *key) step(o *history.Operation, versioned bool) (s register.Step, versi
 		s.Ret = register.Never
 	}
 	version = sessions.NoVersion
-	told := o.Output
+	told := o.Output.Ints()
 	if versioned && o.Outcome == history.OK && len(told) > 0 {
 		if told[0] != history.NoVersion {
 			version = told[0]
@@ -90,16 +90,16 @@ func (k *key) step(o *history.Operation, versioned bool) (s register.Step, versi
 	}
 	switch {
 	case o.Kind == history.Write && o.Outcome != history.Fail:
-		s.To = k.number(o.Input[0])
-	case o.Kind == history.CompareAndSet && o.Outcome != history.Fail && o.Input[0] == o.Input[1]:
-		s.From = k.number(o.Input[0])
+		s.To = k.number(o.Input.At(0))
+	case o.Kind == history.CompareAndSet && o.Outcome != history.Fail && o.Input.At(0) == o.Input.At(1):
+		s.From = k.number(o.Input.At(0))
 		return s, version, o.Outcome == history.OK
 	case o.Kind == history.CompareAndSet && o.Outcome != history.Fail:
-		s.From, s.To = k.number(o.Input[0]), k.number(o.Input[1])
-	case o.Kind == history.Read && o.Outcome == history.OK, o.Kind == history.CompareAndSet && len(o.Output) > 0:
+		s.From, s.To = k.number(o.Input.At(0)), k.number(o.Input.At(1))
+	case o.Kind == history.Read && o.Outcome == history.OK, o.Kind == history.CompareAndSet && o.Output.Len() > 0:
 		s.From = saw()
 	case o.Kind == history.CompareAndSet && o.Error == "":
-		s.Not, s.From = true, k.number(o.Input[0])
+		s.Not, s.From = true, k.number(o.Input.At(0))
 	default:
 		return s, version, false
 	}
