@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"bufio"
@@ -26,7 +26,7 @@ import (
 	"github.com/rashomon-io/rashomon/workloads"
 )
 
-func checkCommand() *cobra.Command {
+func (c Command) checkCommand() *cobra.Command {
 	var foreign jepsen.Options
 	var options checker.Options
 	var budget budgetFlags
@@ -38,16 +38,16 @@ or history.txt, the same as JSON, or a log of either Jepsen's or Porcupine's
 tests; or a directory of Jepsen's store. Which of these it is, its contents tell. A
 run directory's result and report are written anew. A history that was cut off,
 because its harness was killed, is judged as far as it goes.`,
-		Example: `  rashomon check runs/latest
-  rashomon check store/latest/history.edn                          what it is about is guessed, and said
-  rashomon check history.edn --model set
-  rashomon check history.edn --independent no                      values are pairs, not [key value]
-  rashomon check history.edn --initial 0                           registers, or accounts, that hold 0 at first
-  rashomon check history.edn --initial '{0 100, 1 0}'              what each account holds at first
-  rashomon check history.edn --total 100 --negative-balances       only the sum is known, and debts are allowed
-  rashomon check history.edn --model total-queue                   a queue that keeps no order
-  rashomon check history.edn --model reentrant-lock                its holder may acquire it again
-  rashomon check runs/latest --engine porcupine --check-time 10m   a second opinion`,
+		Example: c.example(`  NAME check runs/latest
+  NAME check store/latest/history.edn                          what it is about is guessed, and said
+  NAME check history.edn --model set
+  NAME check history.edn --independent no                      values are pairs, not [key value]
+  NAME check history.edn --initial 0                           registers, or accounts, that hold 0 at first
+  NAME check history.edn --initial '{0 100, 1 0}'              what each account holds at first
+  NAME check history.edn --total 100 --negative-balances       only the sum is known, and debts are allowed
+  NAME check history.edn --model total-queue                   a queue that keeps no order
+  NAME check history.edn --model reentrant-lock                its holder may acquire it again
+  NAME check runs/latest --engine porcupine --check-time 10m   a second opinion`),
 		Args: operands(1, math.MaxInt, "want a run directory or history, such as runs/latest"),
 		RunE: func(command *cobra.Command, args []string) error {
 			if err := cmp.Or(oneOf("engine", string(options.Engine), engines), checkForeign(foreign),
@@ -61,7 +61,7 @@ because its harness was killed, is judged as far as it goes.`,
 				if err != nil {
 					return failureError{err}
 				}
-				result, err := judge(command, path, run, made, foreign.Model, options)
+				result, err := c.judge(command, path, run, made, foreign.Model, options)
 				if err != nil {
 					return failureError{err}
 				}
@@ -106,7 +106,7 @@ func oneOf(what, name string, names []string) error {
 }
 
 // judge checks one run, and tells on the way how long that has taken.
-func judge(command *cobra.Command, path string, run *history.Run, made *jepsen.Import, asked string, options checker.Options) (checker.Result, error) {
+func (c Command) judge(command *cobra.Command, path string, run *history.Run, made *jepsen.Import, asked string, options checker.Options) (checker.Result, error) {
 	defer tellChecking(command.ErrOrStderr(), path, options.Budget.Time)()
 	name := workloadOf(run, asked)
 	models := map[string]checker.Model{
@@ -123,7 +123,7 @@ func judge(command *cobra.Command, path string, run *history.Run, made *jepsen.I
 	if model, special := models[name]; special {
 		return checker.Check(command.Context(), run, model, options), nil
 	}
-	workload, err := workloads.ByName(name)
+	workload, err := c.workload(name)
 	if err != nil {
 		return checker.Result{}, fmt.Errorf("%s: %w", path, err)
 	}
