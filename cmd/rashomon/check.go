@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -30,13 +31,15 @@ func checkCommand() *cobra.Command {
 	var foreign jepsen.Options
 	var options checker.Options
 	var budget budgetFlags
+	var claim []string
 	command := &cobra.Command{
 		Use:   "check DIR|FILE…",
 		Short: "Judge recorded runs again, or histories from elsewhere",
 		Long: `Judge a run directory, or a history alone: a history.jsonl, Jepsen's history.edn
 or history.txt, the same as JSON, or a log of either Jepsen's or Porcupine's
 tests; or a directory of Jepsen's store. Which of these it is, its contents tell. A
-run directory's result and report are written anew. A history that was cut off,
+run directory's result and report are written anew, unless --claim asks of it what its
+target did not claim. A history that was cut off,
 because its harness was killed, is judged as far as it goes.`,
 		Example: `  rashomon check runs/latest
   rashomon check store/latest/history.edn                          what it is about is guessed, and said
@@ -47,11 +50,12 @@ because its harness was killed, is judged as far as it goes.`,
   rashomon check history.edn --total 100 --negative-balances       only the sum is known, and debts are allowed
   rashomon check history.edn --model total-queue                   a queue that keeps no order
   rashomon check history.edn --model reentrant-lock                its holder may acquire it again
+  rashomon check history.edn --claim "monotonic reads" --claim "stale by at most 2s"
   rashomon check runs/latest --engine porcupine --check-time 10m   a second opinion`,
 		Args: operands(1, math.MaxInt, "want a run directory or history, such as runs/latest"),
 		RunE: func(command *cobra.Command, args []string) error {
 			if err := cmp.Or(oneOf("engine", string(options.Engine), engines), checkForeign(foreign),
-				oneOf("model", foreign.Model, jepsen.Models()), budget.sound(command)); err != nil {
+				oneOf("model", foreign.Model, jepsen.Models()), budget.sound(command), history.Claim{Guarantees: claim}.Validate()); err != nil {
 				return err
 			}
 			options.Budget = budget.budget()
@@ -61,6 +65,9 @@ because its harness was killed, is judged as far as it goes.`,
 				if err != nil {
 					return failureError{err}
 				}
+				if claim != nil {
+					run.Manifest.Claim = history.Claim{CAP: run.Manifest.Claim.CAP, Guarantees: claim}
+				}
 				result, err := judge(command, path, run, made, foreign.Model, options)
 				if err != nil {
 					return failureError{err}
@@ -68,7 +75,7 @@ because its harness was killed, is judged as far as it goes.`,
 				if command.Context().Err() != nil { // an older result is worth more than "unknown"
 					return failureError{fmt.Errorf("interrupted; not checked, and left as before: %s", strings.Join(args[i:], " "))}
 				}
-				if run.Dir != "" {
+				if run.Dir != "" && claim == nil {
 					if err := history.WriteJSON(filepath.Join(run.Dir, history.ResultFile), result); err != nil {
 						return failureError{err}
 					}
@@ -89,6 +96,7 @@ because its harness was killed, is judged as far as it goes.`,
 	flags.StringVar(&foreign.Model, "model", "", "judge as "+strings.Join(jepsen.Models(), ", ")+" (default: the run's own, or what the operations look like)")
 	flags.StringVar(&foreign.Model, "workload", "", "the same as --model")
 	command.MarkFlagsMutuallyExclusive("model", "workload")
+	flags.StringArrayVar(&claim, "claim", nil, "hold it against this guarantee, and no other claim, such as "+strconv.Quote(history.MonotonicReads)+"; may be repeated")
 	flags.StringVar((*string)(&options.Engine), "engine", "", "how to decide: "+strings.Join(engines, ", ")+" (default: the fastest that is exact for each key)")
 	budget.register(command)
 	foreignFlags(command, &foreign)
