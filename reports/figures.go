@@ -219,15 +219,15 @@ func rows(e Entry) [][]string {
 		}
 		table = append(table, []string{"judged: " + Clean(part.Name, 40), verdict})
 	}
-	return table
+	return append(table, guaranteeRows(e.Result.Guarantees)...)
 }
 
 // claim is what the system promises: "CP, linearizable". A history alone tells
 // no side of CAP.
 func claim(e Entry) string {
-	promise := "linearizable"
-	if !admission(e).Linearizable() {
-		promise = "expects " + expected(e)
+	promise := promised(e)
+	if promise == "" {
+		promise = "linearizable"
 	}
 	if side := Clean(e.Run.Manifest.Claim.CAP, 8); side != "" {
 		return side + ", " + promise
@@ -264,13 +264,13 @@ func expected(e Entry) string {
 // verdictLine is the judgement in one line, with its reasons.
 func verdictLine(e Entry) string {
 	line := e.name() + ": " + e.Result.Judgement()
-	admits := !admission(e).Linearizable()
+	promise := promised(e)
 	switch {
 	case e.Result.AsClaimed != checker.AsClaimed && e.Result.AsClaimed != checker.NotAsClaimed:
-	case admits && e.Result.Verdict == checker.Valid:
-		line += " (expects " + expected(e) + ", and showed none)"
-	case admits:
-		line += " (expects " + expected(e) + ")"
+	case len(admission(e).Expect) > 0 && e.Result.Verdict == checker.Valid:
+		line += " (" + promise + ", and showed none)"
+	case promise != "":
+		line += " (" + promise + ")"
 	case e.Result.Verdict == checker.Invalid:
 		line += " (claims linearizability)"
 	}
