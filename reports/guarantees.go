@@ -8,10 +8,10 @@ import (
 
 // promised is what a claim promises in place of linearizability alone, or admits: "claims
 // monotonic reads, expects stale reads". Empty if that is nothing.
-func promised(e Entry) string {
+func promised(e entry) string {
 	var parts []string
 	if names := admission(e).Guarantees; len(names) > 0 {
-		parts = append(parts, "claims "+Clean(strings.Join(names, ", "), 300))
+		parts = append(parts, "claims "+strings.Join(names, ", "))
 	}
 	if text := expected(e); text != "" {
 		parts = append(parts, "expects "+text)
@@ -24,9 +24,9 @@ func guaranteeRows(results []guarantees.Result) (rows [][]string) {
 	for _, g := range results {
 		verdict := string(g.Verdict)
 		if g.Reason != "" {
-			verdict += ": " + Clean(g.Reason, 200)
+			verdict += ": " + g.Reason
 		}
-		rows = append(rows, []string{Clean(g.Guarantee, 60), verdict})
+		rows = append(rows, []string{g.Guarantee, verdict})
 	}
 	return rows
 }

@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"fmt"
@@ -17,8 +17,6 @@ import (
 	"github.com/rashomon-io/rashomon/harness/history"
 	"github.com/rashomon-io/rashomon/nemesis"
 	"github.com/rashomon-io/rashomon/reports"
-	"github.com/rashomon-io/rashomon/targets"
-	"github.com/rashomon-io/rashomon/workloads"
 )
 
 // worlds are what --world names.
@@ -26,6 +24,7 @@ var worlds = []cluster.World{process.World(), docker.World()}
 
 // trialFlags are what run and compare have in common.
 type trialFlags struct {
+	of                               Command
 	workload, nemesis, replay, world string
 	nodes, concurrency, operations   int
 	rate                             float64
@@ -40,11 +39,11 @@ type trialFlags struct {
 
 func (f *trialFlags) register(command *cobra.Command, duration time.Duration) {
 	flags := command.Flags()
-	flags.StringVar(&f.workload, "workload", "register", "what clients do: see rashomon list")
-	flags.StringVar(&f.nemesis, "nemesis", "partition,kill,pause", "faults: see rashomon list")
+	flags.StringVar(&f.workload, "workload", "register", "what clients do: see list")
+	flags.StringVar(&f.nemesis, "nemesis", "partition,kill,pause", "faults: see list")
 	flags.StringVar(&f.replay, "replay", "", "play the faults recorded in this nemesis.jsonl again")
 	flags.DurationVar(&f.interval, "interval", nemesis.DefaultInterval, "mean time from the beginning of one fault to that of the next")
-	flags.StringVar(&f.world, "world", "process", "where nodes run")
+	flags.StringVar(&f.world, "world", process.World().Name(), "where nodes run: see list")
 	flags.IntVar(&f.nodes, "nodes", 5, "nodes of the cluster")
 	flags.IntVar(&f.concurrency, "concurrency", 0, "clients, spread over the nodes (default 4 a node)")
 	flags.Float64Var(&f.rate, "rate", 600, "operations per second of all clients together; -1: as fast as they can")
@@ -65,23 +64,26 @@ func (f *trialFlags) trial(command *cobra.Command, name string) (harness.Trial, 
 	if err := f.sound(command); err != nil {
 		return none, err
 	}
-	target, err := targets.Parse(name)
+	target, err := harness.ParseTarget(f.of.Targets, name)
 	if err != nil {
 		return none, err
 	}
-	workload, err := workloads.ByName(f.workload)
+	workload, err := f.of.workload(f.workload)
 	if err != nil {
 		return none, err
 	}
-	if err := targets.Serves(command.Context(), target, workload); err != nil {
-		return none, err
+	if lack, _ := harness.Serves(command.Context(), target, workload); lack != nil {
+		return none, lack
 	}
-	if _, streams := workload.(harness.Streamer); f.failFast && !streams {
-		return none, fmt.Errorf("--fail-fast is not available for the workload %s, whose violations only show afterwards", workload.Name())
+	if err := harness.CanFailFast(workload); f.failFast && err != nil {
+		return none, fmt.Errorf("--%w", err)
 	}
 	world, err := worldByName(f.world)
 	if err != nil {
 		return none, err
+	}
+	if target.World != nil && !command.Flags().Changed("world") {
+		world = target.World
 	}
 	faults, err := f.faults()
 	if err != nil {
@@ -98,7 +100,7 @@ func (f *trialFlags) trial(command *cobra.Command, name string) (harness.Trial, 
 
 func (f *trialFlags) faults() (harness.Nemesis, error) {
 	if f.replay == "" {
-		return nemesis.Parse(f.nemesis, f.interval)
+		return nemesis.Parse(f.nemesis, f.interval, f.of.Families...)
 	}
 	file, err := os.Open(f.replay)
 	if err != nil {
@@ -109,7 +111,7 @@ func (f *trialFlags) faults() (harness.Nemesis, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--replay %w", history.InFile(f.replay, err))
 	}
-	return nemesis.Replay(events)
+	return nemesis.Replay(events, f.of.Families...)
 }
 
 func worldByName(name string) (cluster.World, error) {
@@ -125,7 +127,7 @@ func worldByName(name string) (cluster.World, error) {
 
 // repeat is the command that repeats the run, with the seed spelled out.
 func (f *trialFlags) repeat(command *cobra.Command, verb string, names ...string) string {
-	words := append([]string{"rashomon", verb}, names...)
+	words := append([]string{f.of.Name, verb}, names...)
 	for _, name := range []string{"workload", "nemesis", "replay", "interval", "world", "nodes", "concurrency", "rate",
 		"operations", "quiet", "duration", "recovery", "timeout", "check-time", "check-memory"} {
 		flag := command.Flags().Lookup(name)
@@ -175,16 +177,16 @@ func (f *trialFlags) prepare(name string) error {
 	return nil
 }
 
-func runCommand() *cobra.Command {
-	var flags trialFlags
+func (c Command) runCommand() *cobra.Command {
+	flags := trialFlags{of: c}
 	command := &cobra.Command{
 		Use:   "run TARGET[:OPTIONS]",
 		Short: "Put one system on trial",
-		Example: `  rashomon run raft
-  rashomon run raft:reads=local --nemesis pause:leader --seed 7
-  rashomon run async --workload set --duration 1m
-  rashomon run raft --replay runs/latest/nemesis.jsonl`,
-		Args: operands(1, 1, "want one TARGET, such as raft; rashomon list names them all"),
+		Example: c.example(`  NAME run TARGET
+  NAME run CHOICE --nemesis pause:leader --seed 7
+  NAME run TARGET --workload set --duration 1m
+  NAME run TARGET --replay runs/latest/nemesis.jsonl`),
+		Args: operands(1, 1, "want one TARGET, such as "+c.example("TARGET; NAME list names them all")),
 		RunE: func(command *cobra.Command, args []string) error {
 			trial, err := flags.trial(command, args[0])
 			if err != nil {

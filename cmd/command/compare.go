@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"cmp"
@@ -16,8 +16,6 @@ import (
 	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/history"
 	"github.com/rashomon-io/rashomon/reports"
-	"github.com/rashomon-io/rashomon/targets"
-	"github.com/rashomon-io/rashomon/workloads"
 )
 
 // maxRepeat bounds the seeds of one comparison.
@@ -29,8 +27,8 @@ const maxRepeat = 1000
 // report and taking the containers down.
 const compareDuration = 10 * time.Second
 
-func compareCommand() *cobra.Command {
-	var flags trialFlags
+func (c Command) compareCommand() *cobra.Command {
+	flags := trialFlags{of: c}
 	var repeat int
 	command := &cobra.Command{
 		Use:   "compare [TARGET[:OPTIONS]]…",
@@ -40,15 +38,15 @@ same operations, and the nemesis plans the same faults at the same times. Whom a
 fault at the leader hits is for each system to say.
 
 With --repeat, there are more seeds, one after the other, and figures get confidence
-intervals. Without a list, it is the built-in systems in the world process, and
-real ones in docker. One that cannot be tried is named, and the others go on.`,
-		Example: `  rashomon compare
-  rashomon compare raft raft:reads=local raft:reads=any --seed 7
-  rashomon compare --nemesis rooms:n1,n2,n3/n4,n5 --repeat 5
-  rashomon compare --world docker`,
+intervals. Without a list, it is those that suit the world. One that cannot be tried is
+named, and the others go on.`,
+		Example: c.example(`  NAME compare
+  NAME compare TARGET CHOICE --seed 7
+  NAME compare --nemesis rooms:n1,n2,n3/n4,n5 --repeat 5
+  NAME compare --world docker`),
 		RunE: func(command *cobra.Command, names []string) error {
 			if len(names) == 0 {
-				if names = comparedIn(flags.world); len(names) == 0 {
+				if names = c.comparedIn(flags.world); len(names) == 0 {
 					_, err := worldByName(flags.world)
 					return cmp.Or(err, fmt.Errorf("name the systems to compare: none is compared by default in world %s", flags.world))
 				}
@@ -62,8 +60,8 @@ real ones in docker. One that cannot be tried is named, and the others go on.`,
 }
 
 // comparedIn are the systems that a world compares without a list.
-func comparedIn(world string) (names []string) {
-	for _, system := range targets.All {
+func (c Command) comparedIn(world string) (names []string) {
+	for _, system := range c.Targets {
 		if slices.Contains(system.ComparedIn, world) {
 			names = append(names, system.Name)
 		}
@@ -101,7 +99,7 @@ rounds: // by seed, so that an interrupted comparison has tried all alike
 			tell.begin(trial.Target, seed)
 			trial.Seed, trial.Command = seed, f.repeat(command, "run", names[i])
 			trial.Dir = filepath.Join(f.dir, runName(i, names[i], seed, repeat))
-			trial.Workload, _ = workloads.ByName(f.workload) // which exists; some serve one trial only
+			trial.Workload, _ = f.of.workload(f.workload) // which exists; some serve one trial only
 			run, result, err := harness.Run(command.Context(), trial)
 			if err != nil && result.Verdict != "" {
 				afterwards, err = errors.Join(afterwards, fmt.Errorf("%s: %w", trial.Target, err)), nil

@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"bufio"
@@ -15,16 +15,22 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/rashomon-io/rashomon/harness"
+	"github.com/rashomon-io/rashomon/harness/cluster/docker"
 	"github.com/rashomon-io/rashomon/harness/history"
 	"github.com/rashomon-io/rashomon/targets"
 )
 
+// rashomon is the command with the built-in systems.
+var rashomon = Command{Name: "rashomon", Targets: targets.All}
+
 func TestMain(m *testing.M) {
-	targets.Main()
-	if os.Getenv("RASHOMON_TEST_COMMAND") != "" { // this binary is the command
-		os.Exit(rashomon(os.Args[1:], os.Stdout, os.Stderr))
+	docker.Main()
+	harness.NodeMain(append(own.Targets, targets.All...)) // worlds start this binary, whichever command it was
+	if os.Getenv("RASHOMON_TEST_COMMAND") != "" {         // this binary is the command
+		rashomon.Main()
 	}
-	testscript.Main(m, map[string]func(){"rashomon": main})
+	testscript.Main(m, map[string]func(){"rashomon": rashomon.Main, "mystore-trials": own.Main})
 }
 
 func TestScripts(t *testing.T) {

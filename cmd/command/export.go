@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"errors"
@@ -12,7 +12,7 @@ import (
 	"github.com/rashomon-io/rashomon/harness/history/jepsen"
 )
 
-func exportCommand() *cobra.Command {
+func (c Command) exportCommand() *cobra.Command {
 	var foreign jepsen.Options
 	var output string
 	var edn bool
@@ -22,12 +22,12 @@ func exportCommand() *cobra.Command {
 		Long: `Write the history of a run directory, or one alone, as Jepsen's history.edn: one
 operation a line, faults as operations of the process :nemesis, and [key value]
 tuples if there is more than one key.`,
-		Example: `  rashomon export --edn runs/latest -o history.edn
-  rashomon export --edn history.jsonl | grep :nemesis`,
+		Example: c.example(`  NAME export --edn runs/latest -o history.edn
+  NAME export --edn history.jsonl | grep :nemesis`),
 		Args: operands(1, 1, "want one run directory or history, such as runs/latest"),
 		RunE: func(command *cobra.Command, args []string) error {
 			if !edn {
-				return fmt.Errorf("export: say in which form: rashomon export --edn %s", shell(args))
+				return fmt.Errorf("export: say in which form: %s --edn %s", command.CommandPath(), shell(args))
 			}
 			if err := checkForeign(foreign); err != nil {
 				return err

@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"context"
@@ -9,13 +9,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/nemesis"
-	"github.com/rashomon-io/rashomon/targets"
-	"github.com/rashomon-io/rashomon/workloads"
 )
 
-func listCommand() *cobra.Command {
+func (c Command) listCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "List targets, workloads, faults and worlds",
@@ -23,7 +22,7 @@ func listCommand() *cobra.Command {
 		RunE: func(command *cobra.Command, _ []string) error {
 			out := command.OutOrStdout()
 			fmt.Fprintln(out, "targets")
-			for _, system := range targets.All {
+			for _, system := range c.Targets {
 				fmt.Fprintf(out, "  %-10s %s\n", system.Name, system.About)
 				if system.Needs != "" {
 					fmt.Fprintf(out, "  %-10s needs %s\n", "", system.Needs)
@@ -33,15 +32,15 @@ func listCommand() *cobra.Command {
 				}
 			}
 			var names []string
-			for _, workload := range workloads.All() {
+			for _, workload := range c.workloads() {
 				names = append(names, workload.Name())
 			}
 			fmt.Fprintf(out, "workloads\n  %s\n", strings.Join(names, ", "))
-			if err := listServed(command.Context(), out, names); err != nil {
+			if err := c.listServed(command.Context(), out, names); err != nil {
 				return failureError{err}
 			}
 			fmt.Fprintln(out, "nemesis")
-			for _, entry := range nemesis.List() {
+			for _, entry := range nemesis.List(c.Families...) {
 				fmt.Fprintf(out, "  %-27s %s\n", entry.Word, entry.Meaning)
 			}
 			names = nil
@@ -55,21 +54,24 @@ func listCommand() *cobra.Command {
 }
 
 // listServed tells which target's clients can do what which workload needs.
-func listServed(ctx context.Context, out io.Writer, names []string) error {
+func (c Command) listServed(ctx context.Context, out io.Writer, names []string) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "  served by\t%s\n", strings.Join(names, "\t"))
-	for _, system := range targets.All {
-		target, err := targets.Parse(system.Name)
+	for _, system := range c.Targets {
+		target, err := harness.ParseTarget(c.Targets, system.Name)
 		if err != nil {
 			return err
 		}
 		row := []string{"  " + system.Name}
-		for _, workload := range workloads.All() {
-			answer := "yes"
-			if targets.Serves(ctx, target, workload) != nil {
-				answer = "–"
+		for _, workload := range c.workloads() {
+			switch lack, known := harness.Serves(ctx, target, workload); {
+			case lack != nil:
+				row = append(row, "–")
+			case known:
+				row = append(row, "yes")
+			default: // its clients want a cluster first
+				row = append(row, "?")
 			}
-			row = append(row, answer)
 		}
 		fmt.Fprintln(table, strings.Join(row, "\t"))
 	}

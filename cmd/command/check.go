@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"bufio"
@@ -27,7 +27,7 @@ import (
 	"github.com/rashomon-io/rashomon/workloads"
 )
 
-func checkCommand() *cobra.Command {
+func (c Command) checkCommand() *cobra.Command {
 	var foreign jepsen.Options
 	var options checker.Options
 	var budget budgetFlags
@@ -41,17 +41,17 @@ tests; or a directory of Jepsen's store. Which of these it is, its contents tell
 run directory's result and report are written anew, unless --claim asks of it what its
 target did not claim. A history that was cut off,
 because its harness was killed, is judged as far as it goes.`,
-		Example: `  rashomon check runs/latest
-  rashomon check store/latest/history.edn                          what it is about is guessed, and said
-  rashomon check history.edn --model set
-  rashomon check history.edn --independent no                      values are pairs, not [key value]
-  rashomon check history.edn --initial 0                           registers, or accounts, that hold 0 at first
-  rashomon check history.edn --initial '{0 100, 1 0}'              what each account holds at first
-  rashomon check history.edn --total 100 --negative-balances       only the sum is known, and debts are allowed
-  rashomon check history.edn --model total-queue                   a queue that keeps no order
-  rashomon check history.edn --model reentrant-lock                its holder may acquire it again
-  rashomon check history.edn --claim "monotonic reads" --claim "stale by at most 2s"
-  rashomon check runs/latest --engine porcupine --check-time 10m   a second opinion`,
+		Example: c.example(`  NAME check runs/latest
+  NAME check store/latest/history.edn                          what it is about is guessed, and said
+  NAME check history.edn --model set
+  NAME check history.edn --independent no                      values are pairs, not [key value]
+  NAME check history.edn --initial 0                           registers, or accounts, that hold 0 at first
+  NAME check history.edn --initial '{0 100, 1 0}'              what each account holds at first
+  NAME check history.edn --total 100 --negative-balances       only the sum is known, and debts are allowed
+  NAME check history.edn --model total-queue                   a queue that keeps no order
+  NAME check history.edn --model reentrant-lock                its holder may acquire it again
+  NAME check history.edn --claim "monotonic reads" --claim "stale by at most 2s"
+  NAME check runs/latest --engine porcupine --check-time 10m   a second opinion`),
 		Args: operands(1, math.MaxInt, "want a run directory or history, such as runs/latest"),
 		RunE: func(command *cobra.Command, args []string) error {
 			if err := cmp.Or(oneOf("engine", string(options.Engine), engines), checkForeign(foreign),
@@ -68,25 +68,16 @@ because its harness was killed, is judged as far as it goes.`,
 				if claim != nil {
 					run.Manifest.Claim = history.Claim{CAP: run.Manifest.Claim.CAP, Guarantees: claim}
 				}
-				result, err := judge(command, path, run, made, foreign.Model, options)
+				result, err := c.judge(command, path, run, made, foreign.Model, options)
 				if err != nil {
 					return failureError{err}
 				}
 				if command.Context().Err() != nil { // an older result is worth more than "unknown"
 					return failureError{fmt.Errorf("interrupted; not checked, and left as before: %s", strings.Join(args[i:], " "))}
 				}
-				if run.Dir != "" && claim == nil {
-					if err := history.WriteJSON(filepath.Join(run.Dir, history.ResultFile), result); err != nil {
-						return failureError{err}
-					}
-					if err := reports.Write(run.Dir); err != nil {
-						return failureError{err}
-					}
+				if err := tellChecked(command.OutOrStdout(), path, run, made, result, claim == nil); err != nil {
+					return failureError{err}
 				}
-				if made != nil {
-					fmt.Fprintln(command.OutOrStdout(), provenance(path, made, result))
-				}
-				reports.Text(command.OutOrStdout(), run, result)
 				results = append(results, result)
 			}
 			return conclude(results...)
@@ -105,6 +96,24 @@ because its harness was killed, is judged as far as it goes.`,
 	return command
 }
 
+// tellChecked tells what was found, and writes it into a run's directory, if it has one
+// and asked to.
+func tellChecked(out io.Writer, path string, run *history.Run, made *jepsen.Import, result checker.Result, write bool) error {
+	if run.Dir != "" && write {
+		if err := history.WriteJSON(filepath.Join(run.Dir, history.ResultFile), result); err != nil {
+			return err
+		}
+		if err := reports.Write(run.Dir); err != nil {
+			return err
+		}
+	}
+	if made != nil {
+		fmt.Fprintln(out, provenance(path, made, result))
+	}
+	reports.Text(out, run, result)
+	return nil
+}
+
 // oneOf refuses a name, if one was given, that is none of these.
 func oneOf(what, name string, names []string) error {
 	if name == "" || slices.Contains(names, name) {
@@ -114,7 +123,7 @@ func oneOf(what, name string, names []string) error {
 }
 
 // judge checks one run, and tells on the way how long that has taken.
-func judge(command *cobra.Command, path string, run *history.Run, made *jepsen.Import, asked string, options checker.Options) (checker.Result, error) {
+func (c Command) judge(command *cobra.Command, path string, run *history.Run, made *jepsen.Import, asked string, options checker.Options) (checker.Result, error) {
 	defer tellChecking(command.ErrOrStderr(), path, options.Budget.Time)()
 	name := workloadOf(run, asked)
 	models := map[string]checker.Model{
@@ -131,7 +140,7 @@ func judge(command *cobra.Command, path string, run *history.Run, made *jepsen.I
 	if model, special := models[name]; special {
 		return checker.Check(command.Context(), run, model, options), nil
 	}
-	workload, err := workloads.ByName(name)
+	workload, err := c.workload(name)
 	if err != nil {
 		return checker.Result{}, fmt.Errorf("%s: %w", path, err)
 	}

@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"bytes"
@@ -66,7 +66,7 @@ func TestNumbersThatNoTrialCanHaveAreRefused(t *testing.T) {
 					continue
 				}
 				var out, errs bytes.Buffer
-				code := rashomon(append(command, "--"+test.flag, value), &out, &errs)
+				code := rashomon.run(append(command, "--"+test.flag, value), &out, &errs)
 				want := "rashomon: --" + test.flag + " " + value + " " + test.want + "\n"
 				if told := errs.String(); code != exitUsage || strings.Count(told, "\n") != 1 || i == 0 && told != want {
 					t.Errorf("%v --%s %s: exit code %d, %q; want %q", command, test.flag, value, code, told, want)
