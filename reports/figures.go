@@ -155,15 +155,15 @@ func rows(e entry) [][]string {
 		}
 		table = append(table, []string{"judged: " + part.Name, verdict})
 	}
-	return table
+	return append(table, guaranteeRows(e.Result.Guarantees)...)
 }
 
 // claim is what the system promises: "CP, linearizable". A history alone tells
 // no side of CAP.
 func claim(e entry) string {
-	promise := "linearizable"
-	if !admission(e).Linearizable() {
-		promise = "expects " + expected(e)
+	promise := promised(e)
+	if promise == "" {
+		promise = "linearizable"
 	}
 	if side := e.Run.Manifest.Claim.CAP; side != "" {
 		return side + ", " + promise
@@ -199,13 +199,13 @@ func expected(e entry) string {
 // verdictLine is the judgement in one line, with its reasons.
 func verdictLine(e entry) string {
 	line := e.name() + ": " + e.Result.Judgement()
-	admits := !admission(e).Linearizable()
+	promise := promised(e)
 	switch {
 	case e.Result.AsClaimed != checker.AsClaimed && e.Result.AsClaimed != checker.NotAsClaimed:
-	case admits && e.Result.Verdict == checker.Valid:
-		line += " (expects " + expected(e) + ", and showed none)"
-	case admits:
-		line += " (expects " + expected(e) + ")"
+	case len(admission(e).Expect) > 0 && e.Result.Verdict == checker.Valid:
+		line += " (" + promise + ", and showed none)"
+	case promise != "":
+		line += " (" + promise + ")"
 	case e.Result.Verdict == checker.Invalid:
 		line += " (claims linearizability)"
 	}
