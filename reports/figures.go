@@ -256,28 +256,13 @@ func notes(e entry) []string {
 	if e.Result.KeysUnknown > 0 {
 		notes = append(notes, fmt.Sprintf("Undecided, wholly or in part: %s of %s.", counted(e.Result.KeysUnknown, "key"), count(e.Result.Keys)))
 	}
-	for i, warning := range e.Result.Warnings {
-		if i == maxNotes {
-			notes = append(notes, fmt.Sprintf("… and %s.", counted(len(e.Result.Warnings)-maxNotes, "more warning")))
-			break
-		}
-		notes = append(notes, "Warning: "+warning)
-	}
-	for i, trouble := range e.Result.Statistics.Troubles {
-		if i == maxNotes {
-			notes = append(notes, "… and more trouble.")
-			break
-		}
-		notes = append(notes, "Trouble: "+trouble)
-	}
-	for i, reason := range slices.Sorted(maps.Keys(e.Result.Statistics.Skipped)) {
-		if i == 8 {
-			notes = append(notes, "More faults skipped, for other reasons.")
-			break
-		}
-		notes = append(notes, fmt.Sprintf("%s skipped: %s", counted(e.Result.Statistics.Skipped[reason], "fault"), reason))
-	}
-	return notes
+	s := e.Result.Statistics
+	return slices.Concat(notes,
+		lines(e.Result.Warnings, maxNotes, "… and %s.", "more warning", func(warning string) string { return "Warning: " + warning }),
+		lines(s.Troubles, maxNotes, "… and %s.", "more trouble", func(trouble string) string { return "Trouble: " + trouble }),
+		lines(slices.Sorted(maps.Keys(s.Skipped)), maxReasons, "… and faults skipped for %s.", "more reason", func(reason string) string {
+			return fmt.Sprintf("%s skipped: %s", counted(s.Skipped[reason], "fault"), reason)
+		}))
 }
 
 // decisions says which engine decided how many keys, and why that one.
