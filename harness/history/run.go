@@ -18,6 +18,8 @@ type Manifest struct {
 	Nemesis  string `json:"nemesis"`
 	World    string `json:"world"`
 	Claim    Claim  `json:"claim"`
+	// Kinds are those of the workload's own.
+	Kinds Kinds `json:"kinds,omitempty"`
 
 	Nodes []string `json:"nodes"`
 	// Roles are those of the nodes; none if all are alike.
@@ -96,7 +98,7 @@ func (r *Run) Nodes() []string {
 // TakesLeader returns who led and is taken away, or cut off, by the fault that the event
 // injects; empty if nobody is known to.
 func (e Event) TakesLeader() string {
-	if family := e.Of(); e.Type == Inject && (family.Away || family.Cuts) && slices.Contains(e.Nodes, e.Leader) {
+	if family := e.Of(); e.Type == Inject && (family.Away || family.Cuts && !e.OnlyClients()) && slices.Contains(e.Nodes, e.Leader) {
 		return e.Leader
 	}
 	return ""
