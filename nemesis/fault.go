@@ -100,7 +100,8 @@ type fault struct {
 	begin, end time.Duration  // since the faults phase began
 	order      []cluster.Node // what shape.Choose gets, but for the leader
 	hit        Victims        // known once the time has come
-	leader     string         // who led then, if that was asked and told
+	leader     cluster.Node   // who led then, if that was asked and told
+	leaderless bool           // the shape would have aimed at the leader, or spared it, and there is none, ever
 	Effect
 }
 
@@ -116,6 +117,7 @@ func (f fault) event(what history.EventType) history.Event {
 		Processes: f.processes,
 		Planned:   f.begin,
 		Detail:    f.Effect.String(),
+		NoLeader:  f.leaderless,
 	}
 	switch what {
 	case history.Heal:

@@ -126,11 +126,10 @@ func (p *player) wait(ctx context.Context, at time.Duration) bool {
 
 func (p *player) inject(ctx context.Context, f fault) {
 	aims := f.shape.Leader || f.shape.Follower
-	leaderless := aims && p.stage.Leader == nil
 	order := f.order
 	switch {
-	case leaderless:
-		f.shape = f.shape.atRandom()
+	case aims && p.stage.Leader == nil:
+		f.shape, f.leaderless = f.shape.atRandom(), true
 	case aims:
 		var err error
 		if f.leader, err = p.awaitLeader(ctx, f); ctx.Err() != nil {
@@ -157,8 +156,8 @@ func (p *player) inject(ctx context.Context, f fault) {
 		return
 	}
 	event := f.event(history.Inject)
-	event.Took, event.NoLeader = took, leaderless
-	if leaderless {
+	event.Took = took
+	if f.leaderless {
 		event.Reason = "the system has no leader: a random node in its place"
 	}
 	if means := p.means(f); means != "" {

@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
@@ -85,36 +83,12 @@ func latency(s statistics.Service) string {
 	return duration(s.P50) + " / " + duration(s.P99)
 }
 
-// Clean makes text from a run safe to print in one line, and puts "…" for what is
-// beyond its first limit runes. What cannot be printed is shown as Go would escape
-// it: \x1b, \n, \u202e.
-func Clean(text string, limit int) string {
-	var b strings.Builder
-	for n := 0; text != ""; n++ {
-		if n == limit {
-			b.WriteString("…")
-			break
-		}
-		r, size := utf8.DecodeRuneInString(text)
-		switch {
-		case r == utf8.RuneError && size == 1:
-			fmt.Fprintf(&b, `\x%02x`, text[0])
-		case unicode.IsPrint(r):
-			b.WriteRune(r)
-		default:
-			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
-		}
-		text = text[size:]
-	}
-	return b.String()
-}
-
 // client is who called: "p7 on n2".
 func client(o history.Operation) string {
 	if o.Node == "" {
 		return fmt.Sprintf("p%d", o.Process)
 	}
-	return fmt.Sprintf("p%d on %s", o.Process, Clean(o.Node, 20))
+	return fmt.Sprintf("p%d on %s", o.Process, o.Node)
 }
 
 // call is an operation without its time: "cas(k1, 4, 7) saw 5". Of a set's read in
@@ -122,12 +96,12 @@ func client(o history.Operation) string {
 func call(o history.Operation, about []int64) string {
 	var arguments []string
 	if o.Key != "" {
-		arguments = append(arguments, Clean(o.Key, 40))
+		arguments = append(arguments, o.Key)
 	}
 	if !o.Input.IsNone() {
 		arguments = append(arguments, elements(o.Input))
 	}
-	text := Clean(string(o.Kind), 20) + "(" + strings.Join(arguments, ", ") + ")"
+	text := string(o.Kind) + "(" + strings.Join(arguments, ", ") + ")"
 	switch {
 	case o.Kind == history.ReadAll && o.Outcome == history.OK && len(about) > 0:
 		var with, without []int64
@@ -184,7 +158,7 @@ func outcome(o history.Operation) string {
 	if o.Error == "" {
 		return o.Outcome.String()
 	}
-	return o.Outcome.String() + ": " + Clean(o.Error, 120)
+	return o.Outcome.String() + ": " + o.Error
 }
 
 // interval is when an operation was under way. Nobody knows when an info ends.

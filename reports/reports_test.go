@@ -69,7 +69,7 @@ func TestNamedVerdicts(t *testing.T) {
 	entry.Result.Violations[0].Part = "no lost <append>"
 	var text, compared bytes.Buffer
 	Text(&text, entry.Run, entry.Result)
-	p, err := newPage(entry)
+	p, err := newPage(enter(entry))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func TestVerdictLine(t *testing.T) {
 		{"raft: INVALID, not as claimed but VACUOUS (claims linearizability): little happened", nil, checker.Result{Verdict: checker.Invalid, AsClaimed: checker.NotAsClaimed, Vacuous: "little happened"}},
 	} {
 		run := &history.Run{Manifest: history.Manifest{Target: "raft", Claim: history.Claim{CAP: "CP", Expect: test.expect}}}
-		if got := verdictLine(Entry{run, test.result}); got != test.want {
+		if got := verdictLine(enter(Entry{run, test.result})); got != test.want {
 			t.Errorf("got %q, want %q", got, test.want)
 		}
 	}
@@ -293,7 +293,7 @@ func TestPageIsBounded(t *testing.T) {
 // writePage makes the page of a run, or of a comparison if there are several.
 func writePage(t *testing.T, path string, entries []Entry) {
 	t.Helper()
-	p, err := newPage(entries[0])
+	p, err := newPage(enter(entries[0]))
 	if len(entries) > 1 {
 		p, err = newComparisonPage(path, compared(entries...))
 	}
@@ -440,9 +440,29 @@ func TestFaults(t *testing.T) {
 		{Time: 4, Type: history.Heal, Fault: 1, Family: "kill"},
 		{Time: 5, Type: history.Heal, Fault: 9, Family: "kill"},
 	}
-	want := []fault{{"kill", "kill", 1, 4}, {"other", "volcano", 2, 99}}
+	want := []fault{{"kill", "kill", "kill", 1, 4}, {"other", "volcano", "volcano", 2, 99}}
 	if diff := cmp.Diff(want, faults(events, 99)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Families of a user's own have lanes of their own, up to a limit, and are told by name.
+func TestOwnFamiliesAreDrawn(t *testing.T) {
+	e := staleRaft()
+	for i := range maxLanes + 2 {
+		e.Run.Events = append(e.Run.Events, history.Event{
+			Time: 7 * s, Type: history.Inject, Fault: 100 + i, Family: fmt.Sprintf("flush%d", i), Shape: "leader", Nodes: []string{"n1"}, Leader: "n1", Own: &history.Family{Did: "been flushed"}})
+	}
+	drawn := faults(e.Run.Events, 20*s)
+	want := []string{"partition", "kill", "pause", "other", "flush0", "flush1", "flush2", "flush3", "flush4", "flush5"}
+	if diff := cmp.Diff(want, lanes(drawn)); diff != "" {
+		t.Error(diff)
+	}
+	page := pageOf(t, e)
+	for _, text := range []string{">flush5</text>", ">other</text>", `<tr class="other"><td>7.000 s</td><td>inject</td><td>#107</td><td>flush7 leader n1</td>`} {
+		if !strings.Contains(page, text) {
+			t.Errorf("%q is missing on the page", text)
+		}
 	}
 }
 
@@ -551,7 +571,7 @@ func FuzzReport(f *testing.F) {
 		}
 		c := compared(e, e)
 		c.Text(&b)
-		p, err := newPage(e)
+		p, err := newPage(enter(e))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -592,7 +612,7 @@ func TestFamiliesHaveColours(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, family := range families {
+	for _, family := range hues {
 		for _, variable := range []string{"--" + family + ": #", "--" + family + "-shade: #"} {
 			if found := strings.Count(string(page), variable); found != 2 {
 				t.Errorf("%q is defined %d times", variable, found)

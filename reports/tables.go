@@ -39,9 +39,9 @@ var comparisonTables = []struct {
 	{"What each refused, and what it got wrong", []column{
 		{"claims", func(s System) string {
 			if s.Claim.Linearizable() {
-				return Clean(s.Claim.CAP, 8) + ", linearizable"
+				return s.Claim.CAP + ", linearizable"
 			}
-			return Clean(s.Claim.CAP, 8) + ", weaker"
+			return s.Claim.CAP + ", weaker"
 		}},
 		{"verdict", verdicts},
 		{"as claimed", func(s System) string { return runs(s.AsClaimed) }},
@@ -107,7 +107,7 @@ func partsTable(c Comparison) table {
 	for _, system := range c.Systems {
 		for _, run := range system.Runs {
 			for _, part := range run.Parts {
-				if name := Clean(part.Name, 40); !slices.Contains(t.header, name) && len(t.header) <= maxParts {
+				if name := part.Name; !slices.Contains(t.header, name) && len(t.header) <= maxParts {
 					t.header = append(t.header, name)
 				}
 			}
@@ -128,7 +128,7 @@ func (s System) partVerdicts(name string) string {
 	runs := map[string]int{}
 	for _, run := range s.Runs {
 		for _, part := range run.Parts {
-			if Clean(part.Name, 40) == name {
+			if part.Name == name {
 				runs[string(part.Verdict)]++
 			}
 		}
@@ -205,7 +205,7 @@ func (c Comparison) untried() []string {
 				lines = append(lines, fmt.Sprintf("%s: … and %s that could not be tried.", s.Name, counted(len(s.Untried)-maxSeeds, "more run")))
 				break
 			}
-			lines = append(lines, fmt.Sprintf("%s: not tried with seed %d: %s", s.Name, u.Seed, Clean(u.Reason, 400)))
+			lines = append(lines, fmt.Sprintf("%s: not tried with seed %d: %s", s.Name, u.Seed, u.Reason))
 		}
 	}
 	return lines

@@ -116,13 +116,10 @@ func ReadEvents(r io.Reader) ([]Event, error) {
 	return events, nil
 }
 
-// completeLeader says of an Inject of an older run, whose events do not, who led: a fault
+// completeLeader says of the faults of an older run, whose events do not, who led: one
 // at the leader hit it first, or had a reason not to.
 func (e *Event) completeLeader() {
-	if e.Type != Inject || e.Leader != "" {
-		return
-	}
-	atLeader := strings.HasPrefix(e.Shape, "leader") && len(e.Nodes) > 0
+	atLeader := e.Type == Inject && strings.HasPrefix(e.Shape, "leader") && len(e.Nodes) > 0 && e.Leader == ""
 	e.NoLeader = e.NoLeader || strings.HasPrefix(e.Shape, "random") || atLeader && e.Reason != ""
 	if atLeader && !e.NoLeader {
 		e.Leader = e.Nodes[0]
