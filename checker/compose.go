@@ -6,6 +6,7 @@ import (
 
 	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/internal/court"
+	"github.com/rashomon-io/rashomon/checker/internal/model"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -80,20 +81,18 @@ const Own Engine = "own"
 func ModelFunc(name string, check func(context.Context, *history.Run) ([]anomaly.Violation, error)) Model {
 	return Model{name: name, judge: func(ctx context.Context, run *history.Run, _ Options, result *Result) {
 		violations, err := check(ctx, run)
-		first := never
+		answer := model.NewAnswer()
+		answer.Keys = 1
+		answer.Decided(string(Own), "it is a function of its own", "")
 		for _, v := range violations {
 			v.Anomaly = cmp.Or(v.Anomaly, anomaly.Name(name))
-			first = min(first, max(v.At(), 1))
-			result.Violations = append(result.Violations, v)
+			answer.First = min(answer.First, max(v.At(), 1))
+			answer.Violations = append(answer.Violations, v)
+			answer.KeysInvalid = 1
 		}
-		result.Keys = 1
-		result.decided(Own, "it is a function of its own", "")
 		if err != nil {
-			result.KeysUnknown, result.Reason = 1, name+": "+err.Error()
+			answer.KeysUnknown, answer.Reason = 1, name+": "+err.Error()
 		}
-		if len(violations) > 0 {
-			result.KeysInvalid = 1
-		}
-		result.conclude(first)
+		result.take(answer)
 	}}
 }

@@ -107,21 +107,28 @@ func (r *run) awaitReady(ctx context.Context, stage stage) error {
 // fits returns an error if the workload needs what the target's clients cannot do:
 // else every operation would fail, each after the other.
 func (r *run) fits(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
-	defer cancel()
-	bound, err := within(ctx, r, "the target's Open", func(ctx context.Context) (bound error, err error) {
-		client, err := r.open(ctx, r.layout.serving[0])
-		if err != nil {
-			return nil, err
-		}
-		_, bound = r.Workload.Bind(client)
-		return bound, r.shut(client)
-	})
+	lack, err := r.binds(ctx)
 	switch {
-	case bound != nil:
-		return fmt.Errorf("%s cannot serve this workload: %w", r.Target, bound)
+	case lack != nil:
+		return lack
 	case errors.Is(err, errNoClient), errors.As(err, new(*panicked)):
 		return fmt.Errorf("open a client of %s: %w", r.Target, err)
 	}
 	return nil // else it may be possible later, and is tried for each operation
+}
+
+// binds returns what a client lacks that the workload needs, or why none can be opened.
+func (r *run) binds(ctx context.Context) (lack, err error) {
+	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
+	defer cancel()
+	return within(ctx, r, "the target's Open", func(ctx context.Context) (lack error, err error) {
+		client, err := r.open(ctx, r.layout.serving[0])
+		if err != nil {
+			return nil, err
+		}
+		if _, err := r.Workload.Bind(client); err != nil {
+			lack = fmt.Errorf("%s cannot serve this workload: %w", r.Target, err)
+		}
+		return lack, r.shut(client)
+	})
 }

@@ -29,6 +29,7 @@ const (
 	stopBudget     = 5 * time.Second        // for client calls to return after their client was closed
 	lastLook       = 250 * time.Millisecond // for a node to end that the last operations bring down
 	progressEvery  = 2 * time.Second
+	defaultTimeout = 250 * time.Millisecond // of one client call
 )
 
 // Run runs the trial and judges it. What it recorded stays in trial.Dir, also
@@ -96,8 +97,10 @@ func (t *Trial) complete(ctx context.Context) error {
 			return fmt.Errorf("trial: the claim of %s expects %q, which is no anomaly (want some of %q)", t.Target, name, anomaly.All)
 		}
 	}
-	if _, streams := t.Workload.(Streamer); t.FailFast && !streams {
-		return fmt.Errorf("trial: fail-fast is not available for the workload %s, whose violations only show afterwards", t.Workload.Name())
+	if t.FailFast {
+		if err := CanFailFast(t.Workload); err != nil {
+			return fmt.Errorf("trial: %w", err)
+		}
 	}
 	t.World = cmp.Or(t.World, t.Target.World)
 	if t.World == nil {
@@ -122,7 +125,7 @@ func (t *Trial) complete(ctx context.Context) error {
 	t.Quiet = cmp.Or(t.Quiet, 2*time.Second)
 	t.Duration = cmp.Or(t.Duration, 20*time.Second)
 	t.Recovery = cmp.Or(t.Recovery, 3*time.Second)
-	t.Timeout = cmp.Or(t.Timeout, 250*time.Millisecond)
+	t.Timeout = cmp.Or(t.Timeout, defaultTimeout)
 	if min(t.Quiet, t.Duration, t.Recovery, t.Timeout) < 0 {
 		return errors.New("trial: a negative duration")
 	}

@@ -173,7 +173,7 @@ type Port struct {
 type Program struct {
 	// Path is an executable's path, or its name in PATH. Empty means the image's own
 	// or, without an image, this very binary, which then must hand its hidden "node"
-	// arguments to targets.Main.
+	// arguments to targets.Main or harness.NodeMain.
 	Path string
 	// Args are the arguments.
 	Args []string

@@ -80,7 +80,7 @@ const closeTimeout = 30 * time.Second
 
 // errNode: a binary that runs all its tests as a node, with clusters of their own,
 // would never come to an end.
-var errNode = errors.New("this process was started as a node of a cluster: its program is to hand its arguments to targets.Main first thing in main, or in a test's func TestMain(m *testing.M) { targets.Main(); os.Exit(m.Run()) }")
+var errNode = errors.New("this process was started as a node of a cluster: its program is to hand its arguments to targets.Main, or to harness.NodeMain for systems of its own, first thing in main, or in a test's func TestMain(m *testing.M) { targets.Main(); os.Exit(m.Run()) }")
 
 // worldName is what --world takes.
 const worldName = "process"
