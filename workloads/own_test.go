@@ -152,8 +152,8 @@ func textTrial(t *testing.T, appends string) harness.Trial {
 				return &textConn{address: c.Address(node)}, nil
 			},
 		},
-		Workload: Texts, Nemesis: nemesis.Partitions("one"), Nodes: 3, Rate: 300, Seed: 1, Dir: t.TempDir(),
-		Quiet: time.Second, Duration: 4 * time.Second, Recovery: time.Second,
+		Workload: Texts, Nemesis: nemesis.Partitions("one"), Nodes: 3, Rate: 200, Seed: 1, Dir: t.TempDir(),
+		Quiet: time.Second, Duration: 3 * time.Second, Recovery: time.Second,
 	}
 }
 
