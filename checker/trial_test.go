@@ -229,6 +229,24 @@ func TestFaultsTooShort(t *testing.T) {
 	}
 }
 
+// That nodes never met over links is no matter to a fault of links of clients.
+func TestUnlinkedAndCutOffFromClients(t *testing.T) {
+	run := script.Parse(t, served()+"partition n1 from 100 to 200\n recovery at 201\n final at 300\n done at 400\n")
+	run.Manifest.Version, run.Manifest.Nemesis = history.Version, "partition"
+	run.Events = append(run.Events, history.Event{Time: 399 * time.Second, Type: history.Unlinked, Reason: "no node met another"})
+	if result := Check(t.Context(), run, Register, Options{}); !strings.Contains(result.Vacuous, "separated nothing") {
+		t.Errorf("of nodes: vacuous %q", result.Vacuous)
+	}
+	for i, e := range run.Events {
+		if e.Type == history.Inject {
+			run.Events[i].Links = []string{"clients>n1", "n1>clients"}
+		}
+	}
+	if result := Check(t.Context(), run, Register, Options{}); strings.Contains(result.Vacuous, "separated nothing") {
+		t.Errorf("of clients: vacuous %q", result.Vacuous)
+	}
+}
+
 // A partition that nodes bypass is vacuous if the minority is answered as the majority is,
 // and else a warning.
 func TestBypassedPartitions(t *testing.T) {

@@ -93,7 +93,7 @@ func (r *Run) Nodes() []string {
 // TakesLeader returns who led and is taken away, or cut off, by the fault that the event
 // injects; empty if nobody is known to.
 func (e Event) TakesLeader() string {
-	if family := e.Of(); e.Type == Inject && (family.Away || family.Cuts) && slices.Contains(e.Nodes, e.Leader) {
+	if family := e.Of(); e.Type == Inject && (family.Away || family.Cuts && !e.OnlyClients()) && slices.Contains(e.Nodes, e.Leader) {
 		return e.Leader
 	}
 	return ""

@@ -57,7 +57,8 @@ func Parse(t testing.TB, text string) *history.Run {
 			e := history.Event{Time: seconds(t, fields[3]), Type: history.Inject, Fault: len(run.Events) + 1, Family: "partition", Nodes: []string{fields[1]}}
 			for _, n := range run.Manifest.Nodes {
 				if n != fields[1] {
-					e.Links = append(e.Links, n+">"+fields[1], fields[1]+">"+n)
+					link := history.Link{From: n, To: fields[1]}
+					e.Links = append(e.Links, link.String(), link.Opposite().String())
 				}
 			}
 			heal := history.Event{Time: seconds(t, fields[5]), Type: history.Heal, Fault: e.Fault, Family: "partition"}

@@ -149,9 +149,8 @@ func victims(faults []Fault) []string {
 	var all []string
 	for _, f := range faults {
 		all = append(all, f.Nodes...)
-		for _, link := range f.Links {
-			from, to, _ := strings.Cut(link, ">")
-			all = append(all, from, to)
+		for _, link := range f.Directed() {
+			all = append(all, link.From, link.To)
 		}
 	}
 	return all
@@ -257,16 +256,16 @@ func (f Fault) about(node string) string {
 
 func (f Fault) aboutLinks(node string) string {
 	var both, in, out []string // peers, by the direction of their links with it
-	for _, link := range f.Links {
-		from, to, _ := strings.Cut(link, ">")
-		back := slices.Contains(f.Links, to+">"+from)
+	links := f.Directed()
+	for _, link := range links {
+		back := slices.Contains(links, link.Opposite())
 		switch {
-		case to == node && back:
-			both = append(both, from)
-		case to == node:
-			in = append(in, from)
-		case from == node && !back:
-			out = append(out, to)
+		case link.To == node && back:
+			both = append(both, link.From)
+		case link.To == node:
+			in = append(in, link.From)
+		case link.From == node && !back:
+			out = append(out, link.To)
 		}
 	}
 	family := f.Of()

@@ -32,6 +32,7 @@ func TestFaultsInWords(t *testing.T) {
 		{"not understood, and later", []string{"n3"}, []history.Event{{Type: history.Unrecognized, Time: 11 * time.Second, Detail: "flood"}}, "; no fault was in force"},
 		{"cut off", []string{"n1", "n3"}, []history.Event{inject(1, 3, cut)}, "; n3 had been cut off from n1 n2 since 3.000 s"},
 		{"from the other side", []string{"n1", "n9"}, []history.Event{inject(1, 3, cut)}, "; n1 had been cut off from n3 since 3.000 s"},
+		{"clients", []string{"n1"}, []history.Event{inject(1, 3, history.Event{Family: "partition", Nodes: []string{"n1"}, Links: []string{"clients>n1", "n1>clients"}})}, "; n1 had been cut off from clients since 3.000 s"},
 		{"one way", []string{"n1"}, []history.Event{inject(1, 3, history.Event{Family: "partition", Links: []string{"n2>n1", "n1>n3"}})},
 			"; n1 had not heard n2 and n1 had not been heard by n3 since 3.000 s"},
 		{"links unknown", []string{"n1"}, []history.Event{inject(1, 3, history.Event{Family: "partition", Nodes: []string{"n1"}})}, "; n1 had been cut off since 3.000 s"},

@@ -343,7 +343,7 @@ const bypassShare = 0.5
 // partitions asked was answered.
 func unlinked(run *history.Run, s statistics.Statistics) (why string, wholly bool) {
 	i := slices.IndexFunc(run.Events, func(e history.Event) bool { return e.Type == history.Unlinked })
-	fault := slices.IndexFunc(run.Events, func(e history.Event) bool { return e.Type == history.Inject && len(e.Links) > 0 })
+	fault := slices.IndexFunc(run.Events, func(e history.Event) bool { return e.Type == history.Inject && len(e.Links) > 0 && !e.OnlyClients() })
 	if i < 0 || fault < 0 {
 		return "", false
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/rashomon-io/rashomon/harness/history"
@@ -237,14 +236,14 @@ func victimsDatum(e history.Event) datum {
 	}
 	grudge := datum{kind: mapping}
 	mute := map[string]int{} // where a deaf node's set is
-	for _, link := range e.Links {
-		from, deaf, _ := strings.Cut(link, ">")
+	for _, link := range e.Directed() {
+		deaf := link.To
 		if mute[deaf] == 0 {
 			grudge.items = append(grudge.items, datum{kind: text, text: deaf}, datum{kind: set})
 			mute[deaf] = len(grudge.items) - 1
 		}
 		to := &grudge.items[mute[deaf]]
-		to.items = append(to.items, datum{kind: text, text: from})
+		to.items = append(to.items, datum{kind: text, text: link.From})
 	}
 	d.items = []datum{{kind: keyword, text: "isolated"}, grudge}
 	return d
