@@ -302,19 +302,14 @@ func workloadOf(run *history.Run, asked string) string {
 	}
 	name := workloads.Register{}.Name()
 	for _, operation := range run.History.Operations {
-		switch operation.Kind {
-		case history.Add, history.ReadAll:
-			name = workloads.Set{}.Name()
-		case history.Increment:
-			return "counter"
-		case history.Enqueue, history.Dequeue:
-			return "queue"
-		case history.Acquire, history.Release, history.Use:
-			return "lock"
-		case history.Transfer: // beside read-all
-			return "bank"
-		case history.Generate:
+		switch object := run.Manifest.Kinds.Of(operation.Kind).Object; object {
+		case "", "register": // whose reads are a counter's, too
+		case "set": // whose reads are a bank's, too
+			name = object
+		case "ids":
 			return "unique-ids"
+		default:
+			return object
 		}
 	}
 	return name
