@@ -44,7 +44,8 @@ var own = Command{
 
 // notes are texts, with operations and two checks of their own.
 var notes = workloads.New(workloads.Own[ownClient]{
-	Name: "notes",
+	Name:  "notes",
+	Kinds: history.Kinds{"note": {Updates: true}, "look": {Reads: true}},
 	Plan: harness.PerWorker(func(w harness.Worker) harness.Generator {
 		noted := 0
 		return harness.GeneratorFunc(func(turn *harness.Turn) (history.Operation, bool) {

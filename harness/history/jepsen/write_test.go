@@ -184,9 +184,9 @@ func TestRoundTripOfEveryKind(t *testing.T) {
 func TestWriteRefuses(t *testing.T) {
 	for want, operations := range map[string][]history.Operation{
 		`no word for "fly away"`: {{Kind: "fly away"}},
-		"overlaps":          {{Kind: history.Read, Complete: 9, Outcome: history.OK}, {Kind: history.Read, Invoke: 5, Complete: 10}},
-		"before it":         {{Kind: history.Read, Invoke: 5, Complete: 4}},
-		"another":           {{Kind: history.Read}, {Kind: history.Read, Invoke: 5, Complete: 6}},
+		"overlaps":               {{Kind: history.Read, Complete: 9, Outcome: history.OK}, {Kind: history.Read, Invoke: 5, Complete: 10}},
+		"before it":              {{Kind: history.Read, Invoke: 5, Complete: 4}},
+		"another":                {{Kind: history.Read}, {Kind: history.Read, Invoke: 5, Complete: 6}},
 	} {
 		err := jepsen.Write(&bytes.Buffer{}, &history.Run{History: history.History{Operations: operations}})
 		if err == nil || !strings.Contains(err.Error(), want) {
