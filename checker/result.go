@@ -48,7 +48,7 @@ type Engine string
 const (
 	Zones      Engine = model.Zones      // registers without repeated values, in near-linear time
 	Search     Engine = model.Search     // any values, by just-in-time linearization
-	Porcupine  Engine = model.Porcupine  // the court of appeal
+	Porcupine  Engine = model.Porcupine  // the court of appeal: Wing & Gong's search, depth first, with Lowe's cache
 	Polynomial Engine = model.Polynomial // the other models, each by a method of its own
 )
 

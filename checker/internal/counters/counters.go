@@ -44,7 +44,7 @@
 //
 // With unequal increments to decide is NP-hard, since a read asks for a subset with
 // its sum. The bounds, and whether the greatest common divisor of all increments
-// divides each value read, convict in O(n log n); what they do not convict goes to
+// divides each value read, find what is wrong in O(n log n); what they do not find goes to
 // Porcupine.
 package counters
 

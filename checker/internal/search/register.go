@@ -74,7 +74,7 @@ func NewRegister(steps []register.Step, memory *Memory) *Search {
 // more closely: it goes some events back, and drops at a greater width until it is
 // as many events beyond. If it is stuck again it does the same joining, beginning
 // with a configuration for every value that the register may hold, in which all
-// that is open is done and nothing is spent. If that does not convict the history
+// that is open is done and nothing is spent. If that does not refute the history
 // either, width and distance grow: in the end to the whole history, and an exact
 // search.
 type registerPass struct {

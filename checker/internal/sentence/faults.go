@@ -150,7 +150,9 @@ func victims(faults []Fault) []string {
 	for _, f := range faults {
 		all = append(all, f.Nodes...)
 		for _, link := range f.Directed() {
-			all = append(all, link.From, link.To)
+			if !link.OfClients() { // whose nodes are named
+				all = append(all, link.From, link.To)
+			}
 		}
 	}
 	return all

@@ -54,6 +54,12 @@ func TestFaultsInWords(t *testing.T) {
 			inject(2, 2, history.Event{Family: "upgrade", Own: &history.Family{Did: "been upgraded", Ends: true}, Nodes: []string{"n1"}}), heal(2, 7),
 			inject(3, 9, history.Event{Family: "satellite", Own: &history.Family{On: history.OnLinks, Did: "gone by satellite"}, Links: []string{"n1>n2"}}),
 		}, "; n1 n2 had been flushed (3 tables) since 1.000 s, n1's links to n2 had gone by satellite since 9.000 s, n1 had been upgraded at 2.000 s and restarted at 7.000 s"},
+		{"clients cut off", []string{"n1"}, []history.Event{
+			inject(1, 1, history.Event{Family: "partition", Nodes: []string{"n1"}, Links: []string{"clients>n1", "n1>clients"}}),
+			inject(2, 2, history.Event{Family: "latency", Nodes: []string{"n1"}, Links: []string{"n1>clients"}, Detail: "50ms"}),
+		}, "; n1 had been cut off from clients since 1.000 s, n1's links to clients had been delayed (50ms) since 2.000 s"},
+		{"clients of another node", []string{"n4"}, []history.Event{inject(1, 1, history.Event{Family: "partition", Nodes: []string{"n1"}, Links: []string{"n1>clients"}})},
+			"; elsewhere n1 had not been heard by clients since 1.000 s"},
 		{"unrelated ones are left out", []string{"n3"}, []history.Event{inject(1, 1, pause("n5")), inject(2, 3, cut)}, "; n3 had been cut off from n1 n2 since 3.000 s"},
 		{"only unrelated ones", []string{"n4"}, []history.Event{inject(1, 1, pause("n5")), inject(2, 3, cut), heal(1, 4)}, "; elsewhere n3 had been cut off from n1 n2 since 3.000 s"},
 		{"no nodes are known", nil, []history.Event{inject(1, 1, pause("n5"))}, "; n5 had been paused since 1.000 s"},
