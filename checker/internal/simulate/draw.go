@@ -75,7 +75,7 @@ func (u Universe) Draw(r *rand.Rand) []history.Operation {
 	n := 1 + r.IntN(u.Size)
 	processes := 1 + r.IntN(5)
 	span := 2 + r.IntN(3*n) // a small span makes for ties
-	spoil := []float64{0, 0.1, 0.6}[r.IntN(3)]
+	d := drawing{Universe: u, Rand: r, spoil: []float64{0, 0.1, 0.6}[r.IntN(3)]}
 	unknown := []float64{0, 0.1, 0.4}[r.IntN(3)]
 	type effect struct {
 		at int
@@ -99,167 +99,103 @@ func (u Universe) Draw(r *rand.Rand) []history.Operation {
 		effects[i] = effect{at, &operations[i]}
 	}
 	slices.SortStableFunc(effects, func(a, b effect) int { return a.at - b.at })
-	var held history.Value
-	var written []int64
-	pick := func() int64 { // a value that may be there, or that never was, or not yet
-		switch {
-		case len(written) == 0 || r.IntN(200) == 0:
-			return 99
-		case u.Unique && r.IntN(40) == 0:
-			return int64(len(written) + 1 + r.IntN(4))
-		}
-		return written[max(0, len(written)-1-r.IntN(3))]
-	}
 	for i, o := range effects {
-		fresh := int64(i + 1)
-		if !u.Unique {
-			fresh = int64(1 + r.IntN(3))
-		}
-		if u.Unique && len(written) > 0 && r.IntN(40) == 0 && o.Kind == history.CompareAndSet {
-			fresh = 98 // two of these are a repetition, which must be noticed
-		}
-		happens := o.Outcome == history.OK || r.IntN(3) > 0
-		if len(written) == 0 && r.IntN(50) > 0 {
-			o.Kind = history.Write // before it there is little to observe
-		}
-		switch o.Kind {
-		case history.Read:
-			o.Output = history.Ints(slices.Clone(held.Ints())...)
-			if r.Float64() < spoil {
-				o.Output = history.Ints(pick())
-			}
-			if r.Float64() < spoil/4 {
-				o.Output = history.Value{}
-			}
-		case history.Write:
-			o.Input = history.Ints(fresh)
-			if r.IntN(20) == 0 {
-				o.Outcome, happens = history.Fail, false
-			}
-			if happens {
-				held = history.Ints(fresh)
-			}
-			if happens || r.IntN(8) == 0 {
-				written = append(written, fresh)
-			}
-		case history.CompareAndSet:
-			expected := pick()
-			if held.Len() > 0 && r.IntN(4) > 0 {
-				expected = held.At(0)
-			}
-			if r.IntN(30) == 0 {
-				fresh = expected // which changes nothing
-			}
-			o.Input = history.Ints(expected, fresh)
-			swaps := held.Len() > 0 && held.At(0) == expected
-			if swaps && o.Outcome == history.OK && (u.Refusals && r.IntN(2) == 0 || r.IntN(10) == 0) && r.Float64() < spoil {
-				o.Outcome = history.Fail // although it held
-				break
-			}
-			switch {
-			case swaps && happens:
-				held = history.Ints(fresh)
-			case !swaps && o.Outcome == history.OK && r.Float64() >= spoil:
-				o.Outcome = history.Fail
-				switch {
-				case r.IntN(10) == 0:
-					o.Error = "refused" // which says nothing
-				case u.Refusals && r.IntN(5) > 0:
-				case r.Float64() < spoil:
-					o.Output = history.Ints(pick())
-				case r.IntN(2) == 0:
-					o.Output = history.Ints(slices.Clone(held.Ints())...)
-				}
-			}
-			if held.Len() > 0 && held.At(0) == fresh || r.IntN(20) == 0 {
-				written = append(written, fresh)
-			}
-		}
+		d.carryOut(i, o.Operation)
 	}
 	slices.SortStableFunc(operations, func(a, b history.Operation) int { return int(a.Invoke - b.Invoke) })
 	return operations
 }
 
-// Lock returns a random history of one lock. Each process acquires, uses and
-// gives back once or twice; a real lock is simulated with random effects inside
-// the intervals, which breaks now and then. Tokens are positive.
-func Lock(r *rand.Rand) []history.Operation {
-	spoil := []float64{0, 0.1, 0.4}[r.IntN(3)]
-	fenced := []float64{0, 0.8, 1}[r.IntN(3)]
-	unknown := []float64{0, 0.2}[r.IntN(2)]
-	width := 1 + r.IntN(5) // small ones make for ties
-	var operations []history.Operation
-	at, token := 0, int64(0)
-	for process := range 1 + r.IntN(4) {
-		at = max(0, at-r.IntN(2*width))
-		if r.Float64() < spoil {
-			at = max(0, at-r.IntN(8*width))
+// A drawing is a register that is simulated, and what it lies about.
+type drawing struct {
+	Universe
+	*rand.Rand
+	spoil   float64 // share of the answers
+	held    history.Value
+	written []int64
+}
+
+// pick returns a value that may be there, or that never was, or not yet.
+func (d *drawing) pick() int64 {
+	switch {
+	case len(d.written) == 0 || d.IntN(200) == 0:
+		return 99
+	case d.Unique && d.IntN(40) == 0:
+		return int64(len(d.written) + 1 + d.IntN(4))
+	}
+	return d.written[max(0, len(d.written)-1-d.IntN(3))]
+}
+
+// carryOut gives the ith operation to take effect its values.
+func (d *drawing) carryOut(i int, o *history.Operation) {
+	fresh := int64(i + 1)
+	if !d.Unique {
+		fresh = int64(1 + d.IntN(3))
+	}
+	if d.Unique && len(d.written) > 0 && d.IntN(40) == 0 && o.Kind == history.CompareAndSet {
+		fresh = 98 // two of these are a repetition, which must be noticed
+	}
+	happens := o.Outcome == history.OK || d.IntN(3) > 0
+	if len(d.written) == 0 && d.IntN(50) > 0 {
+		o.Kind = history.Write // before it there is little to observe
+	}
+	switch o.Kind {
+	case history.Read:
+		o.Output = d.held
+		if d.Float64() < d.spoil {
+			o.Output = history.Ints(d.pick())
 		}
-		add := func(kind history.Kind, input history.Value) *history.Operation {
-			// at is the moment of the effect.
-			o := history.Operation{Process: process, Node: "n1", Key: "l", Kind: kind, Input: input, Outcome: history.OK}
-			call := at
-			if n := len(operations); n > 0 && operations[n-1].Process == process {
-				call = max(call-r.IntN(width), int(operations[n-1].Complete))
-			} else {
-				call = max(call-r.IntN(width), 0)
-			}
-			at = max(at, call)
-			o.Invoke, o.Complete = time.Duration(call), time.Duration(at+r.IntN(width))
-			at += r.IntN(width)
-			operations = append(operations, o)
-			return &operations[len(operations)-1]
+		if d.Float64() < d.spoil/4 {
+			o.Output = history.Value{}
 		}
-		for range 1 + r.IntN(2) {
-			if len(operations) > 9 { // more keep Porcupine busy for minutes
-				break
-			}
-			acquire := add(history.Acquire, history.Value{})
-			if r.Float64() < unknown {
-				acquire.Outcome = []history.Outcome{history.Info, history.Fail}[r.IntN(2)]
-			}
-			if acquire.Outcome == history.Info {
-				break
-			}
-			if acquire.Outcome == history.Fail && r.IntN(2) == 0 {
-				acquire.Error = "already held"
-			}
-			token++
-			granted := token
-			if r.Float64() < spoil {
-				granted = max(1, token-int64(r.IntN(3)))
-			}
-			var carried history.Value
-			if acquire.Outcome == history.OK && r.Float64() < fenced {
-				carried = history.Ints(granted)
-				acquire.Output = carried
-			}
-			for range r.IntN(3) {
-				use := add(history.Use, carried)
-				if r.Float64() < unknown/2 {
-					use.Outcome = history.Fail
-				}
-			}
-			if r.IntN(4) == 0 {
-				break // and is not seen again
-			}
-			if r.Float64() < spoil/2 {
-				continue // and acquires again
-			}
-			release := add(history.Release, history.Value{})
-			if r.Float64() < unknown {
-				release.Outcome = []history.Outcome{history.Info, history.Fail}[r.IntN(2)]
-			}
-			if release.Outcome == history.Fail && r.IntN(2) == 0 {
-				release.Error = "refused"
-			}
-			if release.Outcome == history.Info {
-				break
-			}
+	case history.Write:
+		o.Input = history.Ints(fresh)
+		if d.IntN(20) == 0 {
+			o.Outcome, happens = history.Fail, false
+		}
+		if happens {
+			d.held = history.Ints(fresh)
+		}
+		if happens || d.IntN(8) == 0 {
+			d.written = append(d.written, fresh)
+		}
+	case history.CompareAndSet:
+		d.swap(o, fresh, happens)
+	}
+}
+
+func (d *drawing) swap(o *history.Operation, fresh int64, happens bool) {
+	expected := d.pick()
+	if d.held.Len() > 0 && d.IntN(4) > 0 {
+		expected = d.held.At(0)
+	}
+	if d.IntN(30) == 0 {
+		fresh = expected // which changes nothing
+	}
+	o.Input = history.Ints(expected, fresh)
+	swaps := d.held.Len() > 0 && d.held.At(0) == expected
+	if swaps && o.Outcome == history.OK && (d.Refusals && d.IntN(2) == 0 || d.IntN(10) == 0) && d.Float64() < d.spoil {
+		o.Outcome = history.Fail // although it held
+		return
+	}
+	switch {
+	case swaps && happens:
+		d.held = history.Ints(fresh)
+	case !swaps && o.Outcome == history.OK && d.Float64() >= d.spoil:
+		o.Outcome = history.Fail
+		switch {
+		case d.IntN(10) == 0:
+			o.Error = "refused" // which says nothing
+		case d.Refusals && d.IntN(5) > 0:
+		case d.Float64() < d.spoil:
+			o.Output = history.Ints(d.pick())
+		case d.IntN(2) == 0:
+			o.Output = d.held
 		}
 	}
-	slices.SortStableFunc(operations, func(a, b history.Operation) int { return int(a.Invoke - b.Invoke) })
-	return operations
+	if d.held.Len() > 0 && d.held.At(0) == fresh || d.IntN(20) == 0 {
+		d.written = append(d.written, fresh)
+	}
 }
 
 // Valid returns a linearizable history with unique values, a third each of
