@@ -141,6 +141,10 @@ func (c Command) judge(command *cobra.Command, path string, run *history.Run, ma
 		return checker.Check(command.Context(), run, model, options), nil
 	}
 	workload, err := c.workload(name)
+	if err != nil && asked == "" {
+		by, _, _ := strings.Cut(run.Manifest.Command, " ")
+		err = fmt.Errorf("%w; what it is judged by, only the program knows that ran it: %s; check it with that, or name a --model", err, cmp.Or(by, "a test"))
+	}
 	if err != nil {
 		return checker.Result{}, fmt.Errorf("%s: %w", path, err)
 	}
