@@ -22,7 +22,9 @@ const resultVersion = 1
 type Model struct {
 	name string
 	// kinds are the operations that the model understands; nil means any.
-	kinds map[history.Kind]arity
+	kinds []history.Kind
+	// versioned: a read outputs a version, too.
+	versioned bool
 	// engines are those that can decide the model, the preferred one first; nil if
 	// there is no choice.
 	engines []Engine
@@ -85,31 +87,27 @@ func (m Model) decide(ctx context.Context, run *history.Run, options Options, re
 	m.judgeGuarantees(ctx, run, options.Budget, result)
 }
 
-// An arity is how many values an operation takes, and at most returns.
-type arity struct{ input, output int }
-
-const unbounded = -1
-
 // malformed describes the first operation that the model does not understand.
 func (m Model) malformed(operations []history.Operation) string {
 	for i := range operations {
 		o := &operations[i]
 		var problem string
-		want, known := m.kinds[o.Kind]
-		if m.kinds == nil {
-			want, known = arity{unbounded, unbounded}, true
+		want := history.Kinds(nil).Of(o.Kind)
+		if m.versioned && want.Reads {
+			want.Output++
 		}
+		own := m.kinds == nil
 		switch {
-		case !known:
+		case !own && !slices.Contains(m.kinds, o.Kind):
 			problem = "is of a kind that the model does not know"
-		case m.kinds != nil && !o.Input.IsInts():
+		case !own && !o.Input.IsInts():
 			problem = fmt.Sprintf("has the input %.40s (want integers)", o.Input)
-		case m.kinds != nil && !o.Output.IsInts():
+		case !own && !o.Output.IsInts():
 			problem = fmt.Sprintf("has the output %.40s (want integers)", o.Output)
-		case want.input != unbounded && o.Input.Len() != want.input:
-			problem = fmt.Sprintf("has %d input values (want %d)", o.Input.Len(), want.input)
-		case want.output != unbounded && o.Output.Len() > want.output:
-			problem = fmt.Sprintf("has %d output values (want at most %d)", o.Output.Len(), want.output)
+		case !own && want.Input != history.Any && o.Input.Len() != want.Input:
+			problem = fmt.Sprintf("has %d input values (want %d)", o.Input.Len(), want.Input)
+		case !own && want.Output != history.Any && o.Output.Len() > want.Output:
+			problem = fmt.Sprintf("has %d output values (want at most %d)", o.Output.Len(), want.Output)
 		case o.Outcome > history.Fail:
 			problem = fmt.Sprintf("has the outcome %d (want ok, fail or info)", o.Outcome)
 		case o.Invoke < 0 || max(o.Invoke, o.Complete) == history.Never:

@@ -29,7 +29,7 @@ func Compose(model Model, others ...Model) Model {
 	return Model{name: model.name, judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
 		judgePart(ctx, len(others)+1, model, run, options, result)
 		for i, other := range others {
-			part := Result{Verdict: Valid}
+			part := Result{Verdict: Valid, Guarantees: result.Guarantees} // which are judged once
 			judgePart(ctx, len(others)-i, other, run, options, &part)
 			result.join(part)
 		}

@@ -19,12 +19,8 @@ import (
 // Register is the model of registers: read, write and compare-and-set, each key
 // by itself.
 var Register = Model{
-	name: "register",
-	kinds: map[history.Kind]arity{
-		history.Read:          {input: 0, output: 1},
-		history.Write:         {input: 1, output: 1},
-		history.CompareAndSet: {input: 2, output: 1},
-	},
+	name:    "register",
+	kinds:   []history.Kind{history.Read, history.Write, history.CompareAndSet},
 	engines: []Engine{Zones, Search, Porcupine},
 	judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
 		result.take(registers.Decide(ctx, run, court.Budget(options.Budget), string(options.Engine)))
@@ -41,13 +37,10 @@ var Register = Model{
 // update. Versions may have gaps, for some stores count all their updates alike.
 // Result.StaleReads are those that versions tell; lost commits are not counted.
 var VersionedRegister = Model{
-	name: "versioned-register",
-	kinds: map[history.Kind]arity{
-		history.Read:          {input: 0, output: 2},
-		history.Write:         {input: 1, output: 1},
-		history.CompareAndSet: {input: 2, output: 1},
-	},
-	engines: []Engine{Porcupine},
+	name:      "versioned-register",
+	versioned: true,
+	kinds:     []history.Kind{history.Read, history.Write, history.CompareAndSet},
+	engines:   []Engine{Porcupine},
 	judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
 		result.take(versions.Decide(ctx, run, court.Budget(options.Budget)))
 	},
@@ -75,11 +68,8 @@ var VersionedRegister = Model{
 //
 // Two reads that each miss what the other shows make it invalid, too.
 var Set = Model{
-	name: "set",
-	kinds: map[history.Kind]arity{
-		history.Add:     {input: 1, output: 1},
-		history.ReadAll: {input: 0, output: unbounded},
-	},
+	name:    "set",
+	kinds:   []history.Kind{history.Add, history.ReadAll},
 	engines: []Engine{Polynomial},
 	judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
 		answer, set := sets.Decide(ctx, run, court.Budget(options.Budget))
@@ -104,11 +94,8 @@ var Set = Model{
 // began; in a run that was cut off before that, nothing is. LostCommits is the least
 // number of increments that amount to it.
 var Counter = Model{
-	name: "counter",
-	kinds: map[history.Kind]arity{
-		history.Increment: {input: 1, output: 1},
-		history.Read:      {input: 0, output: 1},
-	},
+	name:    "counter",
+	kinds:   []history.Kind{history.Increment, history.Read},
 	engines: []Engine{Polynomial, Porcupine},
 	judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
 		answer, totals := counters.Decide(ctx, run, court.Budget(options.Budget), string(options.Engine))
@@ -132,11 +119,8 @@ var Counter = Model{
 //     it, whenever it was invoked, for nobody knows when it took effect; so what is
 //     certain is how many more of them there are than such dequeues.
 var Queue = Model{
-	name: "queue",
-	kinds: map[history.Kind]arity{
-		history.Enqueue: {input: 1, output: 0},
-		history.Dequeue: {input: 0, output: 1},
-	},
+	name:    "queue",
+	kinds:   []history.Kind{history.Enqueue, history.Dequeue},
 	engines: []Engine{Polynomial},
 	judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
 		answer, queue := queues.Decide(ctx, run, court.Budget(options.Budget), true)
@@ -186,12 +170,8 @@ var ReentrantLock = lockModel(true)
 
 func lockModel(reentrant bool) Model {
 	return Model{
-		name: "lock",
-		kinds: map[history.Kind]arity{
-			history.Acquire: {input: 0, output: 1},
-			history.Release: {input: 0, output: 0},
-			history.Use:     {input: unbounded, output: 1}, // one at most: locks.Decide
-		},
+		name:    "lock",
+		kinds:   []history.Kind{history.Acquire, history.Release, history.Use},
 		engines: []Engine{Polynomial},
 		judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
 			answer, lock := locks.Decide(ctx, run, court.Budget(options.Budget), reentrant)
@@ -249,11 +229,8 @@ type BankRules struct {
 // BankOf is the model of a bank by its rules; see Bank.
 func BankOf(rules BankRules) Model {
 	return Model{
-		name: "bank",
-		kinds: map[history.Kind]arity{
-			history.Transfer: {input: 3, output: 0},
-			history.ReadAll:  {input: 0, output: unbounded},
-		},
+		name:    "bank",
+		kinds:   []history.Kind{history.Transfer, history.ReadAll},
 		engines: []Engine{Polynomial, Porcupine},
 		judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
 			answer, bank := banks.Decide(ctx, run, court.Budget(options.Budget), string(options.Engine), banks.Rules(rules))
@@ -268,7 +245,7 @@ func BankOf(rules BankRules) Model {
 // outcome tells nobody which id it got, so it takes part in nothing.
 var IDs = Model{
 	name:    "unique-ids",
-	kinds:   map[history.Kind]arity{history.Generate: {input: 0, output: 1}},
+	kinds:   []history.Kind{history.Generate},
 	engines: []Engine{Polynomial},
 	judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
 		answer, ids := ids.Decide(ctx, run, court.Budget(options.Budget))

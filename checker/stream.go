@@ -2,6 +2,7 @@ package checker
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rashomon-io/rashomon/checker/anomaly"
@@ -85,10 +86,10 @@ func (s *Stream) Invoke(o *history.Operation) {
 	if s.offWhole || s.alarm != nil {
 		return
 	}
-	want, known := Register.kinds[o.Kind]
+	known := slices.Contains(Register.kinds, o.Kind)
 	_, busy := s.open[o.Process]
 	switch {
-	case !known || !o.Input.IsInts() || o.Input.Len() != want.input:
+	case !known || !o.Input.IsInts() || o.Input.Len() != history.Kinds(nil).Of(o.Kind).Input:
 		s.turnOff("p%d invokes %.40q with %d values, which is no operation of a register", o.Process, o.Kind, o.Input.Len())
 		return
 	case o.Invoke < s.now || o.Invoke <= s.completed:

@@ -185,6 +185,11 @@ type Workload interface {
 	Check(context.Context, *history.Run, checker.Options) checker.Result
 }
 
+// OwnKinds is implemented by a Workload whose operations are of kinds of its own, so
+// that figures, and what a trial adds to a history, tell reads from updates. It
+// returns the same each time.
+type OwnKinds interface{ Kinds() history.Kinds }
+
 // Invoke carries out one operation and returns its output. A nil error means
 // ok, a Definite one fail, any other info. With ErrPrecondition, the output is what
 // was there instead, or nothing where the system does not tell.

@@ -161,6 +161,14 @@ func (t *Trial) needs() []cluster.Fault {
 	return t.Nemesis.Needs()
 }
 
+// kinds are what the workload's own kinds mean.
+func (t *Trial) kinds() history.Kinds {
+	if own, ok := t.Workload.(OwnKinds); ok {
+		return own.Kinds()
+	}
+	return nil
+}
+
 func (t *Trial) tell(format string, arguments ...any) {
 	fmt.Fprintf(t.Progress, "%s: %s\n", t.Target, fmt.Sprintf(format, arguments...))
 }
@@ -211,7 +219,7 @@ func (r *run) carryOut(ctx context.Context) (recorded *history.Run, result check
 func (r *run) writeManifest() error {
 	return history.WriteManifest(r.Dir, history.Manifest{
 		Version: history.Version, Target: r.Target.Name, Options: r.Target.Options,
-		Workload: r.Workload.Name(), Nemesis: r.nemesisName(), World: r.World.Name(), Claim: r.Target.Claim,
+		Workload: r.Workload.Name(), Nemesis: r.nemesisName(), World: r.World.Name(), Claim: r.Target.Claim, Kinds: r.kinds(),
 		Nodes: cluster.Names(r.Nodes), Roles: r.layout.roles, Concurrency: r.Concurrency, RatePerSecond: max(r.Rate, 0), Operations: r.Operations,
 		Quiet: r.Quiet, Faults: r.Duration, Recovery: r.Recovery, Timeout: r.Timeout,
 		Seed: r.Seed, Command: r.Command, Started: time.Now(),

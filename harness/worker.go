@@ -298,7 +298,7 @@ func outcome(err error) history.Outcome {
 func (s *seat) complete(operation *history.Operation) {
 	s.lane.Complete(operation)
 	s.lately.open.Store(false)
-	s.lately.note(operation)
+	s.lately.note(operation, s.trial.kinds())
 	switch {
 	case operation.Answered(): // also by a precondition that did not hold
 		s.counts.answered.Add(1)

@@ -69,11 +69,11 @@ func (j *judge) objects(since, final time.Duration) map[string]*object {
 			of.Elements = j.Model == "set"
 			all[o.Key] = of
 		}
-		switch {
-		case o.Kind.Updates() && o.Outcome != history.Fail && (o.Outcome == history.Info || o.Complete > since):
+		switch updates := j.Run.Manifest.Kinds.Of(o.Kind).Updates; {
+		case updates && o.Outcome != history.Fail && (o.Outcome == history.Info || o.Complete > since):
 			of.late[o.Input.At(o.Input.Len()-1)] = true
 			of.AnyLate = of.AnyLate || j.Model == "counter"
-		case !o.Kind.Updates() && o.Outcome == history.OK && o.Invoke >= final:
+		case !updates && o.Outcome == history.OK && o.Invoke >= final:
 			told := o.Output.Ints()
 			if j.Model == "versioned-register" && len(told) > 0 {
 				told = told[1:]

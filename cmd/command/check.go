@@ -141,6 +141,10 @@ func (c Command) judge(command *cobra.Command, path string, run *history.Run, ma
 		return checker.Check(command.Context(), run, model, options), nil
 	}
 	workload, err := c.workload(name)
+	if err != nil && asked == "" {
+		by, _, _ := strings.Cut(run.Manifest.Command, " ")
+		err = fmt.Errorf("%w; what it is judged by, only the program knows that ran it: %s; check it with that, or name a --model", err, cmp.Or(by, "a test"))
+	}
 	if err != nil {
 		return checker.Result{}, fmt.Errorf("%s: %w", path, err)
 	}
@@ -315,19 +319,14 @@ func workloadOf(run *history.Run, asked string) string {
 	}
 	name := workloads.Register{}.Name()
 	for _, operation := range run.History.Operations {
-		switch operation.Kind {
-		case history.Add, history.ReadAll:
-			name = workloads.Set{}.Name()
-		case history.Increment:
-			return "counter"
-		case history.Enqueue, history.Dequeue:
-			return "queue"
-		case history.Acquire, history.Release, history.Use:
-			return "lock"
-		case history.Transfer: // beside read-all
-			return "bank"
-		case history.Generate:
+		switch object := run.Manifest.Kinds.Of(operation.Kind).Object; object {
+		case "", "register": // whose reads are a counter's, too
+		case "set": // whose reads are a bank's, too
+			name = object
+		case "ids":
 			return "unique-ids"
+		default:
+			return object
 		}
 	}
 	return name

@@ -18,6 +18,8 @@ type Manifest struct {
 	Nemesis  string `json:"nemesis"`
 	World    string `json:"world"`
 	Claim    Claim  `json:"claim"`
+	// Kinds are those of the workload's own.
+	Kinds Kinds `json:"kinds,omitempty"`
 
 	Nodes []string `json:"nodes"`
 	// Roles are those of the nodes; none if all are alike.

@@ -83,15 +83,7 @@ func gap(d time.Duration) string {
 
 // Name is the object's, for people: "k3" or "the register", "queue q", "the set".
 func (t Teller) Name(kind history.Kind) string {
-	object := "register"
-	switch kind {
-	case history.Add, history.ReadAll:
-		object = "set"
-	case history.Enqueue, history.Dequeue:
-		object = "queue"
-	case history.Acquire, history.Release, history.Use:
-		object = "lock"
-	}
+	object := history.Kinds(nil).Of(kind).Object
 	switch {
 	case t.Key == "":
 		return "the " + object

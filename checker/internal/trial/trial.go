@@ -117,11 +117,11 @@ func noRecovery(run *history.Run) []anomaly.Violation {
 	var reads, updates tally
 	for i := range run.History.Operations {
 		o := &run.History.Operations[i]
-		switch {
-		case o.Kind.Reads():
+		switch m := run.Manifest.Kinds.Of(o.Kind); {
+		case m.Reads:
 			reads.add(o, healed, o.Outcome == history.OK)
-		case o.Kind.Updates():
-			updates.add(o, healed, o.Changed() || o.Granted() || o.Answered() && o.Kind != history.CompareAndSet)
+		case m.Updates:
+			updates.add(o, healed, m.Changed(o) || m.Granted(o) || o.Answered() && !m.Compares)
 		}
 	}
 	var what string
@@ -173,11 +173,6 @@ func (t *tally) add(o *history.Operation, since time.Duration, acked bool) {
 
 func (t *tally) none() bool { return t.before > 0 && t.acked == 0 }
 
-// observes: an operation of that kind tells what is there, or who has it.
-func observes(kind history.Kind) bool {
-	return kind.Reads() || kind == history.Acquire || kind == history.Generate
-}
-
 // faultless: the trial had no nemesis.
 func faultless(run *history.Run) bool { return run.Manifest.Nemesis == "none" }
 
@@ -206,12 +201,13 @@ func unserved(run *history.Run) (gaps []string) {
 		if o.Invoke >= healed && o.Answered() {
 			served[o.Node] = true
 		}
-		if o.Kind.Reads() {
+		m := run.Manifest.Kinds.Of(o.Kind)
+		if m.Reads {
 			reads.add(o, healed, o.Outcome == history.OK)
 		}
 		used := o.Kind == history.Use && o.Outcome == history.OK && o.Invoke >= e.Time-e.Took/2
-		if used || o.Kind.Updates() { // locks are not granted while others use them, for long
-			updates.add(o, healed, used || o.Changed() || o.Granted())
+		if used || m.Updates { // locks are not granted while others use them, for long
+			updates.add(o, healed, used || m.Changed(o) || m.Granted(o))
 		}
 	}
 	why := ", although all nodes ran and all links were whole"
@@ -279,13 +275,14 @@ func uncovered(run *history.Run) (gap string, count int) {
 	dequeued := map[string]map[int64]bool{}
 	for i := range run.History.Operations {
 		o := &run.History.Operations[i]
+		m := run.Manifest.Kinds.Of(o.Kind)
 		switch {
 		case o.Kind == history.Dequeue && o.Outcome == history.OK && o.Output.Len() > 0:
 			if dequeued[o.Key] == nil {
 				dequeued[o.Key] = map[int64]bool{}
 			}
 			dequeued[o.Key][o.Output.At(0)] = true
-		case o.Saw(), o.Outcome == history.OK && (o.Kind == history.CompareAndSet || o.Kind == history.Dequeue):
+		case m.Saw(o), o.Outcome == history.OK && (m.Reads || m.Compares):
 			if o.Invoke >= healed {
 				lastRead[o.Key] = max(lastRead[o.Key], o.Invoke)
 			}
@@ -294,7 +291,7 @@ func uncovered(run *history.Run) (gap string, count int) {
 	keys, acknowledged, why := map[string]int{}, 0, "no later read succeeded"
 	for i := range run.History.Operations {
 		o := &run.History.Operations[i]
-		if !o.Changed() {
+		if !run.Manifest.Kinds.Of(o.Kind).Changed(o) {
 			continue
 		}
 		acknowledged++

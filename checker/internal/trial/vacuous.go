@@ -59,11 +59,13 @@ func idle(run *history.Run) string {
 	}
 	observed, updated := false, false
 	for kind := range issued {
-		observed = observed || observes(kind) && acknowledged[kind] > 0
-		updated = updated || kind.Updates() && acknowledged[kind] > 0
+		meaning := run.Manifest.Kinds.Of(kind)
+		unclear := meaning == history.Meaning{}
+		observed = observed || (unclear || meaning.Observes()) && acknowledged[kind] > 0
+		updated = updated || (unclear || meaning.Updates) && acknowledged[kind] > 0
 	}
 	for _, kind := range slices.Sorted(maps.Keys(issued)) {
-		if (observes(kind) || kind.Updates()) && acknowledged[kind] == 0 {
+		if meaning := run.Manifest.Kinds.Of(kind); (meaning.Observes() || meaning.Updates) && acknowledged[kind] == 0 {
 			return fmt.Sprintf("None of %d operations of the kind %q was acknowledged.", issued[kind], kind)
 		}
 	}
