@@ -58,7 +58,7 @@ func Target() harness.Target {
 		}, Guarantees: []string{
 			// A client stays with its node, whose entries are on disk, and are replaced by
 			// newer ones alone.
-			history.MonotonicReads, history.ReadYourWrites, history.Converges,
+			history.MonotonicReads, history.ReadYourWrites, history.Converges + " within 2s",
 		}},
 		Program: func(place cluster.Place) cluster.Program {
 			return cluster.Program{Args: node.Args(name, place)}
