@@ -71,19 +71,20 @@ func (r *Result) join(part Result) {
 	r.KeysUnknown += part.KeysUnknown
 }
 
-// Own is the engine of a ModelFunc.
-const Own Engine = "own"
+// Function is the engine of a ModelFunc.
+const Function Engine = "function"
 
 // ModelFunc is a model that a function of a user's own decides. The function returns
 // what is wrong with a run, each with a sentence and the operations that show it; an
 // error means that it cannot tell, as when its context has ended. Nobody checks what it
-// says again. A violation without an Anomaly gets the model's name.
+// says again. A violation without an Anomaly gets the model's name, which no claim
+// admits.
 func ModelFunc(name string, check func(context.Context, *history.Run) ([]anomaly.Violation, error)) Model {
 	return Model{name: name, judge: func(ctx context.Context, run *history.Run, _ Options, result *Result) {
 		violations, err := check(ctx, run)
 		answer := model.NewAnswer()
 		answer.Keys = 1
-		answer.Decided(string(Own), "it is a function of its own", "")
+		answer.Decided(string(Function), name, "")
 		for _, v := range violations {
 			v.Anomaly = cmp.Or(v.Anomaly, anomaly.Name(name))
 			answer.First = min(answer.First, max(v.At(), 1))

@@ -24,7 +24,7 @@
 // Result.Decisions name the engine that decided each key. A Violation has operations
 // that Porcupine, on these alone, has found not linearizable (Herlihy & Wing,
 // "Linearizability: a correctness condition for concurrent objects", TOPLAS 12(3), 1990);
-// what it does not confirm is not told. Package anomaly says what each anomaly is, and how
+// what it does not confirm is not told, unless a ModelFunc says so. Package anomaly says what each anomaly is, and how
 // stale reads and lost commits are counted.
 //
 // # What an operation says

@@ -223,10 +223,7 @@ type Turn struct {
 	// at once.
 	At time.Duration
 
-	// What of the trial generators need that wait for other workers.
-	load  context.Context            // ends with the load
-	clock func() time.Duration       // tells Now
-	over  []func(*history.Operation) // see afterwards
+	round *round // nil in a Turn that no trial has made
 }
 
 // A Nemesis plays faults on a Stage.

@@ -59,6 +59,7 @@ func (c *counts) all() int64 { return c.answered.Load() + c.failed.Load() + c.un
 type round struct {
 	ctx       context.Context
 	stop      context.CancelFunc // ends all seats' rounds
+	now       func() time.Duration
 	generator Generator
 	tries     int
 	patience  time.Duration
@@ -142,12 +143,12 @@ func (s *seat) next(r *round, last *history.Operation, wait func(time.Duration) 
 	if r.ctx.Err() != nil {
 		return false
 	}
-	turn := Turn{Now: s.trial.recorder.Now(), Previous: s.previous, load: r.ctx, clock: s.trial.recorder.Now}
+	turn := Turn{Now: r.now(), Previous: s.previous, round: r}
 	if r.arrived == 0 {
 		r.arrived = turn.Now
 	}
 	operation, ok := r.generator.Next(&turn)
-	r.operation, r.try, r.over = operation, 1, turn.over
+	r.operation, r.try = operation, 1
 	due := ok && wait(turn.At-turn.Now)
 	if !due {
 		r.end(nil)
