@@ -35,7 +35,7 @@ func (j *judge) converges(i int, within time.Duration) {
 		return
 	case since < healed:
 		j.results[i].Verdict = NotJudged
-		j.results[i].Reason = fmt.Sprintf("the final phase began %.3f s after the faults were healed, which is less than that; let the recovery phase be longer", (final-healed).Seconds())
+		j.results[i].Reason = fmt.Sprintf("the final phase began %.3f s after the faults were healed, which is less than that; let the recovery phase be longer", (final - healed).Seconds())
 		return
 	}
 	objects := j.objects(since, final)
