@@ -66,8 +66,9 @@ type Trial struct {
 	// written, such as reports.Write.
 	Report func(dir string) error
 
-	layout   layout    // of the Nodes
-	deadline time.Time // by which it must have ended; zero means never
+	layout    layout    // of the Nodes
+	keyPrefix string    // of what clients are asked for; empty in a cluster of the trial's own
+	deadline  time.Time // by which it must have ended; zero means never
 }
 
 // The bounds of a trial.

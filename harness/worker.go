@@ -218,6 +218,7 @@ func (c *call) carryOut() bool {
 	s.lane.Invoke(&c.operation)
 	s.lately.open.Store(true)
 	session, asked := s.session, c.operation // which may soon be another goroutine's
+	asked.Key = s.trial.keyPrefix + asked.Key
 	watch := time.AfterFunc(s.trial.Timeout+grace, c.abandon)
 	output, err := c.invoke(ctx, session, asked)
 	watch.Stop()
@@ -238,6 +239,11 @@ func (c *call) carryOut() bool {
 // one for the seat.
 func (c *call) invoke(ctx context.Context, present *session, operation history.Operation) (output history.Value, err error) {
 	defer c.guard(&err)
+	if key := c.seat.trial.keyPrefix; key != "" && operation.Key == key {
+		err = &unkeyed{c.seat.trial.Workload.Name(), operation.Kind}
+		c.seat.trial.fail(err)
+		return history.Value{}, Definite(err) // nothing was sent
+	}
 	if present != nil {
 		return present.invoke(ctx, operation)
 	}
@@ -249,6 +255,16 @@ func (c *call) invoke(ctx context.Context, present *session, operation history.O
 		return history.Value{}, c.seat.trial.shut(opened.client)
 	}
 	return opened.invoke(ctx, operation)
+}
+
+// An unkeyed is the error of a trial whose workload would touch the data of others.
+type unkeyed struct {
+	workload string
+	kind     history.Kind
+}
+
+func (u *unkeyed) Error() string {
+	return fmt.Sprintf("the workload %s has an operation without a key, %s, and in a cluster that others use every key must have a prefix: choose one whose operations all have keys, such as register", u.workload, u.kind)
 }
 
 // guard is run.guard, and says what was called.

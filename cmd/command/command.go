@@ -18,6 +18,7 @@ import (
 
 	"github.com/rashomon-io/rashomon/checker"
 	"github.com/rashomon-io/rashomon/harness"
+	"github.com/rashomon-io/rashomon/harness/cluster/attach"
 	"github.com/rashomon-io/rashomon/harness/cluster/docker"
 	"github.com/rashomon-io/rashomon/nemesis"
 	"github.com/rashomon-io/rashomon/reports"
@@ -53,6 +54,7 @@ type Command struct {
 // in main. Exit codes are those that --help tells.
 func (c Command) Main() {
 	docker.Main()
+	attach.Main()
 	harness.NodeMain(c.Targets)
 	os.Exit(c.run(os.Args[1:], os.Stdout, os.Stderr))
 }

@@ -324,6 +324,17 @@ type World interface {
 	Build(ctx context.Context, spec Spec) (Cluster, error)
 }
 
+// A Standing is a World of one cluster that exists before the trial and after it, and
+// that may serve others. Its Build starts nothing, and Start finds the nodes running at
+// first. Targets' Programs are not asked.
+type Standing interface {
+	World
+	// Size is how many nodes it has.
+	Size() int
+	// KeyPrefix begins every key that a trial may write.
+	KeyPrefix() string
+}
+
 // An Injector changes nodes and links: it injects faults and heals them. All methods
 // may be called concurrently.
 type Injector interface {

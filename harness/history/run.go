@@ -35,8 +35,11 @@ type Manifest struct {
 	Timeout    time.Duration `json:"timeout_ns"`
 	Seed       uint64        `json:"seed"`
 	// Command repeats the run.
-	Command string    `json:"command,omitempty"`
-	Started time.Time `json:"started"`
+	Command string `json:"command,omitempty"`
+	// KeyPrefix begins the keys that clients used, and not those of the history; empty
+	// unless the cluster was there before the trial.
+	KeyPrefix string    `json:"key_prefix,omitempty"`
+	Started   time.Time `json:"started"`
 }
 
 // IsTrial reports whether the run is one of this harness, with phases and a nemesis,
