@@ -8,6 +8,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/counts"
+	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -73,23 +76,9 @@ func BankOf(rules BankRules) Model {
 	}
 }
 
-// A BankResult counts what a bank did.
-type BankResult struct {
-	Transferred int `json:"transferred"` // transfers acknowledged
-	Refused     int `json:"refused"`     // for want of money
-	Unknown     int `json:"unknown"`     // transfers of unknown outcome
-	Reads       int `json:"reads"`       // acknowledged
-	WrongTotal  int `json:"wrong_total"` // reads that do not sum up
-	Negative    int `json:"negative"`    // reads with a negative balance
-	// Incomplete are reads that lack an account, or show one that does not exist.
-	Incomplete int `json:"incomplete,omitempty"`
-	// Ordered means that an order of all operations was found too, in every bank.
-	Ordered bool `json:"ordered"`
-}
-
 func judgeBanks(ctx context.Context, run *history.Run, options Options, result *Result, rules BankRules) {
-	result.Bank = &BankResult{Ordered: true}
-	judgeKeys(ctx, run, options, result, "bank", func(ctx context.Context, memory *memory, key string, operations []*history.Operation) (findings, error) {
+	result.Bank = &counts.Bank{Ordered: true}
+	judgeKeys(ctx, run, options, result, "bank", func(ctx context.Context, memory *court.Memory, key string, operations []*history.Operation) (findings, error) {
 		b, err := newBank(key, rules, operations)
 		if err != nil {
 			return findings{}, err
@@ -120,7 +109,7 @@ const (
 // newBank takes operations by invocation.
 func newBank(key string, rules BankRules, operations []*history.Operation) (*bank, error) {
 	if rules.Accounts < 1 || rules.Accounts > maxAccounts {
-		return nil, beyond(fmt.Sprintf("%d accounts cannot be judged; use 1 to %d", rules.Accounts, maxAccounts))
+		return nil, court.Reason(fmt.Sprintf("%d accounts cannot be judged; use 1 to %d", rules.Accounts, maxAccounts))
 	}
 	b := &bank{key: key, rules: rules, total: rules.Total}
 	if rules.Balances != nil {
@@ -131,7 +120,7 @@ func newBank(key string, rules BankRules, operations []*history.Operation) (*ban
 			balance = 0 // and never anything else
 		}
 		if balance < -maxBalance || balance > maxBalance || balance < 0 && !rules.Negative {
-			return nil, beyond(fmt.Sprintf("account %d with %d at first cannot be judged; use 0 to 2^40, or more than -2^40 where balances may be negative", i, balance))
+			return nil, court.Reason(fmt.Sprintf("account %d with %d at first cannot be judged; use 0 to 2^40, or more than -2^40 where balances may be negative", i, balance))
 		}
 		b.total += balance
 		b.accounts = append(b.accounts, &counter{
@@ -142,8 +131,8 @@ func newBank(key string, rules BankRules, operations []*history.Operation) (*ban
 		switch {
 		case o.Kind == history.ReadAll && o.Outcome != history.OK, o.Outcome == history.Fail && (o.Error != "" || rules.Negative):
 			continue // says nothing
-		case o.Kind == history.ReadAll && len(o.Output) != rules.Accounts:
-			return nil, beyond(fmt.Sprintf("p%d read %d balances at %s, and the bank has %d accounts; read all of them", o.Process, len(o.Output), seconds(o.Invoke), rules.Accounts))
+		case o.Kind == history.ReadAll && o.Output.Len() != rules.Accounts:
+			return nil, court.Reason(fmt.Sprintf("p%d read %d balances at %s, and the bank has %d accounts; read all of them", o.Process, o.Output.Len(), seconds(o.Invoke), rules.Accounts))
 		case o.Kind == history.ReadAll:
 			b.read(step)
 		default:
@@ -162,22 +151,22 @@ func (b *bank) read(step *bankStep) {
 		return
 	}
 	for i, c := range b.accounts {
-		if step.Output[i] != history.NoBalance {
-			c.read(step.Operation, step.Output[i])
+		if step.Output.At(i) != history.NoBalance {
+			c.read(step.Operation, step.Output.At(i))
 		}
 	}
 }
 
 func (b *bank) transfer(step *bankStep) error {
-	from, to, amount := step.Input[0], step.Input[1], step.Input[2]
+	from, to, amount := step.Input.At(0), step.Input.At(1), step.Input.At(2)
 	accounts := int64(b.rules.Accounts)
 	if min(from, to) < 0 || max(from, to) >= accounts || amount < 0 {
-		return beyond(fmt.Sprintf("p%d asked at %s for a transfer of %d from account %d to %d; the bank has %d accounts, and amounts are not negative",
+		return court.Reason(fmt.Sprintf("p%d asked at %s for a transfer of %d from account %d to %d; the bank has %d accounts, and amounts are not negative",
 			step.Process, seconds(step.Invoke), amount, from, to, accounts))
 	}
 	for _, account := range []int64{from, to} {
 		if b.accounts != nil && b.rules.Balances[account] == history.NoBalance {
-			return beyond(fmt.Sprintf("p%d asked at %s for a transfer with account %d, which does not exist in the beginning", step.Process, seconds(step.Invoke), account))
+			return court.Reason(fmt.Sprintf("p%d asked at %s for a transfer with account %d, which does not exist in the beginning", step.Process, seconds(step.Invoke), account))
 		}
 	}
 	if from == to || step.Outcome == history.Fail || b.accounts == nil {
@@ -186,7 +175,7 @@ func (b *bank) transfer(step *bankStep) error {
 	return errors.Join(b.accounts[from].add(step.Operation, -amount), b.accounts[to].add(step.Operation, amount))
 }
 
-func (b *bank) judge(ctx context.Context, memory *memory, engine Engine, result *Result) (findings, error) {
+func (b *bank) judge(ctx context.Context, memory *court.Memory, engine Engine, result *Result) (findings, error) {
 	b.count(result.Bank)
 	suspects := b.suspects(result)
 	if len(suspects) > 0 && (engine != Porcupine || b.accounts == nil) {
@@ -206,7 +195,7 @@ func (b *bank) judge(ctx context.Context, memory *memory, engine Engine, result 
 	part := ctx
 	if engine != Porcupine {
 		var cancel context.CancelFunc
-		part, cancel = shareOf(ctx, 10)
+		part, cancel = court.Share(ctx, 10)
 		defer cancel()
 	}
 	explained, err := b.explained(part, memory, b.steps)
@@ -217,8 +206,8 @@ func (b *bank) judge(ctx context.Context, memory *memory, engine Engine, result 
 	case err == nil:
 		result.decided(Porcupine, "no order explains all transfers and reads", b.key)
 		s := b.disorder(ctx, memory)
-		if s.anomaly == StaleRead && len(suspects) == 0 {
-			result.StaleReads.add(Bounds{1, 1})
+		if s.anomaly == anomaly.StaleRead && len(suspects) == 0 {
+			result.StaleReads.Add(counts.Bounds{Certain: 1, Possible: 1})
 		}
 		return findings{[]story{s}, s.told[0].Complete}, nil
 	case engine == Porcupine || ctx.Err() != nil:
@@ -229,7 +218,7 @@ func (b *bank) judge(ctx context.Context, memory *memory, engine Engine, result 
 	return findings{}, nil
 }
 
-func (b *bank) count(counts *BankResult) {
+func (b *bank) count(counts *counts.Bank) {
 	for _, s := range b.steps {
 		switch {
 		case s.Kind == history.ReadAll:
@@ -270,7 +259,7 @@ func (b *bank) suspects(result *Result) []charge {
 			}
 		}
 	}
-	result.StaleReads.add(Bounds{len(stale), len(stale)})
+	result.StaleReads.Add(counts.Bounds{Certain: len(stale), Possible: len(stale)})
 	slices.SortStableFunc(suspects, func(a, b charge) int { return byCompletion(a.told[0], b.told[0]) })
 	// Of what is wrong with one read, one account is enough.
 	return slices.CompactFunc(suspects, func(a, b charge) bool { return a.told[0] == b.told[0] })
@@ -283,20 +272,20 @@ func (b *bank) miscounted(s *bankStep) charge {
 		missing, shown := s.incomplete()
 		switch negative := s.negative(); {
 		case shown:
-			return fmt.Sprintf("%s with %d in account %d, which does not exist", saw, s.Output[missing], missing)
+			return fmt.Sprintf("%s with %d in account %d, which does not exist", saw, s.Output.At(missing), missing)
 		case missing >= 0:
 			return fmt.Sprintf("%s without that of account %d", saw, missing)
 		case negative >= 0:
-			return fmt.Sprintf("%s of which that of account %d is %d", saw, negative, s.Output[negative])
+			return fmt.Sprintf("%s of which that of account %d is %d", saw, negative, s.Output.At(negative))
 		}
 		return fmt.Sprintf("%s that sum up to %d, and not to %d", saw, s.sum(), b.total)
 	}
 	told := []*history.Operation{s.Operation}
 	return charge{
-		story: story{anomaly: WrongCount, key: b.key, told: told, witness: values(told), text: text, during: spanOf(told...)},
+		story: story{anomaly: anomaly.WrongCount, key: b.key, told: told, witness: values(told), text: text, during: spanOf(told...)},
 		first: s.Complete,
-		explained: func(ctx context.Context, memory *memory) (bool, error) {
-			return linearizable[bool](ctx, memory, []*glance{{s, b.total}})
+		explained: func(ctx context.Context, memory *court.Memory) (bool, error) {
+			return court.Linearizable[bool](ctx, memory, []*glance{{s, b.total}})
 		},
 	}
 }
@@ -307,12 +296,12 @@ type glance struct {
 	total int64
 }
 
-func (g *glance) apply(state bool) (bool, bool) { return state, !g.amiss(g.total) }
+func (g *glance) Apply(state bool) (bool, bool) { return state, !g.amiss(g.total) }
 
 // disorder is the story of a history that no order explains, told in a quarter of the
 // time.
-func (b *bank) disorder(ctx context.Context, memory *memory) story {
-	ctx, cancel := shareOf(ctx, 4)
+func (b *bank) disorder(ctx context.Context, memory *court.Memory) story {
+	ctx, cancel := court.Share(ctx, 4)
 	defer cancel()
 	explains := func(step, other *bankStep) bool {
 		return step.moves() && other.Outcome != history.Info && other.Complete >= step.Invoke
@@ -328,10 +317,10 @@ func (b *bank) disorder(ctx context.Context, memory *memory) story {
 	}
 	slices.SortStableFunc(told, func(a, b *history.Operation) int { return byCompletion(b, a) })
 	told = append(told, unknown...)
-	s := story{anomaly: Disorder, key: b.key, told: told, witness: values(told), during: spanOf(told...)}
+	s := story{anomaly: anomaly.Disorder, key: b.key, told: told, witness: values(told), during: spanOf(told...)}
 	because := ""
 	if old, err := b.explained(ctx, memory, b.aged()); err == nil && old {
-		s.anomaly, because = StaleRead, ": whatever the order, a read was stale"
+		s.anomaly, because = anomaly.StaleRead, ": whatever the order, a read was stale"
 	}
 	s.text = func(n narrator) string {
 		return fmt.Sprintf("no order of %s explains what was answered%s%s", several(len(told), "operation"), n.until(told[0].Complete), because)
@@ -352,11 +341,11 @@ func (b *bank) aged() []*bankStep {
 	return all
 }
 
-func (b *bank) explained(ctx context.Context, memory *memory, steps []*bankStep) (bool, error) {
+func (b *bank) explained(ctx context.Context, memory *court.Memory, steps []*bankStep) (bool, error) {
 	if b.rules.Accounts > len(balances{}) {
-		return false, beyond(fmt.Sprintf("%d accounts are too many to search for an order; use %d", b.rules.Accounts, len(balances{})))
+		return false, court.Reason(fmt.Sprintf("%d accounts are too many to search for an order; use %d", b.rules.Accounts, len(balances{})))
 	}
-	return linearizable[balances](ctx, memory, steps)
+	return court.Linearizable[balances](ctx, memory, steps)
 }
 
 // balances are what accounts hold more than in the beginning.
@@ -378,7 +367,7 @@ func (s *bankStep) amiss(total int64) bool {
 // that exists and was not read; a negative number if there is none.
 func (s *bankStep) incomplete() (account int, shown bool) {
 	account = -1
-	for i, balance := range s.Output {
+	for i, balance := range s.Output.Ints() {
 		exists := s.rules.Balances == nil || s.rules.Balances[i] != history.NoBalance
 		switch read := balance != history.NoBalance; {
 		case read && !exists:
@@ -393,7 +382,7 @@ func (s *bankStep) incomplete() (account int, shown bool) {
 // negative returns the first account with a negative balance, if there must be none;
 // else a negative number.
 func (s *bankStep) negative() (account int) {
-	return slices.IndexFunc(s.Output, func(balance int64) bool {
+	return slices.IndexFunc(s.Output.Ints(), func(balance int64) bool {
 		return balance < 0 && balance != history.NoBalance && !s.rules.Negative
 	})
 }
@@ -401,7 +390,7 @@ func (s *bankStep) negative() (account int) {
 // sum is of the balances that were read; the largest number there is if it is
 // larger.
 func (s *bankStep) sum() (sum int64) {
-	for _, balance := range s.Output {
+	for _, balance := range s.Output.Ints() {
 		switch {
 		case balance == history.NoBalance:
 		case balance > 0 && sum > math.MaxInt64-balance:
@@ -416,23 +405,23 @@ func (s *bankStep) sum() (sum int64) {
 // moves means that the step may have changed balances.
 func (s *bankStep) moves() bool { return s.Kind == history.Transfer && s.Outcome != history.Fail }
 
-func (s *bankStep) interval() (call, ret time.Duration) {
+func (s *bankStep) Interval() (call, ret time.Duration) {
 	if s.Outcome == history.Info {
 		return s.Invoke, never
 	}
 	return s.Invoke, s.Complete
 }
 
-func (s *bankStep) apply(held balances) (balances, bool) {
+func (s *bankStep) Apply(held balances) (balances, bool) {
 	if s.Kind == history.ReadAll {
-		for i, balance := range s.Output {
+		for i, balance := range s.Output.Ints() {
 			if balance != s.rules.Balances[i]+held[i] {
 				return held, false
 			}
 		}
 		return held, true
 	}
-	from, to, amount := s.Input[0], s.Input[1], s.Input[2]
+	from, to, amount := s.Input.At(0), s.Input.At(1), s.Input.At(2)
 	suffices := s.rules.Negative || s.rules.Balances[from]+held[from] >= amount
 	if s.Outcome == history.Fail || !suffices {
 		// A refusal. One of unknown outcome may be one.

@@ -11,6 +11,9 @@ import (
 	"github.com/anishathalye/porcupine"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/counts"
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -20,9 +23,9 @@ func TestCheckBank(t *testing.T) {
 		history string
 		verdict Verdict
 		engine  Engine
-		bank    BankResult
+		bank    counts.Bank
 		stale   int
-		anomaly Anomaly
+		anomaly anomaly.Name
 		witness []string
 		says    string
 	}{
@@ -35,15 +38,15 @@ func TestCheckBank(t *testing.T) {
 			          p4 n2 read-all b -> 6 19 5 [4,5] ok
 			          p4 n2 read-all b [4,5] info`,
 			verdict: Valid, engine: Porcupine,
-			bank: BankResult{Transferred: 1, Refused: 1, Unknown: 1, Reads: 2, Ordered: true},
+			bank: counts.Bank{Transferred: 1, Refused: 1, Unknown: 1, Reads: 2, Ordered: true},
 		},
 		{
 			name: "money is made",
 			history: `p1 n1 transfer b 0 1 4 [0,1] ok
 			          p4 n2 read-all b -> 10 14 10 [2,3] ok`,
 			verdict: Invalid, engine: Polynomial,
-			bank:    BankResult{Transferred: 1, Reads: 1, WrongTotal: 1},
-			anomaly: WrongCount,
+			bank:    counts.Bank{Transferred: 1, Reads: 1, WrongTotal: 1},
+			anomaly: anomaly.WrongCount,
 			witness: []string{"read-all -> 10 14 10"},
 			says:    "p4 read balances through n2 at 3.000 s that sum up to 34, and not to 30.",
 		},
@@ -51,8 +54,8 @@ func TestCheckBank(t *testing.T) {
 			name:    "nearly too much money",
 			history: `p4 n2 read-all b -> 9223372036854775807 9223372036854775807 32 [2,3] ok`,
 			verdict: Invalid, engine: Polynomial,
-			bank:    BankResult{Reads: 1, WrongTotal: 1},
-			anomaly: WrongCount,
+			bank:    counts.Bank{Reads: 1, WrongTotal: 1},
+			anomaly: anomaly.WrongCount,
 			witness: []string{"read-all -> 9223372036854775807 9223372036854775807 32"},
 			says:    "p4 read balances through n2 at 3.000 s that sum up to 9223372036854775807, and not to 30.",
 		},
@@ -63,8 +66,8 @@ func TestCheckBank(t *testing.T) {
 			          p4 n2 read-all b -> -2 22 10 [2,3] ok
 			          partition n1 from 0 to 9`,
 			verdict: Invalid, engine: Polynomial,
-			bank:    BankResult{Transferred: 1, Unknown: 1, Reads: 1, Negative: 1},
-			anomaly: WrongCount,
+			bank:    counts.Bank{Transferred: 1, Unknown: 1, Reads: 1, Negative: 1},
+			anomaly: anomaly.WrongCount,
 			witness: []string{"read-all -> -2 22 10"},
 			says:    "p4 read balances through n2 at 3.000 s of which that of account 0 is -2; n1 had been cut off from n2 n3 since 0.000 s.",
 		},
@@ -74,8 +77,8 @@ func TestCheckBank(t *testing.T) {
 			          p1 n1 transfer b 1 2 1 [1,5] ok
 			          p4 n2 read-all b -> 10 9 11 [2,3] ok`,
 			verdict: Invalid, engine: Polynomial, stale: 1,
-			bank:    BankResult{Transferred: 2, Reads: 1},
-			anomaly: StaleRead,
+			bank:    counts.Bank{Transferred: 2, Reads: 1},
+			anomaly: anomaly.StaleRead,
 			witness: []string{"transfer 0 1 4", "read-all -> 10 9 11"},
 			says:    "p4 read account 0 = 10 through n2 at 2.000 s, but the transfers acknowledged before, and those under way that help, come to 6 at most.",
 		},
@@ -85,8 +88,8 @@ func TestCheckBank(t *testing.T) {
 			          p4 n2 read-all b -> 6 14 10 [2,3] ok
 			          p5 n2 read-all b -> 10 10 10 [4,5] ok`,
 			verdict: Invalid, engine: Polynomial, stale: 1,
-			bank:    BankResult{Unknown: 1, Reads: 2},
-			anomaly: StaleRead,
+			bank:    counts.Bank{Unknown: 1, Reads: 2},
+			anomaly: anomaly.StaleRead,
 			witness: []string{"read-all -> 6 14 10", "read-all -> 10 10 10"},
 			says:    "p5 read account 0 = 10 through n2 at 4.000 s, but p4 had read account 0 = 6 through n2 at 3.000 s, and the transfers since then, with those under way that help, come to 6 at most.",
 		},
@@ -95,8 +98,8 @@ func TestCheckBank(t *testing.T) {
 			history: `p1 n1 transfer b 0 1 4 [0,1] ok
 			          p4 n2 read-all b -> 1 19 10 [2,3] ok`,
 			verdict: Invalid, engine: Polynomial,
-			bank:    BankResult{Transferred: 1, Reads: 1},
-			anomaly: WrongCount,
+			bank:    counts.Bank{Transferred: 1, Reads: 1},
+			anomaly: anomaly.WrongCount,
 			witness: []string{"transfer 0 1 4", "read-all -> 1 19 10"},
 			says:    "p4 read account 0 = 1 through n2 at 3.000 s, but the transfers invoked by then come to 6 at least.",
 		},
@@ -107,8 +110,8 @@ func TestCheckBank(t *testing.T) {
 			          p4 n2 read-all b -> 10 10 10 [3,4] ok
 			          p4 n2 read-all b -> 13 7 10 [5,6] ok`,
 			verdict: Invalid, engine: Porcupine, stale: 1,
-			bank:    BankResult{Transferred: 2, Reads: 2},
-			anomaly: StaleRead,
+			bank:    counts.Bank{Transferred: 2, Reads: 2},
+			anomaly: anomaly.StaleRead,
 			witness: []string{"transfer 0 1 4", "transfer 1 0 7", "read-all -> 10 10 10"},
 			says:    "no order of 3 operations explains what was answered until 9.000 s: whatever the order, a read was stale.",
 		},
@@ -118,8 +121,8 @@ func TestCheckBank(t *testing.T) {
 			          p2 n1 transfer b 1 0 7 [2,9] ok
 			          p4 n2 read-all b -> 8 12 10 [3,4] ok`,
 			verdict: Invalid, engine: Porcupine,
-			bank:    BankResult{Transferred: 2, Reads: 1},
-			anomaly: Disorder,
+			bank:    counts.Bank{Transferred: 2, Reads: 1},
+			anomaly: anomaly.Disorder,
 			witness: []string{"transfer 0 1 4", "transfer 1 0 7", "read-all -> 8 12 10"},
 			says:    "no order of 3 operations explains what was answered until 9.000 s.",
 		},
@@ -130,8 +133,8 @@ func TestCheckBank(t *testing.T) {
 			          p4 n2 read-all b -> 10 10 10 [3,4] ok
 			          p5 n2 transfer b 2 0 1 [10,11] fail`,
 			verdict: Invalid, engine: Porcupine,
-			bank:    BankResult{Transferred: 2, Refused: 1, Reads: 1},
-			anomaly: Disorder,
+			bank:    counts.Bank{Transferred: 2, Refused: 1, Reads: 1},
+			anomaly: anomaly.Disorder,
 			witness: []string{"transfer 0 1 4", "transfer 1 0 7", "read-all -> 10 10 10"},
 			says:    "no order of 3 operations explains what was answered until 9.000 s.",
 		},
@@ -147,14 +150,14 @@ func TestCheckBank(t *testing.T) {
 			          p5 n2 transfer b 1 0 11 [6,7] fail
 			          p5 n2 transfer b 1 0 10 [6,7] fail`,
 			verdict: Invalid, engine: Porcupine,
-			bank:    BankResult{Transferred: 2, Refused: 3, Reads: 2},
-			anomaly: Disorder,
+			bank:    counts.Bank{Transferred: 2, Refused: 3, Reads: 2},
+			anomaly: anomaly.Disorder,
 			witness: []string{"transfer 0 1 4", "transfer 2 0 4", "transfer 1 0 10"},
 			says:    "no order of 3 operations explains what was answered until 9.000 s.",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			result := Check(t.Context(), parse(t, test.history), Bank(3, 10), Options{})
+			result := Check(t.Context(), script.Parse(t, test.history), Bank(3, 10), Options{})
 			if result.Verdict != test.verdict || result.StaleReads.Certain != test.stale || result.LostCommits.Certain != 0 {
 				t.Errorf("%s: %s, %d stale, %d lost", result.Verdict, result.Reason, result.StaleReads, result.LostCommits)
 			}
@@ -176,11 +179,11 @@ func TestBankUnknown(t *testing.T) {
 		{"p1 n1 transfer b 0 1 -1 [0,1] info", "amounts are not negative"},
 		{"p1 n1 transfer b 0 1 1152921504606846977 [0,1] ok", "more than 2^60"},
 	} {
-		if r := Check(t.Context(), parse(t, test.history), Bank(3, 10), Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, test.reason) {
+		if r := Check(t.Context(), script.Parse(t, test.history), Bank(3, 10), Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, test.reason) {
 			t.Errorf("%s: %s, want %s", r.Verdict, r.Reason, test.reason)
 		}
 	}
-	if r := Check(t.Context(), parse(t, "p1 n1 read-all b [0,1] ok"), Bank(0, 10), Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, "0 accounts") {
+	if r := Check(t.Context(), script.Parse(t, "p1 n1 read-all b [0,1] ok"), Bank(0, 10), Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, "0 accounts") {
 		t.Errorf("%s: %s", r.Verdict, r.Reason)
 	}
 }
@@ -191,10 +194,10 @@ func hardBank() *history.Run {
 	run := &history.Run{}
 	for i := range 40 {
 		run.History.Operations = append(run.History.Operations, history.Operation{
-			Process: i, Kind: history.Transfer, Input: history.Value{0, 1, int64(1000*i + 1001)}, Invoke: 0, Complete: 1, Outcome: history.Info})
+			Process: i, Kind: history.Transfer, Input: history.Ints(0, 1, int64(1000*i+1001)), Invoke: 0, Complete: 1, Outcome: history.Info})
 	}
 	run.History.Operations = append(run.History.Operations, history.Operation{
-		Process: 40, Kind: history.ReadAll, Output: history.Value{1_000_000 - 500_000, 1_000_000 + 500_000}, Invoke: 1, Complete: 2, Outcome: history.OK})
+		Process: 40, Kind: history.ReadAll, Output: history.Ints(1_000_000-500_000, 1_000_000+500_000), Invoke: 1, Complete: 2, Outcome: history.OK})
 	return run
 }
 
@@ -242,12 +245,12 @@ func plainPorcupineBank(operations []history.Operation, rules BankRules) bool {
 		Step: func(before, input, _ any) (bool, any) {
 			held, o := before.(state), input.(history.Operation)
 			if o.Kind == history.ReadAll {
-				return o.Outcome != history.OK || slices.Equal(held[:], o.Output), held
+				return o.Outcome != history.OK || slices.Equal(held[:], o.Output.Ints()), held
 			}
-			enough := rules.Negative || held[o.Input[0]] >= o.Input[2]
+			enough := rules.Negative || held[o.Input.At(0)] >= o.Input.At(2)
 			if enough && o.Outcome != history.Fail {
-				held[o.Input[0]] -= o.Input[2]
-				held[o.Input[1]] += o.Input[2]
+				held[o.Input.At(0)] -= o.Input.At(2)
+				held[o.Input.At(1)] += o.Input.At(2)
 				return true, held
 			}
 			return o.Outcome == history.Info || !enough && o.Outcome == history.Fail || o.Error != "" || rules.Negative, held
@@ -272,9 +275,9 @@ func drawBank(r *rand.Rand, rules BankRules) []history.Operation {
 		call := r.IntN(span)
 		ret := call + r.IntN(width)
 		o := history.Operation{Process: i, Key: "b", Kind: history.Transfer, Outcome: history.OK, Invoke: time.Duration(call), Complete: time.Duration(ret),
-			Input: history.Value{r.Int64N(testAccounts), r.Int64N(testAccounts), 1 + r.Int64N(4)}}
+			Input: history.Ints(r.Int64N(testAccounts), r.Int64N(testAccounts), 1+r.Int64N(4))}
 		if r.IntN(2) == 0 {
-			o.Kind, o.Input = history.ReadAll, nil
+			o.Kind, o.Input = history.ReadAll, history.Value{}
 		}
 		at := call + r.IntN(1+ret-call)
 		switch r.IntN(10) {
@@ -287,36 +290,37 @@ func drawBank(r *rand.Rand, rules BankRules) []history.Operation {
 		effects[i] = effect{at, &operations[i]}
 	}
 	slices.SortStableFunc(effects, func(a, b effect) int { return a.at - b.at })
-	held := history.Value(slices.Clone(rules.Balances))
-	var before history.Value
+	held := slices.Clone(rules.Balances)
+	var before []int64
 	for _, o := range effects {
 		switch {
 		case o.Kind == history.ReadAll:
-			o.Output = slices.Clone(held)
+			seen := slices.Clone(held)
 			if r.Float64() < spoil/2 && before != nil {
-				o.Output = slices.Clone(before)
+				seen = slices.Clone(before)
 			}
 			if r.Float64() < spoil/4 {
-				o.Output[r.IntN(testAccounts)] += r.Int64N(5) - 2
+				seen[r.IntN(testAccounts)] += r.Int64N(5) - 2
 			}
 			if r.Float64() < spoil/4 {
 				by := r.Int64N(9) - 4
-				o.Output[r.IntN(testAccounts)] += by
-				o.Output[r.IntN(testAccounts)] -= by
+				seen[r.IntN(testAccounts)] += by
+				seen[r.IntN(testAccounts)] -= by
 			}
 			if r.Float64() < spoil/8 {
-				o.Output[r.IntN(testAccounts)] = history.NoBalance
+				seen[r.IntN(testAccounts)] = history.NoBalance
 			}
+			o.Output = history.Ints(seen...)
 		case o.Outcome == history.OK || o.Outcome == history.Info && r.IntN(2) == 0:
-			if held[o.Input[0]] < o.Input[2] && !rules.Negative {
+			if held[o.Input.At(0)] < o.Input.At(2) && !rules.Negative {
 				if o.Outcome == history.OK && r.Float64() >= spoil/4 {
 					o.Outcome = history.Fail
 				}
 				continue
 			}
 			before = slices.Clone(held)
-			held[o.Input[0]] -= o.Input[2]
-			held[o.Input[1]] += o.Input[2]
+			held[o.Input.At(0)] -= o.Input.At(2)
+			held[o.Input.At(1)] += o.Input.At(2)
 		}
 	}
 	slices.SortStableFunc(operations, func(a, b history.Operation) int { return int(a.Invoke - b.Invoke) })
@@ -333,7 +337,7 @@ func TestBankAgreesWithPorcupine(t *testing.T) {
 }
 
 func compareBanks(t *testing.T, rules BankRules) {
-	anomalies := map[Anomaly]int{}
+	anomalies := map[anomaly.Name]int{}
 	invalid, cheap := 0, 0
 	for seed := range uint64(histories(t)) {
 		operations := drawBank(rand.New(rand.NewPCG(seed, 19)), rules)
@@ -393,7 +397,7 @@ func TestBankRules(t *testing.T) {
 		{"debt at first", BankRules{Accounts: 1, Balances: []int64{-9}}, "p1 n1 read-all b -> -9 [2,3] ok", Unknown, "account 0 with -9 at first cannot be judged"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			result := Check(t.Context(), parse(t, test.history), BankOf(test.rules), Options{})
+			result := Check(t.Context(), script.Parse(t, test.history), BankOf(test.rules), Options{})
 			said := result.Reason
 			if len(result.Violations) > 0 {
 				said = result.Violations[0].Sentence

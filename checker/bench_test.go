@@ -224,7 +224,7 @@ func BenchmarkRegisterUnknowns(b *testing.B) {
 		b.Run(fmt.Sprintf("unknown=%d", k), func(b *testing.B) {
 			all := slices.Clone(base)
 			for i := range k {
-				value := history.Value{int64(-1 - i)}
+				value := history.Ints(int64(-1 - i))
 				all = append(all, history.Operation{Process: 10_000 + i, Key: base[0].Key, Kind: history.Write, Input: value, Invoke: base[i].Invoke, Complete: base[i].Complete})
 				if i%2 == 0 {
 					at := base[len(base)-1].Complete + time.Duration(i+1)*time.Second

@@ -5,9 +5,12 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -16,9 +19,10 @@ const resultVersion = 1
 // A Model is what a history is held against: Register, Set, ….
 type Model struct {
 	name string
-	// kinds are the operations that the model understands.
+	// kinds are the operations that the model understands; nil means any.
 	kinds map[history.Kind]arity
-	// engines are those that can decide the model, the preferred one first.
+	// engines are those that can decide the model, the preferred one first; nil if
+	// there is no choice.
 	engines []Engine
 	// judge fills in a result's verdict, and what led to it. Options have no
 	// zero fields, except Engine.
@@ -45,17 +49,10 @@ func Check(ctx context.Context, run *history.Run, model Model, options Options) 
 		Version:    resultVersion,
 		Verdict:    Valid,
 		Model:      model.name,
-		Statistics: Measure(run),
+		Statistics: statistics.Measure(run),
 		Torn:       run.History.Torn,
 	}
-	if reason := model.malformed(run.History.Operations); reason != "" {
-		result.Verdict, result.Reason = Unknown, reason
-	} else if options.Engine != "" && !slices.Contains(model.engines, options.Engine) {
-		result.Verdict = Unknown
-		result.Reason = fmt.Sprintf("the engine %q cannot decide the model %s; use one of %v, or none", options.Engine, model, model.engines)
-	} else {
-		model.judge(bounded, run, options, &result)
-	}
+	model.decide(bounded, run, options, &result)
 	if run.IsTrial() {
 		judgeTrial(run, &result)
 		result.Warnings = slices.Concat(shortFaults(run, result.Statistics.LeaderChanges), fewAnswers(result.Statistics), bypassed(run, result.Statistics))
@@ -72,6 +69,21 @@ func Check(ctx context.Context, run *history.Run, model Model, options Options) 
 	return result
 }
 
+// decide has the model judge a history, if it is one of its own.
+func (m Model) decide(ctx context.Context, run *history.Run, options Options, result *Result) {
+	if reason := m.malformed(run.History.Operations); reason != "" {
+		result.Verdict, result.Reason = Unknown, reason
+		return
+	}
+	if options.Engine != "" && m.engines != nil && !slices.Contains(m.engines, options.Engine) {
+		result.Verdict = Unknown
+		result.Reason = fmt.Sprintf("the engine %q cannot decide the model %s; use one of %v, or none", options.Engine, m, m.engines)
+		return
+	}
+	m.judge(ctx, run, options, result)
+	m.judgeGuarantees(ctx, run, options.Budget, result)
+}
+
 // An arity is how many values an operation takes, and at most returns.
 type arity struct{ input, output int }
 
@@ -83,13 +95,20 @@ func (m Model) malformed(operations []history.Operation) string {
 		o := &operations[i]
 		var problem string
 		want, known := m.kinds[o.Kind]
+		if m.kinds == nil {
+			want, known = arity{unbounded, unbounded}, true
+		}
 		switch {
 		case !known:
 			problem = "is of a kind that the model does not know"
-		case want.input != unbounded && len(o.Input) != want.input:
-			problem = fmt.Sprintf("has %d input values (want %d)", len(o.Input), want.input)
-		case want.output != unbounded && len(o.Output) > want.output:
-			problem = fmt.Sprintf("has %d output values (want at most %d)", len(o.Output), want.output)
+		case m.kinds != nil && !o.Input.IsInts():
+			problem = fmt.Sprintf("has the input %.40s (want integers)", o.Input)
+		case m.kinds != nil && !o.Output.IsInts():
+			problem = fmt.Sprintf("has the output %.40s (want integers)", o.Output)
+		case want.input != unbounded && o.Input.Len() != want.input:
+			problem = fmt.Sprintf("has %d input values (want %d)", o.Input.Len(), want.input)
+		case want.output != unbounded && o.Output.Len() > want.output:
+			problem = fmt.Sprintf("has %d output values (want at most %d)", o.Output.Len(), want.output)
 		case o.Outcome > history.Fail:
 			problem = fmt.Sprintf("has the outcome %d (want ok, fail or info)", o.Outcome)
 		case o.Invoke < 0 || max(o.Invoke, o.Complete) == never:
@@ -117,24 +136,24 @@ func (r *Result) decided(engine Engine, why, key string) {
 
 // foremost cuts violations to MaxViolations so that each anomaly keeps its
 // earliest, and orders them by time.
-func foremost(violations []Violation) []Violation {
-	byTime := func(a, b Violation) int { return cmp.Compare(a.At(), b.At()) }
+func foremost(violations []anomaly.Violation) []anomaly.Violation {
+	byTime := func(a, b anomaly.Violation) int { return cmp.Compare(a.At(), b.At()) }
 	slices.SortStableFunc(violations, byTime)
 	if len(violations) <= MaxViolations {
 		return violations
 	}
 	type ranked struct {
 		rank int
-		Violation
+		anomaly.Violation
 	}
-	seen := map[Anomaly]int{}
+	seen := map[anomaly.Name]int{}
 	all := make([]ranked, len(violations))
 	for i, v := range violations {
 		all[i] = ranked{seen[v.Anomaly], v}
 		seen[v.Anomaly]++
 	}
 	slices.SortStableFunc(all, func(a, b ranked) int { return cmp.Compare(a.rank, b.rank) })
-	kept := make([]Violation, MaxViolations)
+	kept := make([]anomaly.Violation, MaxViolations)
 	for i := range kept {
 		kept[i] = all[i].Violation
 	}
@@ -151,7 +170,7 @@ const (
 
 // vacuous says why the run tested nothing; empty if it did. A history from elsewhere
 // is what it is: it may be short, and of one kind of operation.
-func vacuous(run *history.Run, s Statistics) string {
+func vacuous(run *history.Run, s statistics.Statistics) string {
 	wanted := run.Manifest.Nemesis
 	landed := slices.ContainsFunc(run.Events, func(e history.Event) bool {
 		return e.Type == history.Inject || e.Type == history.Stop // a violation came before any fault
@@ -215,16 +234,23 @@ func idle(run *history.Run) string {
 func conformance(claim history.Claim, result *Result) Conformance {
 	if result.Verdict == Invalid {
 		for _, v := range result.Violations {
-			if !claim.Admits(string(v.Anomaly)) {
+			if !admits(claim, v.Anomaly) {
 				return NotAsClaimed
 			}
 		}
 	}
-	if result.Verdict == Unknown || result.KeysUnknown > 0 || result.Vacuous != "" || len(result.Gaps) > 0 {
+	conforms := kept(claim, result.Guarantees)
+	if conforms == NotAsClaimed {
+		return NotAsClaimed
+	}
+	if conforms == Undecided || result.Verdict == Unknown || result.KeysUnknown > 0 || result.Vacuous != "" || len(result.Gaps) > 0 {
 		return Undecided
 	}
 	return AsClaimed
 }
+
+// never is when an operation of unknown outcome returns.
+const never = time.Duration(math.MaxInt64)
 
 // cutOff stands for a final phase that a run did not come to.
 const cutOff = -never
@@ -233,20 +259,10 @@ const cutOff = -never
 // phases, as those of other tools; cutOff if the run ended before, so that what a
 // last read missed may well have come later.
 func finalBegins(run *history.Run) time.Duration {
-	final := phaseBegins(run, history.Final)
+	final := run.PhaseBegins(history.Final)
 	inPhases := slices.ContainsFunc(run.Events, func(e history.Event) bool { return e.Type == history.PhaseBegins })
 	if final == never && (inPhases || run.History.Torn != "") {
 		return cutOff
 	}
 	return final
-}
-
-// phaseBegins returns when a phase began; never if it did not.
-func phaseBegins(run *history.Run, phase history.Phase) time.Duration {
-	for _, e := range run.Events {
-		if e.Type == history.PhaseBegins && e.Phase == phase {
-			return e.Time
-		}
-	}
-	return never
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/counts"
+	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -81,24 +83,10 @@ var Counter = Model{
 	judge:   judgeCounters,
 }
 
-// A CounterResult sums up what became of the increments, over all keys.
-type CounterResult struct {
-	Acknowledged int64 `json:"acknowledged"` // the sum of the acknowledged increments
-	Unknown      int64 `json:"unknown"`      // the sum of those of unknown outcome
-	// FinalLeast and FinalMost are what a read after everything may show.
-	FinalLeast int64 `json:"final_least"`
-	FinalMost  int64 `json:"final_most"`
-	// Between LostLeast and LostMost of what was acknowledged, or seen, was lost.
-	// They are equal only if nothing is of unknown outcome. A counter that goes
-	// up and down has neither.
-	LostLeast int64 `json:"lost_least"`
-	LostMost  int64 `json:"lost_most"`
-}
-
 func judgeCounters(ctx context.Context, run *history.Run, options Options, result *Result) {
-	result.Counter = &CounterResult{}
+	result.Counter = &counts.Counter{}
 	final := finalBegins(run)
-	judgeKeys(ctx, run, options, result, "counter", func(ctx context.Context, memory *memory, key string, operations []*history.Operation) (findings, error) {
+	judgeKeys(ctx, run, options, result, "counter", func(ctx context.Context, memory *court.Memory, key string, operations []*history.Operation) (findings, error) {
 		c, err := newCounter(key, final, operations)
 		if err != nil {
 			return findings{}, err
@@ -166,14 +154,14 @@ func newCounter(key string, final time.Duration, operations []*history.Operation
 	for _, o := range operations {
 		switch {
 		case o.Kind == history.Increment && o.Outcome != history.Fail:
-			up, down = up || o.Input[0] > 0, down || o.Input[0] < 0
-			if err := c.add(o, o.Input[0]); err != nil {
+			up, down = up || o.Input.At(0) > 0, down || o.Input.At(0) < 0
+			if err := c.add(o, o.Input.At(0)); err != nil {
 				return nil, err
 			}
-		case o.Kind == history.Read && o.Outcome == history.OK && len(o.Output) == 0:
+		case o.Kind == history.Read && o.Outcome == history.OK && o.Output.Len() == 0:
 			c.read(o, 0)
 		case o.Kind == history.Read && o.Outcome == history.OK:
-			c.read(o, o.Output[0])
+			c.read(o, o.Output.At(0))
 		}
 	}
 	c.mixed = up && down
@@ -203,7 +191,7 @@ func (c *counter) add(o *history.Operation, amount int64) error {
 		return nil
 	}
 	if amount < -maxSum || amount > maxSum || c.sum+max(amount, -amount) > maxSum {
-		return beyond(fmt.Sprintf("the %ss sum up to more than 2^60; count in larger units", c.update))
+		return court.Reason(fmt.Sprintf("the %ss sum up to more than 2^60; count in larger units", c.update))
 	}
 	size := max(amount, -amount)
 	c.sum += size
@@ -232,7 +220,7 @@ func greatestCommonDivisor(a, b int64) int64 {
 }
 
 // judge returns confirmed violations, or why there is no verdict.
-func (c *counter) judge(ctx context.Context, memory *memory, engine Engine, result *Result) (findings, error) {
+func (c *counter) judge(ctx context.Context, memory *court.Memory, engine Engine, result *Result) (findings, error) {
 	c.bound()
 	lost := c.loss()
 	c.count(result, lost)
@@ -250,7 +238,7 @@ func (c *counter) judge(ctx context.Context, memory *memory, engine Engine, resu
 		result.decided(Polynomial, "all increments are equal", c.key)
 		return findings{}, ctx.Err()
 	case engine == Polynomial:
-		return findings{}, beyond("increments are unequal and no read is out of bounds; only the engine porcupine can decide this")
+		return findings{}, court.Reason("increments are unequal and no read is out of bounds; only the engine porcupine can decide this")
 	}
 	result.decided(Porcupine, "increments are unequal", c.key)
 	return c.search(ctx, memory)
@@ -453,7 +441,7 @@ func (c *counter) count(result *Result, lost loss) {
 	for _, r := range c.reads {
 		unlost := lost.amount() == 0 || r.value < lost.shown
 		if !r.wrong(c.divisor) && r.behind() && unlost {
-			result.StaleReads.add(Bounds{1, 1})
+			result.StaleReads.Add(counts.Bounds{Certain: 1, Possible: 1})
 		}
 	}
 	if lost.last == nil {
@@ -464,6 +452,6 @@ func (c *counter) count(result *Result, lost loss) {
 	most := max(amount, min(lost.last.high-lost.shown, lost.last.doneUp))
 	totals.LostMost += most
 	if most > 0 { // each increment is 1 at least
-		result.LostCommits.add(Bounds{int((amount + c.largest - 1) / c.largest), int(most)})
+		result.LostCommits.Add(counts.Bounds{Certain: int((amount + c.largest - 1) / c.largest), Possible: int(most)})
 	}
 }

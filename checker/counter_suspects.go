@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -20,21 +22,21 @@ func (c *counter) suspects(lost loss) []charge {
 	if lost.amount() > 0 {
 		suspects = append(suspects, c.gone(lost))
 	}
-	count := map[Anomaly]int{}
+	count := map[anomaly.Name]int{}
 	for _, r := range c.readsByCompletion() {
-		var anomaly Anomaly
+		var name anomaly.Name
 		switch {
 		case r.wrong(c.divisor):
-			anomaly = WrongCount
+			name = anomaly.WrongCount
 		case r.behind() && (lost.amount() == 0 || r.value < lost.shown):
-			anomaly = StaleRead
+			name = anomaly.StaleRead
 		}
-		if anomaly == "" || count[anomaly] == perKey {
+		if name == "" || count[name] == perKey {
 			continue
 		}
-		count[anomaly]++
+		count[name]++
 		switch {
-		case anomaly == WrongCount:
+		case name == anomaly.WrongCount:
 			suspects = append(suspects, c.miscounted(r))
 		case c.mixed:
 			suspects = append(suspects, c.outside(r))
@@ -67,7 +69,7 @@ func (c *counter) miscounted(r *reading) charge {
 		e.fits, e.may = func(value, sum int64) bool { return (value-sum)%c.divisor == 0 }, invoked
 		why = fmt.Sprintf("all %ss are multiples of %d", c.update, c.divisor)
 	}
-	return c.charge(e, WrongCount, func(n narrator) string {
+	return c.charge(e, anomaly.WrongCount, func(n narrator) string {
 		return c.did(r) + n.when(r.Operation, r.Complete) + ", but " + why
 	})
 }
@@ -117,7 +119,7 @@ func (c *counter) outside(r *reading) charge {
 			e.may = append(e.may, a)
 		}
 	}
-	return c.charge(e, StaleRead, text)
+	return c.charge(e, anomaly.StaleRead, text)
 }
 
 // missing is the story of a read below its floor: that the counter had come above
@@ -166,7 +168,7 @@ func (c *counter) missing(r *reading, level int64) charge {
 	if n := len(e.must); n > 0 {
 		had, at = append(had, fmt.Sprintf("%s by %d in all had been acknowledged", several(n, c.update), c.sign*sum)), e.must[n-1].ret
 	}
-	return c.charge(e, StaleRead, func(n narrator) string {
+	return c.charge(e, anomaly.StaleRead, func(n narrator) string {
 		return c.did(r) + n.when(r.Operation, r.Invoke) + n.after(r.Invoke-at) + strings.Join(had, " and then ")
 	})
 }
@@ -189,13 +191,13 @@ func (c *counter) gone(lost loss) charge {
 		if high != nil && high.value-r.value > fall && !r.wrong(c.divisor) {
 			fall = high.value - r.value
 			before := high
-			fell = c.charge(evidence{read: r, anchor: high, fits: atLeast}, StaleRead, func(n narrator) string {
+			fell = c.charge(evidence{read: r, anchor: high, fits: atLeast}, anomaly.StaleRead, func(n narrator) string {
 				return c.had(before) + n.at(before.Complete) + ", yet " + c.did(r) + n.when(r.Operation, r.Invoke)
 			})
 		}
 	}
 	how := fell.text
-	fell.anomaly = LostCommit
+	fell.anomaly = anomaly.LostCommit
 	fell.text = func(n narrator) string {
 		return how(n) + fmt.Sprintf("; and when it had to be %d in the end, nobody read more than %d: at least %d of it is lost",
 			c.start+c.sign*lost.last.floor, c.start+c.sign*lost.shown, c.sign*lost.amount())
@@ -236,7 +238,7 @@ func atMost(value, sum int64) bool  { return value <= sum }
 func exactly(value, sum int64) bool { return value == sum }
 func whatever(_, _ int64) bool      { return true }
 
-func (c *counter) charge(e evidence, anomaly Anomaly, text func(narrator) string) charge {
+func (c *counter) charge(e evidence, name anomaly.Name, text func(narrator) string) charge {
 	told := []*history.Operation{e.read.Operation}
 	steps := []*countStep{{call: e.read.Invoke, ret: e.read.Complete, amount: e.read.value, fits: e.fits}}
 	if e.anchor != nil {
@@ -261,10 +263,10 @@ func (c *counter) charge(e evidence, anomaly Anomaly, text func(narrator) string
 		told = append(told, a.Operation)
 	}
 	return charge{
-		story: story{anomaly: anomaly, key: c.key, told: told, witness: values(told), text: text, during: during},
+		story: story{anomaly: name, key: c.key, told: told, witness: values(told), text: text, during: during},
 		first: e.read.Complete,
-		explained: func(ctx context.Context, memory *memory) (bool, error) {
-			return linearizable[int64](ctx, memory, steps)
+		explained: func(ctx context.Context, memory *court.Memory) (bool, error) {
+			return court.Linearizable[int64](ctx, memory, steps)
 		},
 	}
 }
@@ -290,9 +292,9 @@ type countStep struct {
 	fits      func(value, sum int64) bool // nil for increments
 }
 
-func (s *countStep) interval() (call, ret time.Duration) { return s.call, s.ret }
+func (s *countStep) Interval() (call, ret time.Duration) { return s.call, s.ret }
 
-func (s *countStep) apply(sum int64) (int64, bool) {
+func (s *countStep) Apply(sum int64) (int64, bool) {
 	if s.fits == nil {
 		return sum + s.amount, true
 	}
@@ -300,7 +302,7 @@ func (s *countStep) apply(sum int64) (int64, bool) {
 }
 
 // search puts the whole counter before Porcupine.
-func (c *counter) search(ctx context.Context, memory *memory) (findings, error) {
+func (c *counter) search(ctx context.Context, memory *court.Memory) (findings, error) {
 	explained, err := c.explained(ctx, memory, c.reads)
 	if err != nil || explained {
 		return findings{}, err
@@ -330,13 +332,13 @@ func (c *counter) search(ctx context.Context, memory *memory) (findings, error) 
 		}
 		return text
 	}
-	s := story{anomaly: Disorder, key: c.key, told: told, witness: values(told), text: text, during: during}
+	s := story{anomaly: anomaly.Disorder, key: c.key, told: told, witness: values(told), text: text, during: during}
 	return findings{[]story{s}, last.Complete}, nil
 }
 
 // explained asks Porcupine about some reads and all increments. One that was
 // invoked after these reads completed comes last, and says nothing.
-func (c *counter) explained(ctx context.Context, memory *memory, reads []*reading) (bool, error) {
+func (c *counter) explained(ctx context.Context, memory *court.Memory, reads []*reading) (bool, error) {
 	var steps []*countStep
 	end := time.Duration(-1)
 	for _, r := range reads {
@@ -348,13 +350,13 @@ func (c *counter) explained(ctx context.Context, memory *memory, reads []*readin
 			steps = append(steps, &countStep{call: a.call, ret: a.ret, amount: a.amount})
 		}
 	}
-	return linearizable[int64](ctx, memory, steps)
+	return court.Linearizable[int64](ctx, memory, steps)
 }
 
 // fewest takes reads out as long as the others cannot be explained, for at most a
 // quarter of the time.
-func (c *counter) fewest(ctx context.Context, memory *memory) []*reading {
-	ctx, cancel := shareOf(ctx, 4)
+func (c *counter) fewest(ctx context.Context, memory *court.Memory) []*reading {
+	ctx, cancel := court.Share(ctx, 4)
 	defer cancel()
 	reads := c.reads
 	for i := len(reads) - 1; i >= 0 && ctx.Err() == nil; i-- {

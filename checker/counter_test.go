@@ -13,6 +13,10 @@ import (
 	"github.com/anishathalye/porcupine"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/counts"
+	"github.com/rashomon-io/rashomon/checker/internal/court"
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -22,10 +26,10 @@ func TestCheckCounter(t *testing.T) {
 		history string
 		verdict Verdict
 		engine  Engine
-		counter CounterResult
+		counter counts.Counter
 		stale   int
 		lost    int
-		anomaly Anomaly
+		anomaly anomaly.Name
 		witness []string
 		says    string
 	}{
@@ -40,7 +44,7 @@ func TestCheckCounter(t *testing.T) {
 			          p6 n2 read c [4,5] info
 			          p5 n2 increment c 1 [11,12] ok`,
 			verdict: Valid, engine: Polynomial,
-			counter: CounterResult{Acknowledged: 3, Unknown: 1, FinalLeast: 3, FinalMost: 4},
+			counter: counts.Counter{Acknowledged: 3, Unknown: 1, FinalLeast: 3, FinalMost: 4},
 		},
 		{
 			name: "nothing is nought, and a read may end when an increment begins",
@@ -48,7 +52,7 @@ func TestCheckCounter(t *testing.T) {
 			          p1 n1 read c -> 1 [1,2] ok
 			          p2 n1 increment c 1 [2,3] ok`,
 			verdict: Valid, engine: Polynomial,
-			counter: CounterResult{Acknowledged: 1, FinalLeast: 1, FinalMost: 1},
+			counter: counts.Counter{Acknowledged: 1, FinalLeast: 1, FinalMost: 1},
 		},
 		{
 			name: "stale, of what was acknowledged",
@@ -58,8 +62,8 @@ func TestCheckCounter(t *testing.T) {
 			          p3 n3 read c -> 2 [6,7] ok
 			          partition n1 from 0 to 3`,
 			verdict: Invalid, engine: Polynomial, stale: 1,
-			counter: CounterResult{Acknowledged: 2, FinalLeast: 2, FinalMost: 2},
-			anomaly: StaleRead,
+			counter: counts.Counter{Acknowledged: 2, FinalLeast: 2, FinalMost: 2},
+			anomaly: anomaly.StaleRead,
 			witness: []string{"increment 1", "increment 1", "read -> 1"},
 			says:    "p3 read c = 1 through n3 at 4.000 s, 2.000 s after 2 increments by 2 in all had been acknowledged; n1 had been cut off from n2 n3 from 0.000 s to 3.000 s.",
 		},
@@ -71,8 +75,8 @@ func TestCheckCounter(t *testing.T) {
 			          p4 n3 read c -> 1 [6,7] ok
 			          p4 n3 read c -> 2 [8,9] ok`,
 			verdict: Invalid, engine: Polynomial, stale: 1,
-			counter: CounterResult{Acknowledged: 1, Unknown: 1, FinalLeast: 1, FinalMost: 2},
-			anomaly: StaleRead,
+			counter: counts.Counter{Acknowledged: 1, Unknown: 1, FinalLeast: 1, FinalMost: 2},
+			anomaly: anomaly.StaleRead,
 			witness: []string{"read -> 2", "read -> 1"},
 			says:    "p4 read c = 1 through n3 at 6.000 s, 2.000 s after p3 had read c = 2 through n2.",
 		},
@@ -85,8 +89,8 @@ func TestCheckCounter(t *testing.T) {
 			          p4 n3 read c -> 2 [7,8] ok
 			          p4 n3 read c -> 3 [9,10] ok`,
 			verdict: Invalid, engine: Polynomial, stale: 1,
-			counter: CounterResult{Acknowledged: 2, Unknown: 1, FinalLeast: 2, FinalMost: 3},
-			anomaly: StaleRead,
+			counter: counts.Counter{Acknowledged: 2, Unknown: 1, FinalLeast: 2, FinalMost: 3},
+			anomaly: anomaly.StaleRead,
 			witness: []string{"read -> 2", "increment 1", "read -> 2"},
 			says:    "p4 read c = 2 through n3 at 7.000 s, 1.000 s after p3 had read c = 2 through n2 and then 1 increment by 1 in all had been acknowledged.",
 		},
@@ -103,8 +107,8 @@ func TestCheckCounter(t *testing.T) {
 			          p4 n2 read c -> 3 [7,8] ok
 			          p4 n2 read c -> 6 [9,10] ok`,
 			verdict: Invalid, engine: Polynomial, stale: 1,
-			counter: CounterResult{Acknowledged: 3, Unknown: 3, FinalLeast: 3, FinalMost: 6},
-			anomaly: StaleRead,
+			counter: counts.Counter{Acknowledged: 3, Unknown: 3, FinalLeast: 3, FinalMost: 6},
+			anomaly: anomaly.StaleRead,
 			witness: []string{"read -> 1", "increment 1", "increment 1", "increment 1", "read -> 3"},
 			says:    "p4 read c = 3 through n2 at 7.000 s, 1.000 s after p4 had read c = 1 through n2 and then 3 increments by 3 in all had been acknowledged.",
 		},
@@ -119,8 +123,8 @@ func TestCheckCounter(t *testing.T) {
 			          partition n1 from 0 to 9
 			          final at 20`,
 			verdict: Invalid, engine: Polynomial, lost: 1, stale: 2,
-			counter: CounterResult{Acknowledged: 10, FinalLeast: 10, FinalMost: 10, LostLeast: 5, LostMost: 5},
-			anomaly: LostCommit,
+			counter: counts.Counter{Acknowledged: 10, FinalLeast: 10, FinalMost: 10, LostLeast: 5, LostMost: 5},
+			anomaly: anomaly.LostCommit,
 			witness: []string{"read -> 10", "read -> 0"},
 			says:    "p3 had read c = 10 through n2 at 4.000 s, yet p3 read c = 0 through n2 at 21.000 s; and when it had to be 10 in the end, nobody read more than 5: at least 5 of it is lost; n1 had been cut off from n2 n3 from 0.000 s to 9.000 s.",
 		},
@@ -130,8 +134,8 @@ func TestCheckCounter(t *testing.T) {
 			          p3 n2 read c -> 0 [3,4] ok
 			          torn`,
 			verdict: Invalid, engine: Polynomial, stale: 1,
-			counter: CounterResult{Acknowledged: 5, FinalLeast: 5, FinalMost: 5},
-			anomaly: StaleRead,
+			counter: counts.Counter{Acknowledged: 5, FinalLeast: 5, FinalMost: 5},
+			anomaly: anomaly.StaleRead,
 			witness: []string{"increment 5", "read -> 0"},
 			says:    "p3 read c = 0 through n2 at 3.000 s, 2.000 s after 1 increment by 5 in all had been acknowledged.",
 		},
@@ -144,8 +148,8 @@ func TestCheckCounter(t *testing.T) {
 			          partition n1 from 0 to 9
 			          final at 20`,
 			verdict: Invalid, engine: Polynomial, lost: 1,
-			counter: CounterResult{Acknowledged: 2, FinalLeast: 2, FinalMost: 2, LostLeast: 1, LostMost: 1},
-			anomaly: LostCommit,
+			counter: counts.Counter{Acknowledged: 2, FinalLeast: 2, FinalMost: 2, LostLeast: 1, LostMost: 1},
+			anomaly: anomaly.LostCommit,
 			witness: []string{"increment 1", "increment 1", "read -> 1"},
 			says:    "p4 read c = 1 through n2 at 21.000 s, 19.000 s after 2 increments by 2 in all had been acknowledged; and when it had to be 2 in the end, nobody read more than 1: at least 1 of it is lost; n1 had been cut off from n2 n3 from 0.000 s to 9.000 s.",
 		},
@@ -155,7 +159,7 @@ func TestCheckCounter(t *testing.T) {
 			          p2 n1 increment c 1 [0,2] info
 			          p3 n2 read c -> 1 [3,4] ok`,
 			verdict: Valid, engine: Polynomial,
-			counter: CounterResult{Acknowledged: 1, Unknown: 1, FinalLeast: 1, FinalMost: 2, LostMost: 1},
+			counter: counts.Counter{Acknowledged: 1, Unknown: 1, FinalLeast: 1, FinalMost: 2, LostMost: 1},
 		},
 		{
 			name: "too much",
@@ -164,8 +168,8 @@ func TestCheckCounter(t *testing.T) {
 			          p4 n1 increment c 2 [5,6] ok
 			          p3 n2 read c -> 6 [3,4] ok`,
 			verdict: Invalid, engine: Polynomial,
-			counter: CounterResult{Acknowledged: 4, Unknown: 2, FinalLeast: 4, FinalMost: 6},
-			anomaly: WrongCount,
+			counter: counts.Counter{Acknowledged: 4, Unknown: 2, FinalLeast: 4, FinalMost: 6},
+			anomaly: anomaly.WrongCount,
 			witness: []string{"increment 2", "increment 2", "read -> 6"},
 			says:    "p3 read c = 6 through n2 at 4.000 s, but the increments invoked by then come to 4 at most.",
 		},
@@ -174,8 +178,8 @@ func TestCheckCounter(t *testing.T) {
 			history: `p1 n1 increment c 2 [0,1] ok
 			          p3 n2 read c -> -1 [3,4] ok`,
 			verdict: Invalid, engine: Polynomial,
-			counter: CounterResult{Acknowledged: 2, FinalLeast: 2, FinalMost: 2},
-			anomaly: WrongCount,
+			counter: counts.Counter{Acknowledged: 2, FinalLeast: 2, FinalMost: 2},
+			anomaly: anomaly.WrongCount,
 			witness: []string{"read -> -1"},
 			says:    "p3 read c = -1 through n2 at 4.000 s, but the increments invoked by then come to 0 at least.",
 		},
@@ -185,8 +189,8 @@ func TestCheckCounter(t *testing.T) {
 			          p1 n1 increment c 4 [0,1] ok
 			          p3 n2 read c -> 7 [0,4] ok`,
 			verdict: Invalid, engine: Polynomial,
-			counter: CounterResult{Acknowledged: 10, FinalLeast: 10, FinalMost: 10},
-			anomaly: WrongCount,
+			counter: counts.Counter{Acknowledged: 10, FinalLeast: 10, FinalMost: 10},
+			anomaly: anomaly.WrongCount,
 			witness: []string{"increment 6", "increment 4", "read -> 7"},
 			says:    "p3 read c = 7 through n2 (invoked at 0.000 s, answered at 4.000 s), but all increments are multiples of 2.",
 		},
@@ -197,8 +201,8 @@ func TestCheckCounter(t *testing.T) {
 			          p3 n2 read c -> -2 [5,6] ok
 			          p3 n2 read c -> -1 [7,8] ok`,
 			verdict: Invalid, engine: Polynomial, stale: 1,
-			counter: CounterResult{Acknowledged: -1, FinalLeast: -1, FinalMost: -1},
-			anomaly: StaleRead,
+			counter: counts.Counter{Acknowledged: -1, FinalLeast: -1, FinalMost: -1},
+			anomaly: anomaly.StaleRead,
 			witness: []string{"increment -1", "read"},
 			says:    "p3 read c = 0 through n2 at 3.000 s, 2.000 s after 1 increment by -1 in all had been acknowledged.",
 		},
@@ -209,8 +213,8 @@ func TestCheckCounter(t *testing.T) {
 			          p2 n1 increment c 1 [0,9] info
 			          p3 n2 read c -> 2 [3,4] ok`,
 			verdict: Invalid, engine: Polynomial, stale: 1,
-			counter: CounterResult{Acknowledged: 3, Unknown: 1, FinalLeast: 3, FinalMost: 4},
-			anomaly: StaleRead,
+			counter: counts.Counter{Acknowledged: 3, Unknown: 1, FinalLeast: 3, FinalMost: 4},
+			anomaly: anomaly.StaleRead,
 			witness: []string{"increment 5", "increment -2", "read -> 2"},
 			says:    "p3 read c = 2 through n2 at 3.000 s, but the increments acknowledged before, and those under way that help, come to 3 at least.",
 		},
@@ -221,8 +225,8 @@ func TestCheckCounter(t *testing.T) {
 			          p3 n2 read c -> 5 [2,3] ok
 			          p3 n2 read c [4,5] ok`,
 			verdict: Invalid, engine: Polynomial, stale: 1,
-			counter: CounterResult{Unknown: 3, FinalLeast: -2, FinalMost: 5},
-			anomaly: StaleRead,
+			counter: counts.Counter{Unknown: 3, FinalLeast: -2, FinalMost: 5},
+			anomaly: anomaly.StaleRead,
 			witness: []string{"increment -2", "read -> 5", "read"},
 			says:    "p3 read c = 0 through n2 at 4.000 s, but p3 had read c = 5 through n2 at 3.000 s, and the increments since then, with those under way that help, come to 3 at least.",
 		},
@@ -234,8 +238,8 @@ func TestCheckCounter(t *testing.T) {
 			          p3 n2 read c -> -2 [2,3] ok
 			          p3 n2 read c -> 1 [4,5] ok`,
 			verdict: Invalid, engine: Polynomial, stale: 1,
-			counter: CounterResult{Acknowledged: 3, Unknown: -3, FinalLeast: -2, FinalMost: 5},
-			anomaly: StaleRead,
+			counter: counts.Counter{Acknowledged: 3, Unknown: -3, FinalLeast: -2, FinalMost: 5},
+			anomaly: anomaly.StaleRead,
 			witness: []string{"increment 2", "read -> -2", "read -> 1"},
 			says:    "p3 read c = 1 through n2 at 4.000 s, but p3 had read c = -2 through n2 at 3.000 s, and the increments since then, with those under way that help, come to 0 at most.",
 		},
@@ -248,14 +252,14 @@ func TestCheckCounter(t *testing.T) {
 			          p3 n2 read c -> 6 [3,4] ok
 			          p3 n2 read c -> 7 [5,6] ok`,
 			verdict: Invalid, engine: Porcupine,
-			counter: CounterResult{Acknowledged: 7, FinalLeast: 7, FinalMost: 7, LostMost: 0},
-			anomaly: Disorder,
+			counter: counts.Counter{Acknowledged: 7, FinalLeast: 7, FinalMost: 7, LostMost: 0},
+			anomaly: anomaly.Disorder,
 			witness: []string{"increment 2", "increment 3", "increment 2", "read -> 6"},
 			says:    "no order of the 3 increments invoked by then explains that p3 read c = 6 through n2 at 4.000 s.",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			result := Check(t.Context(), parse(t, test.history), Counter, Options{})
+			result := Check(t.Context(), script.Parse(t, test.history), Counter, Options{})
 			if result.Verdict != test.verdict || result.StaleReads.Certain != test.stale || result.LostCommits.Certain != test.lost {
 				t.Errorf("%s: %s, %d stale, %d lost", result.Verdict, result.Reason, result.StaleReads, result.LostCommits)
 			}
@@ -271,7 +275,7 @@ func TestCheckCounter(t *testing.T) {
 }
 
 // checkStory demands that some violation is of the anomaly, as told.
-func checkStory(t *testing.T, result Result, verdict Verdict, anomaly Anomaly, witness []string, says string) {
+func checkStory(t *testing.T, result Result, verdict Verdict, name anomaly.Name, witness []string, says string) {
 	t.Helper()
 	if verdict != Invalid {
 		if len(result.Violations) > 0 {
@@ -279,14 +283,14 @@ func checkStory(t *testing.T, result Result, verdict Verdict, anomaly Anomaly, w
 		}
 		return
 	}
-	i := slices.IndexFunc(result.Violations, func(v Violation) bool { return v.Anomaly == anomaly })
+	i := slices.IndexFunc(result.Violations, func(v anomaly.Violation) bool { return v.Anomaly == name })
 	if i < 0 {
-		t.Fatalf("no %s among %v", anomaly, result.Violations)
+		t.Fatalf("no %s among %v", name, result.Violations)
 	}
 	v := result.Violations[i]
 	var got []string
 	for _, o := range v.Witness {
-		got = append(got, brief(o))
+		got = append(got, script.Brief(o))
 	}
 	if diff := cmp.Diff(witness, got); diff != "" {
 		t.Error(diff)
@@ -300,17 +304,17 @@ func checkStory(t *testing.T, result Result, verdict Verdict, anomaly Anomaly, w
 }
 
 func TestCounterUnknown(t *testing.T) {
-	huge := parse(t, "p1 n1 increment c 1152921504606846976 [0,1] ok\n p1 n1 increment c -1 [2,3] info")
+	huge := script.Parse(t, "p1 n1 increment c 1152921504606846976 [0,1] ok\n p1 n1 increment c -1 [2,3] info")
 	if r := Check(t.Context(), huge, Counter, Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, "more than 2^60") {
 		t.Errorf("%s: %s", r.Verdict, r.Reason)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	fine := parse(t, "p1 n1 increment c 1 [0,1] ok\n p1 n1 read c -> 1 [2,3] ok")
+	fine := script.Parse(t, "p1 n1 increment c 1 [0,1] ok\n p1 n1 read c -> 1 [2,3] ok")
 	if r := Check(ctx, fine, Counter, Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, "cancelled") {
 		t.Errorf("%s: %s", r.Verdict, r.Reason)
 	}
-	unequal := parse(t, "p1 n1 increment c 1 [0,1] ok\n p1 n1 increment c 2 [0,1] ok\n p1 n1 read c -> 3 [2,3] ok")
+	unequal := script.Parse(t, "p1 n1 increment c 1 [0,1] ok\n p1 n1 increment c 2 [0,1] ok\n p1 n1 read c -> 3 [2,3] ok")
 	if r := Check(t.Context(), unequal, Counter, Options{Engine: Polynomial}); r.Verdict != Unknown || !strings.Contains(r.Reason, "only the engine porcupine") {
 		t.Errorf("%s: %s", r.Verdict, r.Reason)
 	}
@@ -318,10 +322,10 @@ func TestCounterUnknown(t *testing.T) {
 	hard := &history.Run{}
 	for i := range 40 {
 		hard.History.Operations = append(hard.History.Operations, history.Operation{
-			Process: i, Kind: history.Increment, Input: history.Value{int64(1000*i + 1001)}, Complete: 1000, Outcome: history.OK})
+			Process: i, Kind: history.Increment, Input: history.Ints(int64(1000*i + 1001)), Complete: 1000, Outcome: history.OK})
 	}
 	hard.History.Operations = append(hard.History.Operations, history.Operation{
-		Process: 40, Kind: history.Read, Output: history.Value{500_000}, Invoke: 1, Complete: 2, Outcome: history.OK})
+		Process: 40, Kind: history.Read, Output: history.Ints(500_000), Invoke: 1, Complete: 2, Outcome: history.OK})
 	if r := Check(t.Context(), hard, Counter, Options{Budget: Budget{Time: 200 * time.Millisecond}}); r.Verdict != Unknown || !strings.Contains(r.Reason, "not decided") {
 		t.Errorf("%s: %s", r.Verdict, r.Reason)
 	}
@@ -330,7 +334,7 @@ func TestCounterUnknown(t *testing.T) {
 // Porcupine acquits whom the bounds should not have charged, and then there is no
 // verdict.
 func TestTheInnocentAreAcquitted(t *testing.T) {
-	run := parse(t, `p1 n1 increment c 2 [0,1] info
+	run := script.Parse(t, `p1 n1 increment c 2 [0,1] info
 	                 p2 n1 increment c -1 [0,1] info
 	                 p3 n2 read c -> 5 [2,3] ok
 	                 p3 n2 read c -> 7 [4,5] ok`)
@@ -338,13 +342,13 @@ func TestTheInnocentAreAcquitted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	memory := newMemory(1 << 30)
+	memory := court.NewMemory(1 << 30)
 	help := evidence{anchor: c.reads[0], read: c.reads[1], may: c.additions[:1], fits: atMost}
-	if found, err := prove(t.Context(), memory, []charge{c.charge(help, StaleRead, nil)}); len(found.stories) > 0 || err != errInnocent {
+	if found, err := prove(t.Context(), memory, []charge{c.charge(help, anomaly.StaleRead, nil)}); len(found.stories) > 0 || err != court.ErrDisagree {
 		t.Errorf("with help: %v, %v", found, err)
 	}
 	help.may = nil
-	if found, err := prove(t.Context(), memory, []charge{c.charge(help, StaleRead, nil)}); len(found.stories) != 1 || err != nil {
+	if found, err := prove(t.Context(), memory, []charge{c.charge(help, anomaly.StaleRead, nil)}); len(found.stories) != 1 || err != nil {
 		t.Errorf("without help: %v, %v", found, err)
 	}
 }
@@ -365,9 +369,9 @@ func plainPorcupineCounter(operations []history.Operation) bool {
 			held, o := state.(int64), input.(history.Operation)
 			switch {
 			case o.Kind == history.Read && o.Outcome == history.OK:
-				return len(o.Output) == 0 && held == 0 || len(o.Output) == 1 && o.Output[0] == held, held
+				return o.Output.Len() == 0 && held == 0 || o.Output.Len() == 1 && o.Output.At(0) == held, held
 			case o.Kind == history.Increment && o.Outcome != history.Fail:
-				return true, held + o.Input[0]
+				return true, held + o.Input.At(0)
 			}
 			return true, held
 		},
@@ -390,10 +394,10 @@ func drawCounter(r *rand.Rand, amounts []int64) []history.Operation {
 	for i := range operations {
 		call := r.IntN(span)
 		ret := call + r.IntN(width)
-		o := history.Operation{Process: i, Key: "c", Kind: history.Increment, Input: history.Value{amounts[r.IntN(len(amounts))]},
+		o := history.Operation{Process: i, Key: "c", Kind: history.Increment, Input: history.Ints(amounts[r.IntN(len(amounts))]),
 			Outcome: history.OK, Invoke: time.Duration(call), Complete: time.Duration(ret)}
 		if r.IntN(2) == 0 {
-			o.Kind, o.Input = history.Read, nil
+			o.Kind, o.Input = history.Read, history.Value{}
 		}
 		at := call + r.IntN(1+ret-call)
 		switch r.IntN(10) {
@@ -415,10 +419,10 @@ func drawCounter(r *rand.Rand, amounts []int64) []history.Operation {
 				seen += int64(r.IntN(5)-3) * []int64{1, amounts[0]}[r.IntN(2)]
 			}
 			if seen != 0 || r.IntN(2) == 0 {
-				o.Output = history.Value{seen}
+				o.Output = history.Ints(seen)
 			}
 		case o.Outcome == history.OK || o.Outcome == history.Info && r.IntN(2) == 0:
-			held += o.Input[0]
+			held += o.Input.At(0)
 		}
 	}
 	slices.SortStableFunc(operations, func(a, b history.Operation) int { return int(a.Invoke - b.Invoke) })
@@ -429,7 +433,7 @@ func TestCounterAgreesWithPorcupine(t *testing.T) {
 	for _, amounts := range [][]int64{{1}, {-1}, {3}, {0, 2}, {1, 2, 4}, {-3, -1}, {-2, 1, 2}} {
 		t.Run(fmt.Sprint(amounts), func(t *testing.T) {
 			t.Parallel()
-			anomalies := map[Anomaly]int{}
+			anomalies := map[anomaly.Name]int{}
 			invalid, searched := 0, 0
 			for seed := range uint64(histories(t)) {
 				operations := drawCounter(rand.New(rand.NewPCG(seed, 13)), amounts)
@@ -478,11 +482,11 @@ func busyCounter(n int) *history.Run {
 	held := int64(0)
 	for i := range n {
 		at := time.Duration(100 * i)
-		o := history.Operation{Process: i, Kind: history.Increment, Input: history.Value{1}, Outcome: history.OK,
+		o := history.Operation{Process: i, Kind: history.Increment, Input: history.Ints(1), Outcome: history.OK,
 			Invoke: max(0, at-time.Duration(r.IntN(1000))), Complete: at + time.Duration(r.IntN(1000))}
 		switch {
 		case r.IntN(10) < 3:
-			o.Kind, o.Input, o.Output = history.Read, nil, history.Value{held}
+			o.Kind, o.Input, o.Output = history.Read, history.Value{}, history.Ints(held)
 		case r.IntN(100) == 0:
 			o.Outcome = history.Info
 			held++

@@ -8,12 +8,14 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/internal/sentence"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
 // A story is a confirmed violation, to be told.
 type story struct {
-	anomaly Anomaly
+	anomaly anomaly.Name
 	key     string
 	// told are the operations that matter, in the roles that contradiction
 	// gives them; nil where there is none.
@@ -33,15 +35,15 @@ type story struct {
 // maxTold bounds the operations that a sentence tells of.
 const maxTold = 4
 
-func (s story) violation(run *history.Run) Violation {
-	anomaly := s.anomaly
+func (s story) violation(run *history.Run) anomaly.Violation {
+	name := s.anomaly
 	switch {
 	case s.reads:
-		anomaly = StaleRead
-	case anomaly == refused:
-		anomaly = Disorder
+		name = anomaly.StaleRead
+	case name == refused:
+		name = anomaly.Disorder
 	}
-	return Violation{Anomaly: anomaly, Key: s.key, Witness: s.witness, Elements: s.elements, Sentence: s.sentence(run)}
+	return anomaly.Violation{Anomaly: name, Key: s.key, Witness: s.witness, Elements: s.elements, Sentence: s.sentence(run)}
 }
 
 func (c contradiction) story(key string) story {
@@ -60,7 +62,7 @@ func (s story) sentence(run *history.Run) string {
 		return s.text(n) + faults(run, s.during) + "."
 	}
 	text := s.words(n)
-	if s.anomaly == LostCommit {
+	if s.anomaly == anomaly.LostCommit {
 		return text + faults(run, s.span()) + "."
 	}
 	return text + faults(run, s.span(), s.nodes()...) + "."
@@ -72,20 +74,20 @@ func (s story) words(n narrator) string {
 		return s.setText(n)
 	}
 	switch s.anomaly {
-	case StaleRead:
+	case anomaly.StaleRead:
 		newer := s.told[1]
 		return s.did(o) + n.when(o, o.Invoke) + n.after(o.Invoke-newer.Complete) + s.had(newer)
-	case LostCommit:
+	case anomaly.LostCommit:
 		newer, what := s.told[1], "a commit"
 		if o.Kind == history.ReadAll {
 			what = "the element"
 		}
 		return fmt.Sprintf("%s%s, yet %s%s: %s is lost", s.had(newer), n.at(newer.Complete), s.did(o), n.when(o, o.Invoke), what)
-	case PhantomRead:
+	case anomaly.PhantomRead:
 		return s.did(o) + n.when(o, o.Complete) + ", " + s.nowhere(n, o, s.told[1])
-	case DoubleSwap:
-		return fmt.Sprintf("%s and %s: both replaced the one %d", s.dated(n, o), s.dated(n, s.told[1]), o.Input[0])
-	case Resurrected:
+	case anomaly.DoubleSwap:
+		return fmt.Sprintf("%s and %s: both replaced the one %d", s.dated(n, o), s.dated(n, s.told[1]), o.Input.At(0))
+	case anomaly.Resurrected:
 		text := fmt.Sprintf("%s, after %s", s.dated(n, o), s.dated(n, s.told[1]))
 		if early := s.told[2]; early != nil {
 			text += fmt.Sprintf(", and before that %s", s.dated(n, early))
@@ -97,9 +99,9 @@ func (s story) words(n narrator) string {
 			return text + fmt.Sprintf(", and after that %s: the value was there", s.dated(n, after))
 		}
 		return text + ": nothing can have been written in between"
-	case OutOfOrder, DequeuedTwice:
+	case anomaly.OutOfOrder, anomaly.DequeuedTwice:
 		return s.queueText(n)
-	case HeldTwice, TokenWentBack, FenceBroken:
+	case anomaly.HeldTwice, anomaly.TokenWentBack, anomaly.FenceBroken:
 		return s.lockText(n)
 	}
 	var all []string
@@ -131,7 +133,7 @@ func (s story) nodes() []string {
 // read and a lost commit, the older write is not.
 func (s story) span() span {
 	told := s.told
-	if s.anomaly == StaleRead || s.anomaly == LostCommit {
+	if s.anomaly == anomaly.StaleRead || s.anomaly == anomaly.LostCommit {
 		told = told[:2]
 	}
 	return spanOf(told...)
@@ -174,32 +176,32 @@ func (s story) did(o *history.Operation) string {
 	}
 	name := s.name(o.Kind)
 	switch {
-	case o.Kind == history.Read && len(o.Output) == 0:
+	case o.Kind == history.Read && o.Output.Len() == 0:
 		return fmt.Sprintf("p%d found no %s%s", o.Process, strings.TrimPrefix(name, "the "), through(o))
 	case o.Kind == history.Read:
-		return fmt.Sprintf("p%d read %s = %d%s", o.Process, name, o.Output[0], through(o))
-	case o.Kind == history.CompareAndSet && o.Outcome == history.Fail && len(o.Output) == 0:
-		return fmt.Sprintf("a compare-and-set of p%d%s found that %s was not %d", o.Process, through(o), name, o.Input[0])
+		return fmt.Sprintf("p%d read %s = %d%s", o.Process, name, o.Output.At(0), through(o))
+	case o.Kind == history.CompareAndSet && o.Outcome == history.Fail && o.Output.Len() == 0:
+		return fmt.Sprintf("a compare-and-set of p%d%s found that %s was not %d", o.Process, through(o), name, o.Input.At(0))
 	case o.Kind == history.CompareAndSet && o.Outcome == history.Fail:
-		return fmt.Sprintf("a failed compare-and-set of p%d%s saw %s = %d", o.Process, through(o), name, o.Output[0])
+		return fmt.Sprintf("a failed compare-and-set of p%d%s saw %s = %d", o.Process, through(o), name, o.Output.At(0))
 	case o.Kind == history.ReadAll:
 		return fmt.Sprintf("p%d read %s%s%s", o.Process, name, s.contents(o), through(o))
 	case o.Kind == history.Write:
-		return fmt.Sprintf("p%d wrote %s = %d%s%s", o.Process, name, o.Input[0], through(o), asked)
+		return fmt.Sprintf("p%d wrote %s = %d%s%s", o.Process, name, o.Input.At(0), through(o), asked)
 	case o.Kind == history.CompareAndSet:
-		return fmt.Sprintf("p%d swapped %s from %d to %d%s%s", o.Process, name, o.Input[0], o.Input[1], through(o), asked)
+		return fmt.Sprintf("p%d swapped %s from %d to %d%s%s", o.Process, name, o.Input.At(0), o.Input.At(1), through(o), asked)
 	case o.Kind == history.Enqueue:
-		return fmt.Sprintf("p%d enqueued %d to %s%s%s", o.Process, o.Input[0], name, through(o), asked)
-	case o.Kind == history.Dequeue && len(o.Output) == 0:
+		return fmt.Sprintf("p%d enqueued %d to %s%s%s", o.Process, o.Input.At(0), name, through(o), asked)
+	case o.Kind == history.Dequeue && o.Output.Len() == 0:
 		return fmt.Sprintf("p%d found %s empty%s", o.Process, name, through(o))
 	case o.Kind == history.Dequeue:
-		return fmt.Sprintf("p%d dequeued %d from %s%s", o.Process, o.Output[0], name, through(o))
+		return fmt.Sprintf("p%d dequeued %d from %s%s", o.Process, o.Output.At(0), name, through(o))
 	case o.Kind == history.Acquire:
 		return fmt.Sprintf("p%d acquired %s%s%s", o.Process, name, withToken(o.Output), through(o))
 	case o.Kind == history.Use:
 		return fmt.Sprintf("p%d used what %s protects%s", o.Process, name, withToken(o.Input))
 	default:
-		return fmt.Sprintf("p%d added %d to %s%s%s", o.Process, o.Input[0], name, through(o), asked)
+		return fmt.Sprintf("p%d added %d to %s%s%s", o.Process, o.Input.At(0), name, through(o), asked)
 	}
 }
 
@@ -209,13 +211,13 @@ func (s story) had(o *history.Operation) string {
 	var what string
 	switch o.Kind {
 	case history.Write:
-		what = fmt.Sprintf("%s = %d", s.name(o.Kind), o.Input[0])
+		what = fmt.Sprintf("%s = %d", s.name(o.Kind), o.Input.At(0))
 	case history.CompareAndSet:
-		what = fmt.Sprintf("the swap of %s from %d to %d", s.name(o.Kind), o.Input[0], o.Input[1])
+		what = fmt.Sprintf("the swap of %s from %d to %d", s.name(o.Kind), o.Input.At(0), o.Input.At(1))
 	case history.Add:
-		what = fmt.Sprintf("element %d", o.Input[0])
+		what = fmt.Sprintf("element %d", o.Input.At(0))
 	case history.Enqueue:
-		what = fmt.Sprintf("the enqueue of %d", o.Input[0])
+		what = fmt.Sprintf("the enqueue of %d", o.Input.At(0))
 	default:
 		return fmt.Sprintf("p%d had read %s%s%s", o.Process, s.name(o.Kind), s.contents(o), through(o))
 	}
@@ -234,7 +236,7 @@ func (s story) dated(n narrator, o *history.Operation) string {
 func (s story) contents(o *history.Operation) string {
 	var with, without []string
 	for _, e := range s.elements {
-		if slices.Contains(o.Output, e) {
+		if slices.Contains(o.Output.Ints(), e) {
 			with = append(with, fmt.Sprint(e))
 		} else {
 			without = append(without, fmt.Sprint(e))
@@ -261,13 +263,13 @@ func (s story) nowhere(n narrator, o, late *history.Operation) string {
 	case o.Kind == history.ReadAll:
 		observed = s.elements[0]
 	case o.Kind == history.CompareAndSet && o.Outcome != history.Fail:
-		observed = o.Input[0]
+		observed = o.Input.At(0)
 	default:
-		observed = o.Output[0]
+		observed = o.Output.At(0)
 	}
 	for i := range n.run.History.Operations {
 		w := &n.run.History.Operations[i]
-		if w.Key != o.Key || w.Outcome != history.Fail || w.Invoke > o.Complete || len(w.Input) == 0 || w.Input[len(w.Input)-1] != observed {
+		if w.Key != o.Key || w.Outcome != history.Fail || w.Invoke > o.Complete || w.Input.Len() == 0 || w.Input.At(w.Input.Len()-1) != observed {
 			continue
 		}
 		failed := "had failed"
@@ -289,7 +291,7 @@ func (s story) nowhere(n narrator, o, late *history.Operation) string {
 // definite quotes the error of an operation that failed, if there is one: where the
 // client is wrong about it, the violation is none of the system's.
 func definite(o *history.Operation) string {
-	text := clip(oneLine(o.Error), exampleBytes)
+	text := sentence.Clip(sentence.OneLine(o.Error), sentence.QuoteBytes)
 	if text == "" {
 		return ""
 	}
@@ -301,13 +303,13 @@ func (s story) intent(o *history.Operation) string {
 	name := s.name(o.Kind)
 	switch o.Kind {
 	case history.Write:
-		return fmt.Sprintf("p%d's write of %s = %d%s", o.Process, name, o.Input[0], through(o))
+		return fmt.Sprintf("p%d's write of %s = %d%s", o.Process, name, o.Input.At(0), through(o))
 	case history.CompareAndSet:
-		return fmt.Sprintf("p%d's swap of %s from %d to %d%s", o.Process, name, o.Input[0], o.Input[1], through(o))
+		return fmt.Sprintf("p%d's swap of %s from %d to %d%s", o.Process, name, o.Input.At(0), o.Input.At(1), through(o))
 	case history.Enqueue:
-		return fmt.Sprintf("p%d's enqueue of %d to %s%s", o.Process, o.Input[0], name, through(o))
+		return fmt.Sprintf("p%d's enqueue of %d to %s%s", o.Process, o.Input.At(0), name, through(o))
 	default:
-		return fmt.Sprintf("p%d's add of %d%s", o.Process, o.Input[0], through(o))
+		return fmt.Sprintf("p%d's add of %d%s", o.Process, o.Input.At(0), through(o))
 	}
 }
 

@@ -124,7 +124,7 @@ func spells(events []history.Event, until time.Duration) []spell {
 	return all
 }
 
-// heal ends the spell of a fault. If it was a kill, its nodes were started again,
+// heal ends the spell of a fault. If its nodes ended with it, they were started again,
 // whatever else had ended them.
 func heal(all []spell, e history.Event) {
 	i := slices.IndexFunc(all, func(s spell) bool { return s.Type == history.Inject && s.Fault == e.Fault && !s.over() })
@@ -132,7 +132,7 @@ func heal(all []spell, e history.Event) {
 		return
 	}
 	all[i].until = e.Time
-	if all[i].Family != "kill" {
+	if !all[i].Of().Ends {
 		return
 	}
 	started := func(node string) bool { return slices.Contains(all[i].Nodes, node) }
@@ -200,7 +200,7 @@ func (n note) words(timed bool) string {
 		text, last = fmt.Sprintf("%s %d times", text, n.count), ", last"
 	}
 	s := n.last
-	point := s.Family == "kill" || s.Type == history.Crash // what happens at one moment
+	point := s.Of().Ends || s.Type == history.Crash // what happens at one moment
 	switch {
 	case !timed:
 		return text
@@ -240,24 +240,19 @@ func (s spell) about(node string) string {
 	if s.Processes != "" {
 		who = whose(s.Nodes, s.Processes)
 	}
-	switch s.Family {
-	case "partition":
-		return who + " had been cut off"
-	case "kill":
-		return who + " had been killed"
-	case "pause":
-		return who + " had been paused"
-	case "clock":
-		return whose(s.Nodes, "clock") + " had been wrong" + s.detail()
-	}
-	if s.Type == history.Crash {
+	switch family := s.Of(); {
+	case s.Type == history.Crash:
 		return who + " had crashed" + s.detail()
+	case family.On == history.OnClocks:
+		return whose(s.Nodes, "clock") + " had " + family.Did + s.detail()
+	case family.Away || family.Cuts:
+		return who + " had " + family.Did
+	case family.On == history.OnLinks: // nobody knows which
+		return who + " had suffered " + s.Family + s.detail()
+	default:
+		return who + " had " + family.Did + s.detail()
 	}
-	return who + " had suffered " + s.Family + s.detail()
 }
-
-// ills are what faults of links, but for partitions, do to them.
-var ills = map[string]string{"latency": "been delayed", "loss": "lost packets", "flaky": "been flaky", "slow": "been slow"}
 
 func (s spell) aboutLinks(node string) string {
 	var both, in, out []string // peers, by the direction of their links with it
@@ -273,8 +268,7 @@ func (s spell) aboutLinks(node string) string {
 			out = append(out, to)
 		}
 	}
-	cut := s.Family == "partition"
-	ill := cmp.Or(ills[s.Family], "suffered "+s.Family)
+	family := s.Of()
 	var told []string
 	for _, direction := range []struct {
 		peers      []string
@@ -286,10 +280,10 @@ func (s spell) aboutLinks(node string) string {
 	} {
 		switch {
 		case len(direction.peers) == 0:
-		case cut:
+		case family.Cuts:
 			told = append(told, fmt.Sprintf(direction.cut, node, peers(direction.peers)))
 		default:
-			told = append(told, fmt.Sprintf(direction.spoil, node, peers(direction.peers))+ill+s.detail())
+			told = append(told, fmt.Sprintf(direction.spoil, node, peers(direction.peers))+family.Did+s.detail())
 		}
 	}
 	if len(told) == 0 {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -50,6 +51,11 @@ func TestFaultsInWords(t *testing.T) {
 			inject(2, 2, history.Event{Family: "latency", Links: []string{"n1>n2", "n2>n1", "n1>n3"}, Detail: "50ms by nfqueue"}),
 		}, "; n1's clock had been wrong (3.2s ahead) since 1.000 s, n1's links with n2 had been delayed (50ms by nfqueue) and n1's links to n3 had been delayed (50ms by nfqueue) since 2.000 s"},
 		{"a family of another program", []string{"n1"}, []history.Event{inject(1, 1, history.Event{Family: "cosmic rays", Nodes: []string{"n1"}})}, "; n1 had suffered cosmic rays since 1.000 s"},
+		{"a user's own family", []string{"n1"}, []history.Event{
+			inject(1, 1, history.Event{Family: "flush", Own: &history.Family{Did: "been flushed"}, Nodes: []string{"n1", "n2"}, Detail: "3 tables"}),
+			inject(2, 2, history.Event{Family: "upgrade", Own: &history.Family{Did: "been upgraded", Ends: true}, Nodes: []string{"n1"}}), heal(2, 7),
+			inject(3, 9, history.Event{Family: "satellite", Own: &history.Family{On: history.OnLinks, Did: "gone by satellite"}, Links: []string{"n1>n2"}}),
+		}, "; n1 n2 had been flushed (3 tables) since 1.000 s, n1's links to n2 had gone by satellite since 9.000 s, n1 had been upgraded at 2.000 s and restarted at 7.000 s"},
 		{"unrelated ones are left out", []string{"n3"}, []history.Event{inject(1, 1, pause("n5")), inject(2, 3, cut)}, "; n3 had been cut off from n1 n2 since 3.000 s"},
 		{"only unrelated ones", []string{"n4"}, []history.Event{inject(1, 1, pause("n5")), inject(2, 3, cut), heal(1, 4)}, "; elsewhere n3 had been cut off from n1 n2 since 3.000 s"},
 		{"no nodes are known", nil, []history.Event{inject(1, 1, pause("n5"))}, "; n5 had been paused since 1.000 s"},
@@ -80,7 +86,7 @@ func TestFaultsInWords(t *testing.T) {
 // they were over.
 func TestFaultsInBetween(t *testing.T) {
 	all := []string{"n3", "n1", "n2"}
-	run := parse(t, `
+	run := script.Parse(t, `
 		p1 n1 write x 1 [0,0.5] ok
 		p1 n1 write x 2 [1,1.5] ok
 		p2 n2 write y 1 [41,41.5] ok
@@ -101,7 +107,7 @@ func TestFaultsInBetween(t *testing.T) {
 			"n1 n2 n3 had been killed twice, last at 3.000 s and restarted at 3.500 s, n3 had been paused from 58.000 s to 60.500 s.",
 		"y = 2 had been acknowledged to p2 through n2 at 42.500 s, yet p3 read y = 1 through n3 at 61.000 s: a commit is lost; n3 had been paused from 58.000 s to 60.500 s.")
 
-	run = parse(t, `
+	run = script.Parse(t, `
 		p1 n1 write x 1 [0,0.5] ok
 		p1 n1 write x 2 [1,1.5] ok
 		p3 n3 read x -> 1 [60.2,60.7] ok`)
@@ -154,7 +160,7 @@ func TestSentencesWithoutTimes(t *testing.T) {
 		{Bank(2, 10), `p1 n1 read-all b -> 9 10 [0,1] ok`, []string{
 			"p1 read balances through n1 that sum up to 19, and not to 20."}},
 	} {
-		run := parse(t, test.history)
+		run := script.Parse(t, test.history)
 		run.History.Untimed = true
 		expectSentences(t, run, test.model, test.says...)
 	}

@@ -12,6 +12,9 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/internal/court"
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/checker/internal/zones"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -34,21 +37,21 @@ func plainPorcupine(operations []history.Operation) bool {
 		Step: func(state, input, _ any) (bool, any) {
 			held, o := state.(int64), input.(history.Operation)
 			seen := int64(nothing)
-			if len(o.Output) > 0 {
-				seen = o.Output[0]
+			if o.Output.Len() > 0 {
+				seen = o.Output.At(0)
 			}
 			switch {
 			case o.Kind == history.Read && o.Outcome == history.OK:
 				return held == seen, held
 			case o.Kind == history.Write && o.Outcome != history.Fail:
-				return true, o.Input[0]
+				return true, o.Input.At(0)
 			case o.Kind == history.CompareAndSet && o.Outcome == history.Fail:
-				if len(o.Output) == 0 {
-					return o.Error != "" || held != o.Input[0], held
+				if o.Output.Len() == 0 {
+					return o.Error != "" || held != o.Input.At(0), held
 				}
 				return held == seen, held
-			case o.Kind == history.CompareAndSet && held == o.Input[0]:
-				return true, o.Input[1]
+			case o.Kind == history.CompareAndSet && held == o.Input.At(0):
+				return true, o.Input.At(1)
 			case o.Kind == history.CompareAndSet:
 				return o.Outcome == history.Info, held
 			}
@@ -127,41 +130,41 @@ func (u universe) draw(r *rand.Rand) []history.Operation {
 		}
 		switch o.Kind {
 		case history.Read:
-			o.Output = slices.Clone(held)
+			o.Output = held
 			if r.Float64() < spoil {
-				o.Output = history.Value{pick()}
+				o.Output = history.Ints(pick())
 			}
 			if r.Float64() < spoil/4 {
-				o.Output = nil
+				o.Output = history.Value{}
 			}
 		case history.Write:
-			o.Input = history.Value{fresh}
+			o.Input = history.Ints(fresh)
 			if r.IntN(20) == 0 {
 				o.Outcome, happens = history.Fail, false
 			}
 			if happens {
-				held = history.Value{fresh}
+				held = history.Ints(fresh)
 			}
 			if happens || r.IntN(8) == 0 {
 				written = append(written, fresh)
 			}
 		case history.CompareAndSet:
 			expected := pick()
-			if len(held) > 0 && r.IntN(4) > 0 {
-				expected = held[0]
+			if held.Len() > 0 && r.IntN(4) > 0 {
+				expected = held.At(0)
 			}
 			if r.IntN(30) == 0 {
 				fresh = expected // which changes nothing
 			}
-			o.Input = history.Value{expected, fresh}
-			swaps := len(held) > 0 && held[0] == expected
+			o.Input = history.Ints(expected, fresh)
+			swaps := held.Len() > 0 && held.At(0) == expected
 			if swaps && o.Outcome == history.OK && (u.refusals && r.IntN(2) == 0 || r.IntN(10) == 0) && r.Float64() < spoil {
 				o.Outcome = history.Fail // although it held
 				break
 			}
 			switch {
 			case swaps && happens:
-				held = history.Value{fresh}
+				held = history.Ints(fresh)
 			case !swaps && o.Outcome == history.OK && r.Float64() >= spoil:
 				o.Outcome = history.Fail
 				switch {
@@ -169,12 +172,12 @@ func (u universe) draw(r *rand.Rand) []history.Operation {
 					o.Error = "refused" // which says nothing
 				case u.refusals && r.IntN(5) > 0:
 				case r.Float64() < spoil:
-					o.Output = history.Value{pick()}
+					o.Output = history.Ints(pick())
 				case r.IntN(2) == 0:
-					o.Output = slices.Clone(held)
+					o.Output = held
 				}
 			}
-			if len(held) > 0 && held[0] == fresh || r.IntN(20) == 0 {
+			if held.Len() > 0 && held.At(0) == fresh || r.IntN(20) == 0 {
 				written = append(written, fresh)
 			}
 		}
@@ -202,7 +205,7 @@ func TestRegisterAgreesWithPorcupine(t *testing.T) {
 	for _, u := range universes {
 		t.Run(u.name, func(t *testing.T) {
 			t.Parallel()
-			anomalies := map[Anomaly]int{}
+			anomalies := map[anomaly.Name]int{}
 			verdicts := map[zones.Verdict]int{}
 			invalid, small := 0, 0
 			n := histories(t)
@@ -274,7 +277,7 @@ func compare(t *testing.T, run *history.Run) (Result, zones.Verdict) {
 		t.Errorf("%s, with suspects %v\n%s", want, suspects, list(operations))
 	}
 	for _, s := range suspects {
-		if h.origins().enclose(t.Context(), newMemory(1<<30), s) == nil {
+		if h.origins().enclose(t.Context(), court.NewMemory(1<<30), s) == nil {
 			t.Errorf("%s of %d steps is no contradiction\n%s", s.anomaly, len(s.told), list(operations))
 		}
 	}
@@ -301,14 +304,14 @@ func FuzzRegister(f *testing.F) {
 			case 0:
 				o.Kind = history.Read
 				if first > 0 {
-					o.Output = history.Value{first}
+					o.Output = history.Ints(first)
 				}
 			case 1:
-				o.Kind, o.Input = history.Write, history.Value{first}
+				o.Kind, o.Input = history.Write, history.Ints(first)
 			case 2:
-				o.Kind, o.Input = history.CompareAndSet, history.Value{first, second}
+				o.Kind, o.Input = history.CompareAndSet, history.Ints(first, second)
 				if data[5]%4 == 3 {
-					o.Output = history.Value{int64(data[5]>>2) % 16}
+					o.Output = history.Ints(int64(data[5]>>2) % 16)
 				}
 			}
 			operations = append(operations, o)
@@ -320,7 +323,7 @@ func FuzzRegister(f *testing.F) {
 
 // checkWitness demands that a witness is part of the history, closed, illegal by
 // itself, and has a sentence.
-func checkWitness(t *testing.T, operations []history.Operation, v Violation) {
+func checkWitness(t *testing.T, operations []history.Operation, v anomaly.Violation) {
 	t.Helper()
 	if plainPorcupine(v.Witness) {
 		t.Errorf("the witness is linearizable:\n%s", list(v.Witness))
@@ -337,7 +340,7 @@ func checkWitness(t *testing.T, operations []history.Operation, v Violation) {
 
 // checkMinimal demands that a witness is closed, except for the swaps in it that
 // were cut, and that nothing can be taken out of it.
-func checkMinimal(t *testing.T, h *keyHistory, v Violation) {
+func checkMinimal(t *testing.T, h *keyHistory, v anomaly.Violation) {
 	t.Helper()
 	var steps []int32
 	for i := range h.steps {
@@ -365,15 +368,15 @@ func checkMinimal(t *testing.T, h *keyHistory, v Violation) {
 			w.granted = w.in // zones has proven it
 		}
 		if w.lacks(i) {
-			t.Errorf("the witness lacks something for %s\n%s", brief(*h.operation(i)), list(v.Witness))
+			t.Errorf("the witness lacks something for %s\n%s", script.Brief(*h.operation(i)), list(v.Witness))
 		}
 	}
 	if len(w.cut) > 0 {
 		return // what is left may do without more: a gap that is known
 	}
 	for i := range steps {
-		if rest := w.without(i, i+1).history(); len(rest.steps) > 0 && rest.refuted(t.Context(), newMemory(1<<30)) {
-			t.Errorf("the witness can do without %s\n%s", brief(*h.operation(steps[i])), list(v.Witness))
+		if rest := w.without(i, i+1).history(); len(rest.steps) > 0 && rest.refuted(t.Context(), court.NewMemory(1<<30)) {
+			t.Errorf("the witness can do without %s\n%s", script.Brief(*h.operation(steps[i])), list(v.Witness))
 		}
 	}
 }
@@ -395,7 +398,7 @@ func checkClosures(t *testing.T, h *keyHistory, r *rand.Rand) {
 		from := r.IntN(len(closed.steps))
 		for _, w := range []*witness{closed, closed.without(from, from+1), origins.everything().without(int(seed[0]), int(seed[0])+1)} {
 			part := w.history()
-			if explained, err := part.linearizable(t.Context(), newMemory(1<<30)); err != nil || !explained {
+			if explained, err := part.linearizable(t.Context(), court.NewMemory(1<<30)); err != nil || !explained {
 				var all []history.Operation
 				for _, i := range w.steps {
 					all = append(all, *h.operation(i))
@@ -409,7 +412,7 @@ func checkClosures(t *testing.T, h *keyHistory, r *rand.Rand) {
 func list(operations []history.Operation) string {
 	text := ""
 	for _, o := range operations {
-		text += fmt.Sprintf("  p%d %s [%d,%d] %s\n", o.Process, brief(o), o.Invoke, o.Complete, o.Outcome)
+		text += fmt.Sprintf("  p%d %s [%d,%d] %s\n", o.Process, script.Brief(o), o.Invoke, o.Complete, o.Outcome)
 	}
 	return text
 }

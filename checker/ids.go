@@ -7,6 +7,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/counts"
+	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -20,28 +23,19 @@ var IDs = Model{
 	judge:   judgeIDs,
 }
 
-// An IDsResult counts what generators gave.
-type IDsResult struct {
-	Acknowledged int `json:"acknowledged"` // operations that got an id
-	Unknown      int `json:"unknown"`      // operations that may have got one
-	Duplicated   int `json:"duplicated"`   // ids that more than one operation got
-	// DuplicatedIDs names at most 100 of them.
-	DuplicatedIDs []int64 `json:"duplicated_ids,omitempty"`
-}
-
 func judgeIDs(ctx context.Context, run *history.Run, options Options, result *Result) {
-	result.IDs = &IDsResult{}
-	judgeKeys(ctx, run, options, result, "ids", func(ctx context.Context, memory *memory, key string, operations []*history.Operation) (findings, error) {
+	result.IDs = &counts.IDs{}
+	judgeKeys(ctx, run, options, result, "ids", func(ctx context.Context, memory *court.Memory, key string, operations []*history.Operation) (findings, error) {
 		result.decided(Polynomial, "no id may be given twice", key)
 		given := map[int64][]*history.Operation{}
 		var err error
 		for _, o := range operations {
 			switch {
-			case o.Outcome == history.OK && len(o.Output) == 0:
-				err = cmp.Or(err, error(beyond(fmt.Sprintf("p%d was acknowledged at %s without an id; record the id that it got", o.Process, seconds(o.Complete)))))
+			case o.Outcome == history.OK && o.Output.Len() == 0:
+				err = cmp.Or(err, error(court.Reason(fmt.Sprintf("p%d was acknowledged at %s without an id; record the id that it got", o.Process, seconds(o.Complete)))))
 			case o.Outcome == history.OK:
 				result.IDs.Acknowledged++
-				given[o.Output[0]] = append(given[o.Output[0]], o)
+				given[o.Output.At(0)] = append(given[o.Output.At(0)], o)
 			case o.Outcome == history.Info:
 				result.IDs.Unknown++
 			}
@@ -50,7 +44,7 @@ func judgeIDs(ctx context.Context, run *history.Run, options Options, result *Re
 		result.IDs.Duplicated += len(suspects)
 		for _, s := range suspects {
 			if len(result.IDs.DuplicatedIDs) < maxNamed {
-				result.IDs.DuplicatedIDs = append(result.IDs.DuplicatedIDs, s.told[0].Output[0])
+				result.IDs.DuplicatedIDs = append(result.IDs.DuplicatedIDs, s.told[0].Output.At(0))
 			}
 		}
 		found, unconfirmed := prove(ctx, memory, suspects)
@@ -70,20 +64,20 @@ func duplicates(key string, given map[int64][]*history.Operation) []charge {
 		told := []*history.Operation{second, first}
 		suspects = append(suspects, charge{
 			story: story{
-				anomaly: DuplicateID, key: key, told: told, witness: values(told), during: spanOf(told...),
+				anomaly: anomaly.DuplicateID, key: key, told: told, witness: values(told), during: spanOf(told...),
 				text: func(n narrator) string {
 					return fmt.Sprintf("p%d got the id %d%s%s%sp%d had got it%s", second.Process, id, through(second),
 						n.when(second, second.Complete), n.after(second.Complete-first.Complete), first.Process, through(first))
 				},
 			},
 			first: second.Complete,
-			explained: func(ctx context.Context, memory *memory) (bool, error) {
-				return linearizable[bool](ctx, memory, []*gift{{first}, {second}})
+			explained: func(ctx context.Context, memory *court.Memory) (bool, error) {
+				return court.Linearizable[bool](ctx, memory, []*gift{{first}, {second}})
 			},
 		})
 	}
 	slices.SortFunc(suspects, func(a, b charge) int {
-		return cmp.Or(byCompletion(a.told[0], b.told[0]), cmp.Compare(a.told[0].Output[0], b.told[0].Output[0]))
+		return cmp.Or(byCompletion(a.told[0], b.told[0]), cmp.Compare(a.told[0].Output.At(0), b.told[0].Output.At(0)))
 	})
 	return suspects
 }
@@ -91,6 +85,6 @@ func duplicates(key string, given map[int64][]*history.Operation) []charge {
 // A gift is of one id. The state is whether it has been given.
 type gift struct{ *history.Operation }
 
-func (g *gift) interval() (call, ret time.Duration) { return g.Invoke, g.Complete }
+func (g *gift) Interval() (call, ret time.Duration) { return g.Invoke, g.Complete }
 
-func (g *gift) apply(given bool) (bool, bool) { return true, !given }
+func (g *gift) Apply(given bool) (bool, bool) { return true, !given }

@@ -10,6 +10,9 @@ import (
 	"github.com/anishathalye/porcupine"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/counts"
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -18,7 +21,7 @@ func TestCheckIDs(t *testing.T) {
 		name    string
 		history string
 		verdict Verdict
-		ids     IDsResult
+		ids     counts.IDs
 		witness []string
 		says    string
 	}{
@@ -31,7 +34,7 @@ func TestCheckIDs(t *testing.T) {
 			          p4 n3 generate g -> 2 [0,1] info
 			          p5 n3 generate g -> 2 [0,1] fail`,
 			verdict: Valid,
-			ids:     IDsResult{Acknowledged: 3, Unknown: 2},
+			ids:     counts.IDs{Acknowledged: 3, Unknown: 2},
 		},
 		{
 			name: "given twice",
@@ -41,23 +44,23 @@ func TestCheckIDs(t *testing.T) {
 			          p4 n3 generate g -> 8 [3,5] ok
 			          partition n1 from 2 to 9`,
 			verdict: Invalid,
-			ids:     IDsResult{Acknowledged: 4, Duplicated: 1, DuplicatedIDs: []int64{7}},
+			ids:     counts.IDs{Acknowledged: 4, Duplicated: 1, DuplicatedIDs: []int64{7}},
 			witness: []string{"generate -> 7", "generate -> 7"},
 			says:    "p2 got the id 7 through n2 (invoked at 2.000 s, answered at 4.000 s), 3.000 s after p1 had got it through n1; n1 had been cut off from n2 n3 since 2.000 s.",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			result := Check(t.Context(), parse(t, test.history), IDs, Options{})
+			result := Check(t.Context(), script.Parse(t, test.history), IDs, Options{})
 			if result.Verdict != test.verdict {
 				t.Errorf("%s: %s", result.Verdict, result.Reason)
 			}
 			if diff := cmp.Diff(&test.ids, result.IDs); diff != "" {
 				t.Error(diff)
 			}
-			checkStory(t, result, test.verdict, DuplicateID, test.witness, test.says)
+			checkStory(t, result, test.verdict, anomaly.DuplicateID, test.witness, test.says)
 		})
 	}
-	nameless := parse(t, "p1 n1 generate g [0,1] ok")
+	nameless := script.Parse(t, "p1 n1 generate g [0,1] ok")
 	if r := Check(t.Context(), nameless, IDs, Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, "without an id") {
 		t.Errorf("%s: %s", r.Verdict, r.Reason)
 	}
@@ -69,7 +72,7 @@ func TestIDsAreNotVacuous(t *testing.T) {
 	for i := range 20 {
 		at := time.Duration(i)
 		run.History.Operations = append(run.History.Operations, history.Operation{
-			Process: i, Kind: history.Generate, Output: history.Value{int64(i)}, Invoke: at, Complete: at, Outcome: history.OK})
+			Process: i, Kind: history.Generate, Output: history.Ints(int64(i)), Invoke: at, Complete: at, Outcome: history.OK})
 	}
 	if r := Check(t.Context(), run, IDs, Options{}); r.Vacuous != "" || r.Verdict != Valid {
 		t.Errorf("%s %q", r.Verdict, r.Vacuous)
@@ -88,8 +91,8 @@ func TestIDsAgreeWithPorcupine(t *testing.T) {
 			operations[i] = history.Operation{Process: i, Kind: history.Generate, Invoke: call, Complete: call + time.Duration(r.IntN(5)),
 				Outcome: []history.Outcome{history.OK, history.OK, history.OK, history.Info, history.Fail}[r.IntN(5)]}
 			if o := &operations[i]; o.Outcome == history.OK {
-				o.Output = history.Value{r.Int64N(25)}
-				entries = append(entries, porcupine.Operation{Input: o.Output[0], Call: int64(o.Invoke), Return: int64(o.Complete)})
+				o.Output = history.Ints(r.Int64N(25))
+				entries = append(entries, porcupine.Operation{Input: o.Output.At(0), Call: int64(o.Invoke), Return: int64(o.Complete)})
 			}
 		}
 		want := Valid

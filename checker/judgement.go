@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -47,15 +48,21 @@ func (r Result) Why() string {
 	return strings.Join(reasons, "; ")
 }
 
-// Foremost are the Violations in the order to tell them: those that the claim does not
-// admit come first, so that what it admits hides none of them. Of both sorts, the first
-// of each anomaly come before the others.
-func (r Result) Foremost(claim history.Claim) []Violation {
-	var ranks [4][]Violation
-	seen := map[Anomaly]bool{}
+// Foremost are the Violations in the order to tell them: those of broken guarantees, then
+// those that the claim does not admit, so that what it admits hides none of them. Of these
+// and the rest, the first of each anomaly come before the others.
+func (r Result) Foremost(claim history.Claim) []anomaly.Violation {
+	var broken []anomaly.Violation
+	for _, g := range r.Guarantees {
+		if g.Violation != nil {
+			broken = append(broken, *g.Violation)
+		}
+	}
+	var ranks [4][]anomaly.Violation
+	seen := map[anomaly.Name]bool{}
 	for _, v := range r.Violations {
 		rank := 0
-		if claim.Admits(string(v.Anomaly)) {
+		if admits(claim, v.Anomaly) {
 			rank += 2
 		}
 		if seen[v.Anomaly] {
@@ -64,5 +71,5 @@ func (r Result) Foremost(claim history.Claim) []Violation {
 		seen[v.Anomaly] = true
 		ranks[rank] = append(ranks[rank], v)
 	}
-	return slices.Concat(ranks[:]...)
+	return slices.Concat(broken, slices.Concat(ranks[:]...))
 }

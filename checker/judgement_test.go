@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -58,9 +59,9 @@ func TestWhyIsToldOnce(t *testing.T) {
 }
 
 func TestForemostViolations(t *testing.T) {
-	violations := []Violation{
-		{Anomaly: StaleRead, Sentence: "a"}, {Anomaly: StaleRead, Sentence: "b"}, {Anomaly: LostCommit, Sentence: "c"}, {Anomaly: Disorder, Sentence: "d"},
-		{Anomaly: LostCommit, Sentence: "e"}, {Anomaly: PhantomRead, Sentence: "f"}, {Anomaly: StaleRead, Sentence: "g"}, {Anomaly: Disorder, Sentence: "h"},
+	violations := []anomaly.Violation{
+		{Anomaly: anomaly.StaleRead, Sentence: "a"}, {Anomaly: anomaly.StaleRead, Sentence: "b"}, {Anomaly: anomaly.LostCommit, Sentence: "c"}, {Anomaly: anomaly.Disorder, Sentence: "d"},
+		{Anomaly: anomaly.LostCommit, Sentence: "e"}, {Anomaly: anomaly.PhantomRead, Sentence: "f"}, {Anomaly: anomaly.StaleRead, Sentence: "g"}, {Anomaly: anomaly.Disorder, Sentence: "h"},
 	}
 	for _, test := range []struct {
 		want   string

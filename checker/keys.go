@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/checker/internal/register"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -16,7 +17,7 @@ import (
 // keys and once, shared by the processors, for the steps.
 func splitKeys(run *history.Run) []*keyHistory {
 	operations := run.History.Operations
-	final := phaseBegins(run, history.Final)
+	final := run.PhaseBegins(history.Final)
 	ids := make([]int32, len(operations)) // the key of each
 	known := map[string]int32{}
 	var keys []*keyHistory
@@ -33,8 +34,8 @@ func splitKeys(run *history.Run) []*keyHistory {
 		}
 		keys[ids[i]].operations++
 	}
-	share := workers(len(keys))
-	parallel(share, func(worker int) {
+	share := court.Workers(len(keys))
+	court.Parallel(share, func(worker int) {
 		numbering := make([]*numbers, len(keys))
 		for id := worker; id < len(keys); id += share {
 			h := keys[id]
@@ -69,20 +70,20 @@ func newStep(o *history.Operation, n *numbers) (s register.Step, says bool) {
 	}
 	switch {
 	case o.Kind == history.Write && o.Outcome != history.Fail:
-		s.To = n.number(o.Input[0])
+		s.To = n.number(o.Input.At(0))
 	case o.Kind == history.CompareAndSet && o.Outcome != history.Fail:
-		s.From = n.number(o.Input[0])
-		if o.Input[0] == o.Input[1] {
+		s.From = n.number(o.Input.At(0))
+		if o.Input.At(0) == o.Input.At(1) {
 			return s, o.Outcome == history.OK
 		}
-		s.To = n.number(o.Input[1])
-	case o.Kind == history.Read && o.Outcome == history.OK, o.Kind == history.CompareAndSet && len(o.Output) > 0:
+		s.To = n.number(o.Input.At(1))
+	case o.Kind == history.Read && o.Outcome == history.OK, o.Kind == history.CompareAndSet && o.Output.Len() > 0:
 		s.From = register.Nothing
-		if len(o.Output) > 0 {
-			s.From = n.number(o.Output[0])
+		if o.Output.Len() > 0 {
+			s.From = n.number(o.Output.At(0))
 		}
 	case o.Kind == history.CompareAndSet && o.Error == "":
-		s.Not, s.From = true, n.number(o.Input[0])
+		s.Not, s.From = true, n.number(o.Input.At(0))
 	default:
 		return s, false
 	}
@@ -205,22 +206,22 @@ func (h *keyHistory) withoutUnneeded() *keyHistory {
 }
 
 // linearizable asks Porcupine about the whole of it.
-func (h *keyHistory) linearizable(ctx context.Context, memory *memory) (bool, error) {
+func (h *keyHistory) linearizable(ctx context.Context, memory *court.Memory) (bool, error) {
 	transitions := make([]step, len(h.steps))
 	for i, s := range h.steps {
 		transitions[i] = step(s)
 	}
-	return linearizable[register.Value](ctx, memory, transitions)
+	return court.Linearizable[register.Value](ctx, memory, transitions)
 }
 
 // A step is one as Porcupine takes it.
 type step register.Step
 
-func (s step) interval() (call, ret time.Duration) {
+func (s step) Interval() (call, ret time.Duration) {
 	return time.Duration(s.Call), time.Duration(s.Ret)
 }
 
-func (s step) apply(held register.Value) (register.Value, bool) {
+func (s step) Apply(held register.Value) (register.Value, bool) {
 	switch {
 	case s.From != register.None && (s.From == held) == s.Not:
 		return held, s.Ret == register.Never

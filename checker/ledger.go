@@ -6,12 +6,13 @@ import (
 	"sort"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/counts"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
 // # How the bounds are computed
 //
-// The package comment defines both by all cases. There are exponentially many,
+// Package anomaly defines both by all cases. There are exponentially many,
 // and none needs to be looked at, because the choices hardly meet: what an
 // observer saw decides only about updates of the value that it observed, and
 // whether a read of v is stale depends on two things, how late updates of v were
@@ -107,12 +108,12 @@ type ledger struct {
 func measureRegister(operations []*history.Operation, final time.Duration) registerCounts {
 	l := newLedger(operations, final)
 	l.date()
-	counts := registerCounts{
+	into := registerCounts{
 		certain: map[*history.Operation]bool{}, possible: map[*history.Operation]bool{}, certainlyLost: lastSeen{},
 	}
-	l.countStale(&counts)
-	l.countLost(&counts)
-	return counts
+	l.countStale(&into)
+	l.countLost(&into)
+	return into
 }
 
 func newLedger(operations []*history.Operation, final time.Duration) *ledger {
@@ -131,7 +132,7 @@ func newLedger(operations []*history.Operation, final time.Duration) *ledger {
 		if !updates(o) {
 			continue
 		}
-		written := o.Input[len(o.Input)-1]
+		written := o.Input.At(o.Input.Len() - 1)
 		number, known := numbers[written]
 		if !known {
 			number = int32(len(numbers))
@@ -165,9 +166,9 @@ func newLedger(operations []*history.Operation, final time.Duration) *ledger {
 			own.observer = int32(len(l.observers))
 		}
 		at := observer{operation: o, value: nothing, first: none, last: none, swap: own != nil}
-		if len(seen) > 0 {
+		if seen.Len() > 0 {
 			at.value = phantom
-			if number, known := numbers[seen[0]]; known {
+			if number, known := numbers[seen.At(0)]; known {
 				of := l.updates[begins[number]:begins[number+1]]
 				if sources := sort.Search(len(of), func(i int) bool { return of[i].call > o.Complete }); sources > 0 {
 					at.value, at.first, at.last = number, begins[number], begins[number]+int32(sources)-1
@@ -182,7 +183,7 @@ func newLedger(operations []*history.Operation, final time.Duration) *ledger {
 // updates is whether an operation changed the register, or may have. A
 // compare-and-set of a value to itself does not.
 func updates(o *history.Operation) bool {
-	return o.Outcome != history.Fail && (o.Kind == history.Write || o.Kind == history.CompareAndSet && o.Input[0] != o.Input[1])
+	return o.Outcome != history.Fail && (o.Kind == history.Write || o.Kind == history.CompareAndSet && o.Input.At(0) != o.Input.At(1))
 }
 
 // observed returns the value that an operation certainly saw, empty for nothing.
@@ -191,11 +192,11 @@ func observed(o *history.Operation) (seen history.Value, ok bool) {
 	case o.Kind == history.Read:
 		return o.Output, o.Outcome == history.OK
 	case o.Kind != history.CompareAndSet:
-		return nil, false
+		return history.Value{}, false
 	case o.Outcome == history.Fail:
-		return o.Output, len(o.Output) > 0
+		return o.Output, o.Output.Len() > 0
 	}
-	return o.Input[:1], o.Outcome == history.OK
+	return history.Ints(o.Input.Ints()[:1]...), o.Outcome == history.OK
 }
 
 // date settles the times of updates.
@@ -309,7 +310,7 @@ func (l *ledger) appearances(at func(*update) time.Duration) []appearance {
 	return all
 }
 
-func (l *ledger) countStale(counts *registerCounts) {
+func (l *ledger) countStale(into *registerCounts) {
 	shown := l.appearances(func(u *update) time.Duration { return u.shown })
 	earliest := l.appearances(func(u *update) time.Duration { return u.earliest })
 	newest, newestPossible := -never, newSummit() // calls of what has appeared so far
@@ -333,23 +334,23 @@ func (l *ledger) countStale(counts *registerCounts) {
 			possible = possible || first.replaceable < call
 		}
 		if certain {
-			counts.stale.Certain++
-			counts.certain[r.operation] = true
+			into.stale.Certain++
+			into.certain[r.operation] = true
 			stale = append(stale, r)
 		}
 		if possible {
-			counts.stale.Possible++
-			counts.possible[r.operation] = true
+			into.stale.Possible++
+			into.possible[r.operation] = true
 		}
 	}
 	if len(stale) > 0 {
-		l.measureStale(stale, counts)
+		l.measureStale(stale, into)
 	}
 }
 
 // measureStale finds the age and the versions of certainly stale reads, which
 // are ordered by call.
-func (l *ledger) measureStale(stale []observer, counts *registerCounts) {
+func (l *ledger) measureStale(stale []observer, into *registerCounts) {
 	shown := make([]time.Duration, len(l.updates)+1) // when the first of the updates from here on, by call, was shown
 	shown[len(l.updates)] = never
 	known := make([]int32, 0, len(l.updates)) // the updates that took effect in every case
@@ -383,9 +384,9 @@ func (l *ledger) measureStale(stale []observer, counts *registerCounts) {
 				since = max(since, shown[newer(restLatest)])
 			}
 		}
-		counts.staleReads = append(counts.staleReads, r.operation)
-		counts.ages = append(counts.ages, call-since)
-		counts.versions = append(counts.versions, max(1, total-done.below(newer(latest))))
+		into.staleReads = append(into.staleReads, r.operation)
+		into.ages = append(into.ages, call-since)
+		into.versions = append(into.versions, max(1, total-done.below(newer(latest))))
 	}
 }
 
@@ -466,7 +467,7 @@ func (l *ledger) later() (swaps, ofValue []outlook, final finalReads) {
 	return swaps, ofValue, final
 }
 
-func (l *ledger) countLost(counts *registerCounts) {
+func (l *ledger) countLost(into *registerCounts) {
 	swaps, ofValue, final := l.later()
 	values := map[int32]time.Duration{} // that were certainly lost, and when they were last seen
 	for i := range l.updates {
@@ -495,17 +496,17 @@ func (l *ledger) countLost(counts *registerCounts) {
 		if !possible {
 			continue
 		}
-		counts.lost.Possible++
+		into.lost.Possible++
 		if certain {
-			counts.lost.Certain++
-			counts.certainlyLost[w.operation] = -never
+			into.lost.Certain++
+			into.certainlyLost[w.operation] = -never
 			values[w.value] = -never
 		}
 		o := w.operation
-		counts.losses = append(counts.losses, Loss{o.Key, o.Input[len(o.Input)-1], o.Process, o.Node, o.Complete, certain})
+		into.losses = append(into.losses, counts.Loss{Key: o.Key, Value: o.Input.At(o.Input.Len() - 1), Process: o.Process, Node: o.Node, At: o.Complete, Certain: certain})
 	}
 	if len(values) > 0 {
-		l.see(values, counts.certainlyLost)
+		l.see(values, into.certainlyLost)
 	}
 }
 

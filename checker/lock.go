@@ -7,6 +7,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/counts"
+	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -82,16 +85,16 @@ func lockModel(reentrant bool) Model {
 }
 
 func judgeLocks(ctx context.Context, run *history.Run, options Options, result *Result, reentrant bool) {
-	result.Lock = &LockResult{}
-	judgeKeys(ctx, run, options, result, "lock", func(ctx context.Context, memory *memory, key string, operations []*history.Operation) (findings, error) {
+	result.Lock = &counts.Lock{}
+	judgeKeys(ctx, run, options, result, "lock", func(ctx context.Context, memory *court.Memory, key string, operations []*history.Operation) (findings, error) {
 		result.decided(Polynomial, "holds are intervals", key)
 		last := map[int]*history.Operation{} // of each process
 		for _, o := range operations {
-			if o.Kind == history.Use && len(o.Input) > 1 {
-				return findings{}, beyond(fmt.Sprintf("a use at %s has %d input values (want a token, or none)", seconds(o.Invoke), len(o.Input)))
+			if o.Kind == history.Use && o.Input.Len() > 1 {
+				return findings{}, court.Reason(fmt.Sprintf("a use at %s has %d input values (want a token, or none)", seconds(o.Invoke), o.Input.Len()))
 			}
 			if before := last[o.Process]; before != nil && before.Complete > o.Invoke {
-				return findings{}, beyond(fmt.Sprintf("p%d invokes %q at %s, before its %q has completed at %s, so it is not known what it held; give each client that works alone a process of its own",
+				return findings{}, court.Reason(fmt.Sprintf("p%d invokes %q at %s, before its %q has completed at %s, so it is not known what it held; give each client that works alone a process of its own",
 					o.Process, o.Kind, seconds(o.Invoke), before.Kind, seconds(before.Complete)))
 			}
 			last[o.Process] = o
@@ -125,8 +128,8 @@ type hold struct {
 func (h *hold) f() time.Duration { return h.acquire.Complete }
 func (h *hold) s() time.Duration { return h.until }
 
-func (h *hold) fenced() bool { return len(h.acquire.Output) > 0 }
-func (h *hold) token() int64 { return h.acquire.Output[0] }
+func (h *hold) fenced() bool { return h.acquire.Output.Len() > 0 }
+func (h *hold) token() int64 { return h.acquire.Output.At(0) }
 
 func (h *hold) over(t time.Duration, end *history.Operation) {
 	h.end, h.until = end, max(t, h.acquire.Complete)
@@ -172,10 +175,10 @@ func (l *lockHistory) use(o *history.Operation, h *hold) {
 	switch {
 	case o.Outcome == history.OK:
 		l.uses = append(l.uses, o)
-		if len(o.Input) == 0 && h != nil {
+		if o.Input.Len() == 0 && h != nil {
 			l.unfenced = append(l.unfenced, o)
 		}
-	case len(o.Output) > 0 && h != nil:
+	case o.Output.Len() > 0 && h != nil:
 		l.refused++
 	}
 }
@@ -198,7 +201,7 @@ type clash[T any] struct{ earlier, later T }
 
 // judge adds the lock to the counts and returns what is suspected: of each sort
 // the first few.
-func (l *lockHistory) judge(counts *LockResult) []charge {
+func (l *lockHistory) judge(counts *counts.Lock) []charge {
 	twice, back, broken := l.heldTwice(), l.wentBack(), l.broken()
 	counts.Holds += len(l.holds)
 	counts.HeldTwice += len(twice)
@@ -208,7 +211,7 @@ func (l *lockHistory) judge(counts *LockResult) []charge {
 	counts.Corrupted += len(broken) + l.corrupted()
 
 	var suspects []charge
-	add := func(anomaly Anomaly, told, more []*history.Operation) {
+	add := func(name anomaly.Name, told, more []*history.Operation) {
 		var each []*history.Operation
 		for _, o := range slices.Concat(told, more) {
 			if !slices.Contains(each, o) { // an acquire may be the end of another hold, too
@@ -220,7 +223,7 @@ func (l *lockHistory) judge(counts *LockResult) []charge {
 				return cmp.Compare(slices.Index(l.operations, a), slices.Index(l.operations, b))
 			})
 		}
-		s := story{anomaly: anomaly, key: l.key, told: told, witness: copies(each...)}
+		s := story{anomaly: name, key: l.key, told: told, witness: copies(each...)}
 		steps := func(operations []history.Operation) []*lockStep { return newLockSteps(l.reentrant, operations) }
 		suspects = append(suspects, accuse(s, steps))
 	}
@@ -230,17 +233,17 @@ func (l *lockHistory) judge(counts *LockResult) []charge {
 		if x.acquire.Process == y.acquire.Process && x.end != y.acquire || !before(x, y) && x.f() == y.f() { // nothing but y's end tells that it is not the first
 			more = append(more, y.end)
 		}
-		add(HeldTwice, []*history.Operation{y.acquire, x.acquire, x.end}, more)
+		add(anomaly.HeldTwice, []*history.Operation{y.acquire, x.acquire, x.end}, more)
 	}
 	for _, c := range few(back) {
 		var more []*history.Operation
 		if c.later.acquire.Process == c.earlier.acquire.Process { // else it seems to hold both at once
 			more = append(more, c.earlier.end)
 		}
-		add(TokenWentBack, []*history.Operation{c.later.acquire, c.earlier.acquire}, more)
+		add(anomaly.TokenWentBack, []*history.Operation{c.later.acquire, c.earlier.acquire}, more)
 	}
 	for _, c := range few(broken) {
-		add(FenceBroken, []*history.Operation{c.later, c.earlier}, nil)
+		add(anomaly.FenceBroken, []*history.Operation{c.later, c.earlier}, nil)
 	}
 	smallFirst(suspects)
 	return suspects
@@ -325,18 +328,18 @@ func (l *lockHistory) wentBack() []clash[*hold] {
 
 // broken returns uses that were accepted after one with a newer token.
 func (l *lockHistory) broken() []clash[*history.Operation] {
-	fenced := slices.DeleteFunc(slices.Clone(l.uses), func(u *history.Operation) bool { return len(u.Input) == 0 })
+	fenced := slices.DeleteFunc(slices.Clone(l.uses), func(u *history.Operation) bool { return u.Input.Len() == 0 })
 	newest := make([]*history.Operation, len(fenced)) // of those up to here
 	for i, u := range fenced {
 		newest[i] = u
-		if i > 0 && newest[i-1].Input[0] > u.Input[0] {
+		if i > 0 && newest[i-1].Input.At(0) > u.Input.At(0) {
 			newest[i] = newest[i-1]
 		}
 	}
 	var found []clash[*history.Operation]
 	for _, u := range fenced {
 		done, _ := slices.BinarySearchFunc(fenced, u.Invoke, func(u *history.Operation, t time.Duration) int { return cmp.Compare(u.Complete, t) })
-		if done > 0 && newest[done-1].Input[0] > u.Input[0] {
+		if done > 0 && newest[done-1].Input.At(0) > u.Input.At(0) {
 			found = append(found, clash[*history.Operation]{newest[done-1], u})
 		}
 	}
@@ -422,16 +425,16 @@ func newLockSteps(reentrant bool, operations []history.Operation) []*lockStep {
 		steps = append(steps, begin, end)
 	}
 	for _, u := range l.uses {
-		if len(u.Input) > 0 {
-			steps = append(steps, &lockStep{call: u.Invoke, ret: u.Complete, uses: true, token: lastToken{u.Input[0], true}})
+		if u.Input.Len() > 0 {
+			steps = append(steps, &lockStep{call: u.Invoke, ret: u.Complete, uses: true, token: lastToken{u.Input.At(0), true}})
 		}
 	}
 	return steps
 }
 
-func (s *lockStep) interval() (call, ret time.Duration) { return s.call, s.ret }
+func (s *lockStep) Interval() (call, ret time.Duration) { return s.call, s.ret }
 
-func (s *lockStep) apply(l lockState) (lockState, bool) {
+func (s *lockStep) Apply(l lockState) (lockState, bool) {
 	switch {
 	case s.uses:
 		possible := !l.used.known || s.token.number >= l.used.number
@@ -457,7 +460,7 @@ func (s *lockStep) apply(l lockState) (lockState, bool) {
 func (s story) lockText(n narrator) string {
 	later, earlier := s.told[0], s.told[1]
 	switch s.anomaly {
-	case HeldTwice:
+	case anomaly.HeldTwice:
 		end := s.told[2]
 		if end == later {
 			return fmt.Sprintf("%s, which it held%s%s and had not given back", s.dated(n, later), withToken(earlier.Output), n.since(earlier.Complete))
@@ -472,10 +475,10 @@ func (s story) lockText(n narrator) string {
 			until = max(until, end.Invoke)
 		}
 		if later.Complete < earlier.Complete {
-			return fmt.Sprintf("%s, although p%d, whose token %d is older, held it until %s at least", s.dated(n, later), earlier.Process, earlier.Output[0], seconds(until))
+			return fmt.Sprintf("%s, although p%d, whose token %d is older, held it until %s at least", s.dated(n, later), earlier.Process, earlier.Output.At(0), seconds(until))
 		}
 		return fmt.Sprintf("%s, while p%d held it%s, from %s to %s at least", s.dated(n, later), earlier.Process, withToken(earlier.Output), seconds(earlier.Complete), seconds(until))
-	case TokenWentBack:
+	case anomaly.TokenWentBack:
 		return fmt.Sprintf("%s, after %s: the token did not grow", s.dated(n, later), s.dated(n, earlier))
 	default:
 		return fmt.Sprintf("%s, after %s: an older token was accepted after a newer one", s.dated(n, later), s.dated(n, earlier))
@@ -483,8 +486,8 @@ func (s story) lockText(n narrator) string {
 }
 
 func withToken(value history.Value) string {
-	if len(value) == 0 {
+	if value.Len() == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" with token %d", value[0])
+	return fmt.Sprintf(" with token %d", value.At(0))
 }

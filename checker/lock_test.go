@@ -11,6 +11,9 @@ import (
 	"github.com/anishathalye/porcupine"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/counts"
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -20,8 +23,8 @@ func TestCheckLock(t *testing.T) {
 		model   Model // Lock, if it has no name
 		history string
 		verdict Verdict
-		lock    LockResult
-		anomaly Anomaly
+		lock    counts.Lock
+		anomaly anomaly.Name
 		witness []string
 		says    string
 	}{
@@ -35,7 +38,7 @@ func TestCheckLock(t *testing.T) {
 			          p2 n2 use l 2 [7,8] ok
 			          p1 n1 use l 1 -> 2 [10,11] fail`,
 			verdict: Valid,
-			lock:    LockResult{Holds: 2, Uses: 2},
+			lock:    counts.Lock{Holds: 2, Uses: 2},
 		},
 		{
 			name: "silence says nothing",
@@ -46,7 +49,7 @@ func TestCheckLock(t *testing.T) {
 			          p3 n3 use l 3 [5,9] info
 			          p4 n1 acquire l -> 4 [4,7] ok`,
 			verdict: Valid,
-			lock:    LockResult{Holds: 3},
+			lock:    counts.Lock{Holds: 3},
 		},
 		{
 			name: "tokens of acquires that overlap",
@@ -54,7 +57,7 @@ func TestCheckLock(t *testing.T) {
 			          p2 n2 acquire l -> 1 [0,5] ok
 			          p2 n2 release l [6,7] ok`,
 			verdict: Valid,
-			lock:    LockResult{Holds: 2},
+			lock:    counts.Lock{Holds: 2},
 		},
 		{
 			name: "held twice",
@@ -67,8 +70,8 @@ func TestCheckLock(t *testing.T) {
 			          p1 n1 release l [12,13] fail
 			          partition n1 from 0 to 4`,
 			verdict: Invalid,
-			lock:    LockResult{Holds: 2, HeldTwice: 1, Uses: 3, Corrupted: 3},
-			anomaly: HeldTwice,
+			lock:    counts.Lock{Holds: 2, HeldTwice: 1, Uses: 3, Corrupted: 3},
+			anomaly: anomaly.HeldTwice,
 			witness: []string{"acquire", "acquire", "release"},
 			says:    "p2 acquired lock l through n2 at 3.000 s, while p1 held it, from 1.000 s to 12.000 s at least; n1 had been cut off from n2 n3 from 0.000 s to 4.000 s.",
 		},
@@ -80,8 +83,8 @@ func TestCheckLock(t *testing.T) {
 			          p3 n3 acquire l [6,7] ok
 			          p1 n1 release l [8,9] ok`,
 			verdict: Invalid,
-			lock:    LockResult{Holds: 3, HeldTwice: 2},
-			anomaly: HeldTwice,
+			lock:    counts.Lock{Holds: 3, HeldTwice: 2},
+			anomaly: anomaly.HeldTwice,
 			witness: []string{"acquire", "acquire", "release"},
 			says:    "p2 acquired lock l through n2 at 3.000 s, while p1 held it, from 1.000 s to 8.000 s at least.",
 		},
@@ -92,8 +95,8 @@ func TestCheckLock(t *testing.T) {
 			          p2 n2 use l 2 [4,5] ok
 			          p1 n1 use l 1 -> 2 [6,7] fail`,
 			verdict: Invalid,
-			lock:    LockResult{Holds: 2, HeldTwice: 1, Uses: 1, Refused: 1},
-			anomaly: HeldTwice,
+			lock:    counts.Lock{Holds: 2, HeldTwice: 1, Uses: 1, Refused: 1},
+			anomaly: anomaly.HeldTwice,
 			witness: []string{"acquire -> 1", "acquire -> 2", "use 1 -> 2"},
 			says:    "p2 acquired lock l with token 2 through n2 at 3.000 s, while p1 held it with token 1, from 1.000 s to 7.000 s at least.",
 		},
@@ -104,8 +107,8 @@ func TestCheckLock(t *testing.T) {
 			          p1 n1 release l [2,3] ok
 			          p2 n2 release l [2,3] ok`,
 			verdict: Invalid,
-			lock:    LockResult{Holds: 2, HeldTwice: 1},
-			anomaly: HeldTwice,
+			lock:    counts.Lock{Holds: 2, HeldTwice: 1},
+			anomaly: anomaly.HeldTwice,
 			witness: []string{"acquire", "acquire", "release", "release"},
 			says:    "p2 acquired lock l through n2 at 1.000 s, while p1 held it, from 1.000 s to 2.000 s at least.",
 		},
@@ -115,8 +118,8 @@ func TestCheckLock(t *testing.T) {
 			          p1 n1 release l [30,31] ok
 			          p2 n2 acquire l -> 8 [0,10] ok`,
 			verdict: Invalid,
-			lock:    LockResult{Holds: 2, HeldTwice: 1},
-			anomaly: HeldTwice,
+			lock:    counts.Lock{Holds: 2, HeldTwice: 1},
+			anomaly: anomaly.HeldTwice,
 			witness: []string{"acquire -> 8", "acquire -> 7", "release"},
 			says:    "p2 acquired lock l with token 8 through n2 (invoked at 0.000 s, answered at 10.000 s), although p1, whose token 7 is older, held it until 30.000 s at least.",
 		},
@@ -127,8 +130,8 @@ func TestCheckLock(t *testing.T) {
 			          p2 n2 acquire l [4,5] ok
 			          p1 n1 release l [6,7] ok`,
 			verdict: Invalid,
-			lock:    LockResult{Holds: 2, HeldTwice: 1},
-			anomaly: HeldTwice,
+			lock:    counts.Lock{Holds: 2, HeldTwice: 1},
+			anomaly: anomaly.HeldTwice,
 			witness: []string{"acquire", "acquire", "release"},
 			says:    "p2 acquired lock l through n2 at 5.000 s, while p1 held it, from 1.000 s to 6.000 s at least.",
 		},
@@ -140,8 +143,8 @@ func TestCheckLock(t *testing.T) {
 			          p2 n2 release l [6,7] ok
 			          p1 n1 acquire l [8,9] ok`,
 			verdict: Invalid,
-			lock:    LockResult{Holds: 3, HeldTwice: 1},
-			anomaly: HeldTwice,
+			lock:    counts.Lock{Holds: 3, HeldTwice: 1},
+			anomaly: anomaly.HeldTwice,
 			witness: []string{"acquire", "acquire", "release"},
 			says:    "p2 acquired lock l through n2 (invoked at 2.000 s, answered at 4.000 s), while p1 held it, from 1.000 s to 5.000 s at least.",
 		},
@@ -151,8 +154,8 @@ func TestCheckLock(t *testing.T) {
 			          p1 n1 acquire l [2,3] ok
 			          p1 n1 release l [4,5] ok`,
 			verdict: Invalid,
-			lock:    LockResult{Holds: 2, HeldTwice: 1},
-			anomaly: HeldTwice,
+			lock:    counts.Lock{Holds: 2, HeldTwice: 1},
+			anomaly: anomaly.HeldTwice,
 			witness: []string{"acquire", "acquire"},
 			says:    "p1 acquired lock l through n1 at 3.000 s, which it held since 1.000 s and had not given back.",
 		},
@@ -164,7 +167,7 @@ func TestCheckLock(t *testing.T) {
 			          p1 n1 release l [6,7] ok
 			          p2 n2 acquire l [6,8] ok`,
 			verdict: Valid,
-			lock:    LockResult{Holds: 2},
+			lock:    counts.Lock{Holds: 2},
 		},
 		{
 			name: "released once of twice", model: ReentrantLock,
@@ -174,8 +177,8 @@ func TestCheckLock(t *testing.T) {
 			          p2 n2 acquire l [6,7] ok
 			          p1 n1 release l [8,9] ok`,
 			verdict: Invalid,
-			lock:    LockResult{Holds: 2, HeldTwice: 1},
-			anomaly: HeldTwice,
+			lock:    counts.Lock{Holds: 2, HeldTwice: 1},
+			anomaly: anomaly.HeldTwice,
 			witness: []string{"acquire", "acquire", "release"},
 			says:    "p2 acquired lock l through n2 at 7.000 s, while p1 held it, from 1.000 s to 8.000 s at least.",
 		},
@@ -185,8 +188,8 @@ func TestCheckLock(t *testing.T) {
 			          p1 n1 release l [2,3] ok
 			          p2 n2 acquire l -> 6 [4,5] ok`,
 			verdict: Invalid,
-			lock:    LockResult{Holds: 2, TokenWentBack: 1},
-			anomaly: TokenWentBack,
+			lock:    counts.Lock{Holds: 2, TokenWentBack: 1},
+			anomaly: anomaly.TokenWentBack,
 			witness: []string{"acquire -> 7", "acquire -> 6"},
 			says:    "p2 acquired lock l with token 6 through n2 at 5.000 s, after p1 acquired lock l with token 7 through n1 at 1.000 s: the token did not grow.",
 		},
@@ -195,8 +198,8 @@ func TestCheckLock(t *testing.T) {
 			history: `p1 n1 acquire l -> 7 [0,3] ok
 			          p2 n2 acquire l -> 7 [1,2] ok`,
 			verdict: Invalid,
-			lock:    LockResult{Holds: 2, TokenWentBack: 1},
-			anomaly: TokenWentBack,
+			lock:    counts.Lock{Holds: 2, TokenWentBack: 1},
+			anomaly: anomaly.TokenWentBack,
 			witness: []string{"acquire -> 7", "acquire -> 7"},
 			says:    "p1 acquired lock l with token 7 through n1 (invoked at 0.000 s, answered at 3.000 s), after p2 acquired lock l with token 7 through n2 at 2.000 s: the token did not grow.",
 		},
@@ -208,8 +211,8 @@ func TestCheckLock(t *testing.T) {
 			          p2 n2 use l 8 [6,7] ok
 			          p1 n1 use l 7 [8,9] ok`,
 			verdict: Invalid,
-			lock:    LockResult{Holds: 2, Uses: 2, Corrupted: 1},
-			anomaly: FenceBroken,
+			lock:    counts.Lock{Holds: 2, Uses: 2, Corrupted: 1},
+			anomaly: anomaly.FenceBroken,
 			witness: []string{"use 8", "use 7"},
 			says:    "p1 used what lock l protects with token 7 at 9.000 s, after p2 used what lock l protects with token 8 at 7.000 s: an older token was accepted after a newer one.",
 		},
@@ -218,7 +221,7 @@ func TestCheckLock(t *testing.T) {
 			if test.model.name == "" {
 				test.model = Lock
 			}
-			result := Check(t.Context(), parse(t, test.history), test.model, Options{})
+			result := Check(t.Context(), script.Parse(t, test.history), test.model, Options{})
 			if result.Verdict != test.verdict {
 				t.Errorf("%s: %s", result.Verdict, result.Reason)
 			}
@@ -237,7 +240,7 @@ func TestLockUnknown(t *testing.T) {
 		{"p1 n1 read l [0,1] ok", "a kind that the model does not know"},
 		{"p1 n1 acquire l [0,4] ok\np1 n1 release l [3,5] ok", `p1 invokes "release" at 3.000 s, before its "acquire" has completed at 4.000 s`},
 	} {
-		if r := Check(t.Context(), parse(t, test.history), Lock, Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, test.reason) {
+		if r := Check(t.Context(), script.Parse(t, test.history), Lock, Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, test.reason) {
 			t.Errorf("%s: %s", r.Verdict, r.Reason)
 		}
 	}
@@ -293,12 +296,12 @@ func plainPorcupineLock(operations []history.Operation, reentrant bool) bool {
 			}
 		}
 		token := int64(0)
-		if o.Outcome == history.OK && len(o.Output) > 0 {
-			token = o.Output[0]
+		if o.Outcome == history.OK && o.Output.Len() > 0 {
+			token = o.Output.At(0)
 		}
 		switch {
-		case o.Kind == history.Use && o.Outcome == history.OK && len(o.Input) > 0:
-			add(effect{history.Use, 0, o.Input[0]}, o.Invoke, o.Complete)
+		case o.Kind == history.Use && o.Outcome == history.OK && o.Input.Len() > 0:
+			add(effect{history.Use, 0, o.Input.At(0)}, o.Invoke, o.Complete)
 		case o.Kind == history.Acquire && o.Outcome == history.OK:
 			if reentrant && inside[o.Process] > 0 {
 				inside[o.Process]++
@@ -368,7 +371,7 @@ func drawLock(r *rand.Rand) []history.Operation {
 			if len(operations) > 9 { // more keep Porcupine busy for minutes
 				break
 			}
-			acquire := add(history.Acquire, nil)
+			acquire := add(history.Acquire, history.Value{})
 			if r.Float64() < unknown {
 				acquire.Outcome = []history.Outcome{history.Info, history.Fail}[r.IntN(2)]
 			}
@@ -385,7 +388,7 @@ func drawLock(r *rand.Rand) []history.Operation {
 			}
 			var carried history.Value
 			if acquire.Outcome == history.OK && r.Float64() < fenced {
-				carried = history.Value{granted}
+				carried = history.Ints(granted)
 				acquire.Output = carried
 			}
 			for range r.IntN(3) {
@@ -400,7 +403,7 @@ func drawLock(r *rand.Rand) []history.Operation {
 			if r.Float64() < spoil/2 {
 				continue // and acquires again
 			}
-			release := add(history.Release, nil)
+			release := add(history.Release, history.Value{})
 			if r.Float64() < unknown {
 				release.Outcome = []history.Outcome{history.Info, history.Fail}[r.IntN(2)]
 			}
@@ -430,7 +433,7 @@ func TestLockAgreesWithPorcupine(t *testing.T) {
 }
 
 func compareLocks(t *testing.T, model Model, reentrant bool) {
-	anomalies := map[Anomaly]int{}
+	anomalies := map[anomaly.Name]int{}
 	invalid := 0
 	for seed := range uint64(histories(t)) {
 		operations := drawLock(rand.New(rand.NewPCG(seed, 17)))
@@ -447,7 +450,7 @@ func compareLocks(t *testing.T, model Model, reentrant bool) {
 			t.Fatalf("seed %d: %+v in a valid history\n%s", seed, c, list(operations))
 		}
 		// Every suspect must stand, not only those that are shown.
-		for _, s := range newLockHistory("l", reentrant, pointers(operations)).judge(&LockResult{}) {
+		for _, s := range newLockHistory("l", reentrant, pointers(operations)).judge(&counts.Lock{}) {
 			if plainPorcupineLock(s.witness, reentrant) || len(s.witness) > 4 || s.sentence(&history.Run{}) == "" {
 				t.Fatalf("seed %d: %s is no witness:\n%s\nof\n%s", seed, s.anomaly, list(s.witness), list(operations))
 			}

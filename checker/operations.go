@@ -14,7 +14,10 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/checker/internal/search"
+	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -117,7 +120,7 @@ func checkPartitions(ctx context.Context, model porcupine.Model, count int, opti
 
 	result := Result{
 		Version: resultVersion, Verdict: Valid, Model: "porcupine.Model",
-		Statistics: Statistics{Operations: count, OK: count},
+		Statistics: statistics.Statistics{Operations: count, OK: count},
 	}
 	if partitions, err := newPartitions(model, options.Engine, split); err != nil {
 		result.Verdict, result.Reason = Unknown, err.Error()
@@ -152,13 +155,16 @@ func newPartitions(model porcupine.Model, engine Engine, split func() ([][]porcu
 			}
 		}
 		partitions[i] = newPartition(model, operations, fmt.Sprint(i+1))
+		if len(parts) > 1 {
+			partitions[i].where = fmt.Sprintf("in partition %d of %d, ", i+1, len(parts))
+		}
 	}
 	return partitions, nil
 }
 
 func judgePartitions(ctx context.Context, partitions []*partition, options Options, result *Result) {
 	result.Keys = len(partitions)
-	memory := newMemory(options.Budget.MemoryBytes)
+	memory := court.NewMemory(options.Budget.MemoryBytes)
 	why := whyAsked
 	if options.Engine == "" {
 		why = "Porcupine did not find an order at once"
@@ -169,7 +175,7 @@ func judgePartitions(ctx context.Context, partitions []*partition, options Optio
 	}
 	first := never
 	for i, p := range partitions {
-		share, cancel := shareOf(ctx, len(partitions)-i)
+		share, cancel := court.Share(ctx, len(partitions)-i)
 		var refuted *beginning
 		var err error
 		switch {
@@ -187,10 +193,10 @@ func judgePartitions(ctx context.Context, partitions []*partition, options Optio
 		case refuted != nil:
 			result.KeysInvalid++
 			first = min(first, time.Duration(p.operations[refuted.last].Return))
-			result.Violations = append(result.Violations, p.violation(refuted, len(partitions)))
+			result.Violations = append(result.Violations, p.violation(refuted))
 		case err != nil:
 			result.KeysUnknown++
-			result.Reason = cmp.Or(result.Reason, exhausted(err, "partition "+p.key, len(p.operations), options.Budget))
+			result.Reason = cmp.Or(result.Reason, court.Exhausted(err, "partition "+p.key, len(p.operations), court.Budget(options.Budget)))
 		}
 	}
 	result.conclude(first)
@@ -199,11 +205,11 @@ func judgePartitions(ctx context.Context, partitions []*partition, options Optio
 // attempt asks Porcupine about each partition, for a quarter of the time. Where
 // there is an order, depth first is often lucky; where there is none, or luck
 // fails, a search that goes through the history only once is faster.
-func attempt(ctx context.Context, memory *memory, partitions []*partition) {
-	ctx, cancel := shareOf(ctx, 4)
+func attempt(ctx context.Context, memory *court.Memory, partitions []*partition) {
+	ctx, cancel := court.Share(ctx, 4)
 	defer cancel()
-	parallel(len(partitions), func(i int) {
-		share, cancel := shareOf(ctx, len(partitions)-i)
+	court.Parallel(len(partitions), func(i int) {
+		share, cancel := court.Share(ctx, len(partitions)-i)
 		defer cancel()
 		p := partitions[i]
 		explained, err := p.explained(share, memory, p.whole().until)
@@ -230,7 +236,7 @@ func searchPartitions(ctx context.Context, partitions []*partition, budget Budge
 			left, searches = append(left, p), append(searches, p.search(ctx, memory))
 		}
 	}
-	dovetail(ctx, searches)
+	court.Dovetail(ctx, searches)
 	for i, p := range left {
 		p.searched = searches[i].Answer()
 	}
@@ -240,6 +246,8 @@ func searchPartitions(ctx context.Context, partitions []*partition, budget Budge
 // goroutine at a time.
 type partition struct {
 	key        string
+	where      string                // it is, for a sentence; empty if there is no other
+	run        *history.Run          // whose operations they are; nil if they are none of a history
 	model      porcupine.Model       // with StepContext, Equal and Hash, but for a Hash that its own Equal lacks
 	operations []porcupine.Operation // by Call
 	spans      []search.Operation    // of each: its interval, by the ranks of the times
@@ -247,7 +255,7 @@ type partition struct {
 	// stopped says why the model has refused every step since; what was found is
 	// then worth nothing, unless it is an order.
 	stopped error
-	sizes   sizes
+	sizes   court.Sizes
 	// attempted is what Porcupine found at once of the whole, searched the search.
 	attempted search.Verdict
 	searched  search.Answer
@@ -310,7 +318,7 @@ func (p *partition) incomparable(state any) bool {
 	if !p.shallow || reflect.ValueOf(state).Comparable() {
 		return false
 	}
-	p.stopped = beyond(fmt.Sprintf("the model has a state of type %T, which == cannot compare; give the model an Equal", state))
+	p.stopped = court.Reason(fmt.Sprintf("the model has a state of type %T, which == cannot compare; give the model an Equal", state))
 	return true
 }
 
@@ -326,7 +334,7 @@ func (p *partition) search(ctx context.Context, memory *search.Memory) *search.S
 		Step:  func(state any, i int) (any, bool) { return p.step(ctx, state, i) },
 		Equal: p.model.Equal,
 		Hash:  p.model.Hash,
-		Bytes: p.sizes.estimate,
+		Bytes: p.sizes.Estimate,
 	}, p.spans, memory)
 }
 
@@ -349,11 +357,11 @@ func (p *partition) whole() *beginning {
 
 // bySearch asks Porcupine about the beginning in which a search found no order. If
 // it does not know, it may have known of the whole.
-func (p *partition) bySearch(ctx context.Context, memory *memory) (*beginning, error) {
+func (p *partition) bySearch(ctx context.Context, memory *court.Memory) (*beginning, error) {
 	err := cmp.Or(p.stopped, p.searched.Err)
 	switch {
 	case p.searched.Verdict == search.Valid && p.attempted == search.Invalid:
-		return nil, errInnocent
+		return nil, court.ErrDisagree
 	case p.searched.Verdict == search.Valid:
 		return nil, nil
 	case err == nil:
@@ -362,11 +370,11 @@ func (p *partition) bySearch(ctx context.Context, memory *memory) (*beginning, e
 		explained, err = p.explained(ctx, memory, b.until)
 		switch {
 		case err == nil && explained:
-			return nil, errInnocent
+			return nil, court.ErrDisagree
 		case err == nil:
 			return b, nil
 		}
-		err = errUnconfirmed
+		err = court.ErrUnconfirmed
 	}
 	if p.attempted == search.Invalid {
 		return p.whole(), nil
@@ -375,7 +383,7 @@ func (p *partition) bySearch(ctx context.Context, memory *memory) (*beginning, e
 }
 
 // byPorcupine asks Porcupine about the whole, and then for a short beginning.
-func (p *partition) byPorcupine(ctx context.Context, memory *memory) (*beginning, error) {
+func (p *partition) byPorcupine(ctx context.Context, memory *court.Memory) (*beginning, error) {
 	returns := make([]int, len(p.spans))
 	for i := range returns {
 		returns[i] = i
@@ -410,7 +418,7 @@ type moment struct {
 const theEnd = -1
 
 // explained asks Porcupine about a beginning.
-func (p *partition) explained(ctx context.Context, memory *memory, until int64) (bool, error) {
+func (p *partition) explained(ctx context.Context, memory *court.Memory, until int64) (bool, error) {
 	p.stopped = nil
 	initial := p.model.Init()
 	if p.incomparable(initial) {
@@ -453,18 +461,15 @@ func (p *partition) explained(ctx context.Context, memory *memory, until int64) 
 	if open > 0 {
 		operations = append(operations, porcupine.Operation{Input: theEnd, Call: until + 1, Return: until + 1})
 	}
-	explained, err := ask(ctx, memory, model, operations, func(state any) int { return p.sizes.estimate(state.(moment).state) })
+	explained, err := court.Ask(ctx, memory, model, operations, func(state any) int { return p.sizes.Estimate(state.(moment).state) })
 	return explained, cmp.Or(err, p.stopped)
 }
 
-// violation tells of a beginning that no order explains, in one of so many
-// partitions.
-func (p *partition) violation(b *beginning, partitions int) Violation {
-	v := Violation{Anomaly: Disorder}
-	where := ""
-	if partitions > 1 {
+// violation tells of a beginning that no order explains.
+func (p *partition) violation(b *beginning) anomaly.Violation {
+	v := anomaly.Violation{Anomaly: anomaly.Disorder}
+	if p.where != "" {
 		v.Key = p.key
-		where = fmt.Sprintf("in partition %s of %d, ", p.key, partitions)
 	}
 	var witness []int
 	for i, span := range p.spans {
@@ -482,26 +487,59 @@ func (p *partition) violation(b *beginning, partitions int) Violation {
 		}
 	}
 	for _, i := range witness[max(0, len(witness)-maxWitness):] {
-		o := p.operations[i]
-		shown := history.Operation{
-			Process: o.ClientId, Kind: history.Kind(p.describe(i)), Key: v.Key,
-			Invoke: time.Duration(o.Call), Complete: time.Duration(o.Return), Outcome: history.OK,
-		}
+		shown := p.shown(i)
 		if !returned(i) {
 			shown.Outcome = history.Info
 		}
 		v.Witness = append(v.Witness, shown)
 	}
 	last := p.operations[b.last]
-	v.Sentence = fmt.Sprintf("%sno order explains p%d's %s from %d to %s", where, last.ClientId, p.describe(b.last), last.Call, clock(last.Return))
+	v.Sentence = fmt.Sprintf("%sno order explains p%d's %s%s", p.where, last.ClientId, p.describe(b.last), p.when(b.last))
 	if others > 0 {
 		v.Sentence += fmt.Sprintf(" together with %s that had returned by then", several(others, "operation"))
 	}
 	if open > 0 {
 		v.Sentence += fmt.Sprintf(", whatever became of %s that had not", several(open, "operation"))
 	}
+	if o := p.recorded(b.last); o != nil {
+		v.Sentence += faults(p.run, spanOf(o), o.Node)
+	}
 	v.Sentence += "."
 	return v
+}
+
+// recorded is an operation as the history has it; nil if it is none of one.
+func (p *partition) recorded(operation int) *history.Operation {
+	if p.run == nil {
+		return nil
+	}
+	o, _ := p.operations[operation].Metadata.(*history.Operation)
+	return o
+}
+
+// shown is an operation for a witness.
+func (p *partition) shown(operation int) history.Operation {
+	if recorded := p.recorded(operation); recorded != nil {
+		return *recorded
+	}
+	o := p.operations[operation]
+	shown := history.Operation{
+		Process: o.ClientId, Kind: history.Kind(p.describe(operation)),
+		Invoke: time.Duration(o.Call), Complete: time.Duration(o.Return), Outcome: history.OK,
+	}
+	if p.where != "" {
+		shown.Key = p.key
+	}
+	return shown
+}
+
+// when is " from 3 to 7", or the times of a history, and the node.
+func (p *partition) when(operation int) string {
+	if recorded := p.recorded(operation); recorded != nil {
+		return through(recorded) + narrator{p.run}.when(recorded, recorded.Complete)
+	}
+	o := p.operations[operation]
+	return fmt.Sprintf(" from %d to %s", o.Call, clock(o.Return))
 }
 
 func (p *partition) describe(operation int) string {

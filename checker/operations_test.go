@@ -11,6 +11,8 @@ import (
 
 	"github.com/anishathalye/porcupine"
 	"pgregory.net/rapid"
+
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 )
 
 // A call is what the example models take; what it returns is an int.
@@ -253,7 +255,7 @@ func TestCheckOperationsTells(t *testing.T) {
 		}
 		const want = "no order explains p3's read -> 0 from 30 to 40 together with 1 operation that had returned by then, whatever became of 1 operation that had not."
 		v := r.Violations[0]
-		if v.Sentence != want || len(v.Witness) != 3 || v.Anomaly != Disorder || r.FirstViolation != 40 || r.AsClaimed != NotAsClaimed {
+		if v.Sentence != want || len(v.Witness) != 3 || v.Anomaly != anomaly.Disorder || r.FirstViolation != 40 || r.AsClaimed != NotAsClaimed {
 			t.Errorf("%s: %s\n%+v", engine, v.Sentence, v.Witness)
 		}
 	}

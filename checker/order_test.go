@@ -19,7 +19,7 @@ func TestOrderOfOperationsIsNoMatter(t *testing.T) {
 		operations := w.History()
 		for i := range operations { // a few answers are wrong
 			if o := &operations[i]; o.Kind == history.Read && o.Outcome == history.OK && r.IntN(20) == 0 {
-				o.Output = history.Value{int64(1 + r.IntN(30))}
+				o.Output = history.Ints(int64(1 + r.IntN(30)))
 			}
 		}
 		return operations

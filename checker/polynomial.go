@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -18,7 +20,7 @@ type charge struct {
 	// of one; else when the story was complete.
 	first time.Duration
 	// explained asks Porcupine whether there is an order after all.
-	explained func(context.Context, *memory) (bool, error)
+	explained func(context.Context, *court.Memory) (bool, error)
 }
 
 // findings are what was proven about one key.
@@ -27,29 +29,25 @@ type findings struct {
 	first   time.Duration // the earliest of what was found, also of what is not told
 }
 
-// errInnocent means that Porcupine explains what a checker took for a violation:
-// one of them is wrong, so there is no verdict.
-var errInnocent = beyond("a contradiction is suspected, and Porcupine does not agree; one of the two is wrong, please report it")
-
 // judgeKeys lets judge look at each key, given its operations by invocation and
 // its share of the time that is left, and enters what was found into the result.
 // What is judged is called noun in a reason.
 func judgeKeys(ctx context.Context, run *history.Run, options Options, result *Result, noun string,
-	judge func(ctx context.Context, memory *memory, key string, operations []*history.Operation) (findings, error)) {
+	judge func(ctx context.Context, memory *court.Memory, key string, operations []*history.Operation) (findings, error)) {
 	byKey := map[string][]*history.Operation{}
 	for i := range run.History.Operations {
 		o := &run.History.Operations[i]
 		byKey[o.Key] = append(byKey[o.Key], o)
 	}
-	memory := newMemory(options.Budget.MemoryBytes)
+	memory := court.NewMemory(options.Budget.MemoryBytes)
 	result.Keys = len(byKey)
 	first := never
 	for i, key := range slices.Sorted(maps.Keys(byKey)) {
 		operations := byKey[key]
-		slices.SortStableFunc(operations, byInvocation)
+		slices.SortStableFunc(operations, history.ByInvocation)
 		found, err := findings{}, ctx.Err()
 		if err == nil {
-			share, cancel := shareOf(ctx, len(byKey)-i)
+			share, cancel := court.Share(ctx, len(byKey)-i)
 			found, err = judge(share, memory, key, operations)
 			cancel()
 		}
@@ -62,7 +60,7 @@ func judgeKeys(ctx context.Context, run *history.Run, options Options, result *R
 		}
 		if err != nil {
 			result.KeysUnknown++
-			result.Reason = cmp.Or(result.Reason, exhausted(err, fmt.Sprintf("%s %q", noun, key), len(operations), options.Budget))
+			result.Reason = cmp.Or(result.Reason, court.Exhausted(err, fmt.Sprintf("%s %q", noun, key), len(operations), court.Budget(options.Budget)))
 		}
 	}
 	result.conclude(first)
@@ -82,15 +80,15 @@ func (r *Result) conclude(first time.Duration) {
 // prove puts charges before Porcupine, in their order, and returns the stories
 // that it confirms: at most perKey of each anomaly. The error says why an anomaly
 // is suspected of which none was confirmed.
-func prove(ctx context.Context, memory *memory, suspects []charge) (findings, error) {
+func prove(ctx context.Context, memory *court.Memory, suspects []charge) (findings, error) {
 	found := findings{first: never}
-	doubts := map[Anomaly]error{}
-	shown := map[Anomaly]int{}
+	doubts := map[anomaly.Name]error{}
+	shown := map[anomaly.Name]int{}
 	for _, s := range suspects {
 		if shown[s.anomaly] < perKey {
 			explained, err := s.explained(ctx, memory)
 			if err == nil && explained {
-				err = errInnocent
+				err = court.ErrDisagree
 			}
 			if err != nil {
 				doubts[s.anomaly] = cmp.Or(doubts[s.anomaly], err)
@@ -111,10 +109,10 @@ func prove(ctx context.Context, memory *memory, suspects []charge) (findings, er
 
 // accuse is a charge whose witness Porcupine gets as steps of the model's own. The
 // story is complete with its last operation.
-func accuse[S comparable, T transition[S]](s story, steps func([]history.Operation) []T) charge {
+func accuse[S comparable, T court.Transition[S]](s story, steps func([]history.Operation) []T) charge {
 	slices.SortStableFunc(s.witness, func(a, b history.Operation) int { return cmp.Compare(a.Invoke, b.Invoke) })
-	return charge{s, Violation{Witness: s.witness}.At(), func(ctx context.Context, memory *memory) (bool, error) {
-		return linearizable[S](ctx, memory, steps(s.witness))
+	return charge{s, anomaly.Violation{Witness: s.witness}.At(), func(ctx context.Context, memory *court.Memory) (bool, error) {
+		return court.Linearizable[S](ctx, memory, steps(s.witness))
 	}}
 }
 
@@ -138,20 +136,6 @@ func fewest[T any](ctx context.Context, steps []T, explains func(step, other T) 
 	return steps
 }
 
-// shareOf gives an nth part of the time that is left.
-func shareOf(ctx context.Context, n int) (context.Context, context.CancelFunc) {
-	deadline, bounded := ctx.Deadline()
-	if !bounded {
-		return context.WithCancel(ctx)
-	}
-	return context.WithTimeout(ctx, time.Until(deadline)/time.Duration(n))
-}
-
-// byInvocation puts those of one process in the order in which it called them.
-func byInvocation(a, b *history.Operation) int {
-	return cmp.Or(cmp.Compare(a.Invoke, b.Invoke), cmp.Compare(a.Process, b.Process), cmp.Compare(a.Complete, b.Complete))
-}
-
 func byCompletion(a, b *history.Operation) int {
 	return cmp.Or(cmp.Compare(a.Complete, b.Complete), cmp.Compare(a.Process, b.Process))
 }
@@ -163,7 +147,7 @@ const maxWitness = 1000
 // values are the operations told, up to maxWitness, by invocation.
 func values(told []*history.Operation) []history.Operation {
 	told = slices.Clone(told[:min(len(told), maxWitness)])
-	slices.SortStableFunc(told, byInvocation)
+	slices.SortStableFunc(told, history.ByInvocation)
 	return copies(told...)
 }
 

@@ -6,15 +6,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/internal/court"
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
 // A suspicion that Porcupine does not share is no verdict, in either direction.
 func TestWrongSuspicionIsUnknown(t *testing.T) {
-	run := parse(t, "p1 n1 enqueue q 1 [0,1] ok")
+	run := script.Parse(t, "p1 n1 enqueue q 1 [0,1] ok")
 	model := Model{name: "wrong", kinds: Queue.kinds, judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
-		judgeKeys(ctx, run, options, result, "queue", func(ctx context.Context, memory *memory, _ string, operations []*history.Operation) (findings, error) {
-			return prove(ctx, memory, []charge{accuse(story{anomaly: LostCommit, witness: copies(operations...)}, newQueueSteps)})
+		judgeKeys(ctx, run, options, result, "queue", func(ctx context.Context, memory *court.Memory, _ string, operations []*history.Operation) (findings, error) {
+			return prove(ctx, memory, []charge{accuse(story{anomaly: anomaly.LostCommit, witness: copies(operations...)}, newQueueSteps)})
 		})
 	}}
 	if r := Check(t.Context(), run, model, Options{}); r.Verdict != Unknown || len(r.Violations) > 0 || !strings.Contains(r.Reason, "Porcupine does not agree") {
@@ -54,9 +57,9 @@ func sequentialQueue(b *testing.B, count int) *history.Run {
 	for i := range count {
 		o := history.Operation{Process: 1, Key: "q", Outcome: history.OK, Invoke: time.Duration(2 * i), Complete: time.Duration(2*i + 1)}
 		if i < 10 || i%2 == 0 {
-			o.Kind, o.Input = history.Enqueue, history.Value{int64(i)}
+			o.Kind, o.Input = history.Enqueue, history.Ints(int64(i))
 		} else {
-			o.Kind, o.Output = history.Dequeue, history.Value{int64(dequeued)}
+			o.Kind, o.Output = history.Dequeue, history.Ints(int64(dequeued))
 			if dequeued++; dequeued > 10 {
 				dequeued++ // odd ones were enqueued in the beginning only
 			}

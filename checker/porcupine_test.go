@@ -9,7 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/checker/internal/register"
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -19,13 +21,13 @@ func hard(key string, n int) []history.Operation {
 	var operations []history.Operation
 	for i := range n {
 		operations = append(operations, history.Operation{
-			Process: i, Kind: history.Write, Key: key, Input: history.Value{int64(i % 12)}, Invoke: 0, Complete: 1000, Outcome: history.OK,
+			Process: i, Kind: history.Write, Key: key, Input: history.Ints(int64(i % 12)), Invoke: 0, Complete: 1000, Outcome: history.OK,
 		})
 	}
 	for i := range 12 {
 		at := time.Duration(2000 + 10*i)
 		operations = append(operations, history.Operation{
-			Process: n, Kind: history.Read, Key: key, Output: history.Value{int64(i)}, Invoke: at, Complete: at + 1, Outcome: history.OK,
+			Process: n, Kind: history.Read, Key: key, Output: history.Ints(int64(i)), Invoke: at, Complete: at + 1, Outcome: history.OK,
 		})
 	}
 	return operations
@@ -33,7 +35,7 @@ func hard(key string, n int) []history.Operation {
 
 func TestBudget(t *testing.T) {
 	t.Run("time", func(t *testing.T) {
-		easy := parse(t, "p1 n1 write easy 1 [0,1] ok\n p1 n1 read easy -> 1 [2,3] ok")
+		easy := script.Parse(t, "p1 n1 write easy 1 [0,1] ok\n p1 n1 read easy -> 1 [2,3] ok")
 		run := &history.Run{History: history.History{Operations: append(hard("hard", 60), easy.History.Operations...)}}
 		goroutines := runtime.NumGoroutine()
 		const budget = 400 * time.Millisecond
@@ -75,7 +77,7 @@ func TestBudget(t *testing.T) {
 			steps = append(steps, step{Ret: 1, From: register.None, To: 1})
 		}
 		steps = append(steps, step{Call: 2, Ret: 3, From: 2, To: register.None})
-		explained, err := linearizable[register.Value](t.Context(), newMemory(4<<20), steps)
+		explained, err := court.Linearizable[register.Value](t.Context(), court.NewMemory(4<<20), steps)
 		if err != nil || explained {
 			t.Errorf("explained: %t, %v", explained, err)
 		}
@@ -109,7 +111,7 @@ func BenchmarkCheckRegister(b *testing.B) {
 	spoilt := &history.Run{History: history.History{Operations: slices.Clone(run.History.Operations)}}
 	for k := range 20 {
 		spoilt.History.Operations = append(spoilt.History.Operations, history.Operation{
-			Process: 99, Kind: history.Read, Key: fmt.Sprintf("k%d", k), Output: history.Value{int64(k + 1)}, Outcome: history.OK, Invoke: time.Hour, Complete: time.Hour,
+			Process: 99, Kind: history.Read, Key: fmt.Sprintf("k%d", k), Output: history.Ints(int64(k + 1)), Outcome: history.OK, Invoke: time.Hour, Complete: time.Hour,
 		})
 	}
 	b.Run("stale", func(b *testing.B) {

@@ -9,6 +9,9 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/counts"
+	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -77,8 +80,8 @@ var Queue = Model{
 }
 
 func judgeQueues(ctx context.Context, run *history.Run, options Options, result *Result, why string, index func(string, []*history.Operation) (*fifo, error)) {
-	result.Queue = &QueueResult{}
-	judgeKeys(ctx, run, options, result, "queue", func(ctx context.Context, memory *memory, key string, operations []*history.Operation) (findings, error) {
+	result.Queue = &counts.Queue{}
+	judgeKeys(ctx, run, options, result, "queue", func(ctx context.Context, memory *court.Memory, key string, operations []*history.Operation) (findings, error) {
 		result.decided(Polynomial, why, key)
 		q, err := index(key, operations)
 		if err != nil {
@@ -148,9 +151,9 @@ func newFIFO(key string, operations []*history.Operation) (*fifo, error) {
 		if o.Kind != history.Enqueue || o.Outcome == history.Fail {
 			continue
 		}
-		i := get(o.Input[0])
+		i := get(o.Input.At(0))
 		if i.enqueue != nil {
-			return nil, beyond(fmt.Sprintf("element %d is enqueued twice, at %s and at %s; the queue checker needs unique elements",
+			return nil, court.Reason(fmt.Sprintf("element %d is enqueued twice, at %s and at %s; the queue checker needs unique elements",
 				i.number, seconds(i.enqueue.Invoke), seconds(o.Invoke)))
 		}
 		i.enqueue = o
@@ -161,10 +164,10 @@ func newFIFO(key string, operations []*history.Operation) (*fifo, error) {
 		case o.Outcome == history.Info:
 			q.unsure = append(q.unsure, o)
 			q.called = append(q.called, o.Invoke)
-		case len(o.Output) == 0:
+		case o.Output.Len() == 0:
 			q.empties = append(q.empties, o)
 		default:
-			i := get(o.Output[0])
+			i := get(o.Output.At(0))
 			i.dequeues = append(i.dequeues, o)
 		}
 	}
@@ -192,7 +195,7 @@ func (q *fifo) unsureUpTo(t time.Duration) int    { return countUpTo(q.called, t
 
 // judge adds the queue to the counts and returns what is suspected: of each
 // sort the first few.
-func (q *fifo) judge(counts *QueueResult) []charge {
+func (q *fifo) judge(counts *counts.Queue) []charge {
 	phantoms, twice := q.single(counts)
 	var overtaken []overtaking
 	var skipped []*item
@@ -219,15 +222,15 @@ func (q *fifo) judge(counts *QueueResult) []charge {
 		}
 	}
 	for _, i := range few(phantoms) {
-		add(story{anomaly: PhantomRead, told: []*history.Operation{i.early(), i.enqueue}, witness: copies(i.early(), i.enqueue)})
+		add(story{anomaly: anomaly.PhantomRead, told: []*history.Operation{i.early(), i.enqueue}, witness: copies(i.early(), i.enqueue)})
 	}
 	for _, i := range few(twice) {
 		d := i.dequeues
-		add(story{anomaly: DequeuedTwice, told: d[:2], witness: copies(i.enqueue, d[0], d[1])})
+		add(story{anomaly: anomaly.DequeuedTwice, told: d[:2], witness: copies(i.enqueue, d[0], d[1])})
 	}
 	for _, p := range few(overtaken) {
 		told := []*history.Operation{p.later.dequeue(), p.earlier.enqueue, p.later.enqueue, p.earlier.dequeue()}
-		add(story{anomaly: OutOfOrder, told: told, witness: copies(told...)})
+		add(story{anomaly: anomaly.OutOfOrder, told: told, witness: copies(told...)})
 	}
 	if len(lost) > 0 {
 		add(q.gone(lost))
@@ -239,7 +242,7 @@ func (q *fifo) judge(counts *QueueResult) []charge {
 		for _, b := range few(skipped) {
 			a := q.orphans[0]
 			witness := q.outnumber(a, q.unsureUpTo(b.dequeue().Complete))
-			add(story{anomaly: OutOfOrder, told: []*history.Operation{b.dequeue(), a.enqueue, b.enqueue, nil},
+			add(story{anomaly: anomaly.OutOfOrder, told: []*history.Operation{b.dequeue(), a.enqueue, b.enqueue, nil},
 				witness: append(witness, *b.enqueue, *b.dequeue())})
 		}
 	}
@@ -253,7 +256,7 @@ func (q *fifo) judge(counts *QueueResult) []charge {
 func few[T any](all []T) []T { return all[:min(perKey, len(all))] }
 
 // single returns the elements that are wrong each by itself.
-func (q *fifo) single(counts *QueueResult) (phantoms, twice []*item) {
+func (q *fifo) single(counts *counts.Queue) (phantoms, twice []*item) {
 	for _, i := range q.items {
 		if i.enqueue != nil {
 			counts.Attempted++
@@ -350,9 +353,9 @@ func (q *fifo) gone(empties []*history.Operation) story {
 	})
 	g := gone{inside: q.orphans[:q.orphansBefore(e.Invoke)], taken: q.unsureUpTo(e.Complete), unsure: len(q.unsure), end: e == q.end}
 	first := g.inside[0].enqueue
-	s := story{anomaly: OutOfOrder, key: q.key, told: []*history.Operation{e, first}, during: spanOf(e, first)}
+	s := story{anomaly: anomaly.OutOfOrder, key: q.key, told: []*history.Operation{e, first}, during: spanOf(e, first)}
 	if g.lost() > 0 {
-		s.anomaly = LostCommit
+		s.anomaly = anomaly.LostCommit
 	}
 	s.witness = append(q.outnumber(g.inside[0], g.taken), *e)
 	s.text = func(n narrator) string { return s.goneText(n, g) }
@@ -390,7 +393,7 @@ func (q *fifo) outnumber(a *item, unsure int) []history.Operation {
 // always the one that stayed longest, and where there is none, orphans. In the
 // story's told they follow e, each with its dequeue or nil.
 func (q *fifo) cover(e *history.Operation) story {
-	s := story{anomaly: OutOfOrder, told: []*history.Operation{e}}
+	s := story{anomaly: anomaly.OutOfOrder, told: []*history.Operation{e}}
 	outnumbered := -1 // by orphans, if any are needed
 	for at := e.Invoke; at <= e.Complete; {
 		var longest *item
@@ -462,21 +465,21 @@ func newQueueSteps(operations []history.Operation) []*queueStep {
 		}
 		switch {
 		case s.enqueues:
-			s.element = letter(o.Input[0])
+			s.element = letter(o.Input.At(0))
 		case o.Outcome == history.Info:
 			unsure++
 			s.number = unsure
-		case len(o.Output) > 0:
-			s.element = letter(o.Output[0])
+		case o.Output.Len() > 0:
+			s.element = letter(o.Output.At(0))
 		}
 		steps = append(steps, s)
 	}
 	return steps
 }
 
-func (s *queueStep) interval() (call, ret time.Duration) { return s.call, s.ret }
+func (s *queueStep) Interval() (call, ret time.Duration) { return s.call, s.ret }
 
-func (s *queueStep) apply(q queueState) (queueState, bool) {
+func (s *queueStep) Apply(q queueState) (queueState, bool) {
 	_, size := utf8.DecodeRuneInString(q.inside)
 	switch {
 	case s.enqueues:
@@ -503,9 +506,9 @@ func (s story) goneText(n narrator, g gone) string {
 	if len(g.inside) == 1 {
 		text := fmt.Sprintf("%s%s, yet %s", s.had(enqueue), n.at(enqueue.Complete), found)
 		if g.lost() > 0 {
-			return text + fmt.Sprintf(", and nobody ever dequeued %d: the element is lost", enqueue.Input[0])
+			return text + fmt.Sprintf(", and nobody ever dequeued %d: the element is lost", enqueue.Input.At(0))
 		}
-		return text + fmt.Sprintf(", when nobody can have dequeued %d; whether it is lost is not known, for %s came later", enqueue.Input[0], unsureDequeues(g.unsure))
+		return text + fmt.Sprintf(", when nobody can have dequeued %d; whether it is lost is not known, for %s came later", enqueue.Input.At(0), unsureDequeues(g.unsure))
 	}
 	var elements []int64
 	for _, i := range g.inside {
@@ -536,20 +539,20 @@ func unsureDequeues(n int) string {
 func (s story) queueText(n narrator) string {
 	o := s.told[0]
 	switch {
-	case s.anomaly == DequeuedTwice:
+	case s.anomaly == anomaly.DequeuedTwice:
 		return fmt.Sprintf("%s and %s: one element was given to two", s.dated(n, o), s.dated(n, s.told[1]))
-	case len(o.Output) > 0:
+	case o.Output.Len() > 0:
 		earlier, later, late := s.told[1], s.told[2], s.told[3]
 		text := fmt.Sprintf("%s, although %s%s, before the enqueue of %d was invoked%s",
-			s.dated(n, o), s.had(earlier), n.at(earlier.Complete), later.Input[0], n.at(later.Invoke))
+			s.dated(n, o), s.had(earlier), n.at(earlier.Complete), later.Input.At(0), n.at(later.Invoke))
 		if late != nil {
-			return text + fmt.Sprintf(", and p%d dequeued %d%s only later%s", late.Process, earlier.Input[0], through(late), n.when(late, late.Invoke))
+			return text + fmt.Sprintf(", and p%d dequeued %d%s only later%s", late.Process, earlier.Input.At(0), through(late), n.when(late, late.Invoke))
 		}
-		return text + fmt.Sprintf(", and nobody dequeued %d", earlier.Input[0]) + s.outnumbered()
+		return text + fmt.Sprintf(", and nobody dequeued %d", earlier.Input.At(0)) + s.outnumbered()
 	}
 	var inside []string
 	for i := 1; i < len(s.told); i += 2 {
-		text := fmt.Sprint(s.told[i].Input[0])
+		text := fmt.Sprint(s.told[i].Input.At(0))
 		if !n.run.History.Untimed {
 			text += " from " + seconds(s.told[i].Complete)
 			if exit := s.told[i+1]; exit != nil {
@@ -572,7 +575,7 @@ func (s story) outnumbered() string {
 			enqueued++
 		case o.Outcome == history.Info:
 			unsure++
-		case len(o.Output) > 0:
+		case o.Output.Len() > 0:
 			dequeued++
 		}
 	}

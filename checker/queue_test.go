@@ -13,6 +13,9 @@ import (
 	"github.com/anishathalye/porcupine"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/counts"
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -21,8 +24,8 @@ func TestCheckQueue(t *testing.T) {
 		name       string
 		history    string
 		verdict    Verdict
-		queue      QueueResult
-		anomaly    Anomaly
+		queue      counts.Queue
+		anomaly    anomaly.Name
 		witness    []string
 		says       string
 		violations int // 0: any number
@@ -36,7 +39,7 @@ func TestCheckQueue(t *testing.T) {
 			          p2 n1 dequeue q -> 2 [8,9] ok
 			          p1 n1 dequeue q [10,11] ok`,
 			verdict: Valid,
-			queue:   QueueResult{Attempted: 2, Acknowledged: 2, Dequeued: 2},
+			queue:   counts.Queue{Attempted: 2, Acknowledged: 2, Dequeued: 2},
 		},
 		{
 			name: "concurrent, failed and unknown",
@@ -51,7 +54,7 @@ func TestCheckQueue(t *testing.T) {
 			          p6 n1 dequeue q -> 1 [6,7] ok
 			          p6 n1 dequeue q [10,11] ok`,
 			verdict: Valid,
-			queue:   QueueResult{Attempted: 4, Acknowledged: 2, Dequeued: 3, Recovered: 1},
+			queue:   counts.Queue{Attempted: 4, Acknowledged: 2, Dequeued: 3, Recovered: 1},
 		},
 		{
 			name: "an unknown dequeue may have taken it",
@@ -59,7 +62,7 @@ func TestCheckQueue(t *testing.T) {
 			          p2 n1 dequeue q [2,3] info
 			          p3 n1 dequeue q [4,5] ok`,
 			verdict: Valid,
-			queue:   QueueResult{Attempted: 1, Acknowledged: 1, Lost: Bounds{0, 1}},
+			queue:   counts.Queue{Attempted: 1, Acknowledged: 1, Lost: counts.Bounds{Certain: 0, Possible: 1}},
 		},
 		{
 			name: "empty at the one moment that there is",
@@ -69,7 +72,7 @@ func TestCheckQueue(t *testing.T) {
 			          p2 n1 dequeue q -> 2 [10,11] ok
 			          p3 n1 dequeue q [3,7] ok`,
 			verdict: Valid,
-			queue:   QueueResult{Attempted: 2, Acknowledged: 2, Dequeued: 2},
+			queue:   counts.Queue{Attempted: 2, Acknowledged: 2, Dequeued: 2},
 		},
 		{
 			name: "never enqueued",
@@ -77,8 +80,8 @@ func TestCheckQueue(t *testing.T) {
 			          p2 n2 dequeue q -> 1 [2,3] ok
 			          p2 n2 dequeue q -> 9 [4,5] ok`,
 			verdict: Invalid,
-			queue:   QueueResult{Dequeued: 2, Unexpected: 2},
-			anomaly: PhantomRead,
+			queue:   counts.Queue{Dequeued: 2, Unexpected: 2},
+			anomaly: anomaly.PhantomRead,
 			witness: []string{"dequeue -> 1"},
 			says:    "p2 dequeued 1 from queue q through n2 at 3.000 s, but p1's enqueue of 1 to queue q through n1 had failed at 1.000 s.",
 		},
@@ -87,8 +90,8 @@ func TestCheckQueue(t *testing.T) {
 			history: `p2 n2 dequeue q -> 1 [2,3] ok
 			          p1 n1 enqueue q 1 [4,5] ok`,
 			verdict: Invalid,
-			queue:   QueueResult{Attempted: 1, Acknowledged: 1, Dequeued: 1, Unexpected: 1},
-			anomaly: PhantomRead,
+			queue:   counts.Queue{Attempted: 1, Acknowledged: 1, Dequeued: 1, Unexpected: 1},
+			anomaly: anomaly.PhantomRead,
 			witness: []string{"dequeue -> 1", "enqueue 1"},
 			says:    "p2 dequeued 1 from queue q through n2 at 3.000 s, 1.000 s before p1's enqueue of 1 to queue q through n1 was invoked.",
 		},
@@ -99,8 +102,8 @@ func TestCheckQueue(t *testing.T) {
 			          p3 n3 dequeue q -> 1 [2,4] ok
 			          partition n1 from 0 to 8`,
 			verdict: Invalid,
-			queue:   QueueResult{Attempted: 1, Dequeued: 1, Recovered: 1, Duplicated: 1},
-			anomaly: DequeuedTwice,
+			queue:   counts.Queue{Attempted: 1, Dequeued: 1, Recovered: 1, Duplicated: 1},
+			anomaly: anomaly.DequeuedTwice,
 			witness: []string{"enqueue 1", "dequeue -> 1", "dequeue -> 1"},
 			says:    "p2 dequeued 1 from queue q through n2 at 3.000 s and p3 dequeued 1 from queue q through n3 (invoked at 2.000 s, answered at 4.000 s): one element was given to two; n2 had been cut off from n1 since 0.000 s.",
 		},
@@ -111,8 +114,8 @@ func TestCheckQueue(t *testing.T) {
 			          p2 n2 dequeue q -> 2 [4,5] ok
 			          p3 n3 dequeue q -> 1 [6,7] ok`,
 			verdict: Invalid,
-			queue:   QueueResult{Attempted: 2, Acknowledged: 2, Dequeued: 2, OutOfOrder: 1},
-			anomaly: OutOfOrder,
+			queue:   counts.Queue{Attempted: 2, Acknowledged: 2, Dequeued: 2, OutOfOrder: 1},
+			anomaly: anomaly.OutOfOrder,
 			witness: []string{"enqueue 1", "enqueue 2", "dequeue -> 2", "dequeue -> 1"},
 			says:    "p2 dequeued 2 from queue q through n2 at 5.000 s, although the enqueue of 1 had been acknowledged to p1 through n1 at 1.000 s, before the enqueue of 2 was invoked at 2.000 s, and p3 dequeued 1 through n3 only later at 6.000 s.",
 		},
@@ -124,8 +127,8 @@ func TestCheckQueue(t *testing.T) {
 			          p4 n1 dequeue q [6,7] info
 			          p2 n2 dequeue q -> 3 [8,9] ok`,
 			verdict: Invalid,
-			queue:   QueueResult{Attempted: 3, Acknowledged: 3, Dequeued: 1, OutOfOrder: 1},
-			anomaly: OutOfOrder,
+			queue:   counts.Queue{Attempted: 3, Acknowledged: 3, Dequeued: 1, OutOfOrder: 1},
+			anomaly: anomaly.OutOfOrder,
 			witness: []string{"enqueue 1", "enqueue 2", "enqueue 3", "dequeue", "dequeue -> 3"},
 			says:    "p2 dequeued 3 from queue q through n2 at 9.000 s, although the enqueue of 1 had been acknowledged to p1 through n1 at 1.000 s, before the enqueue of 3 was invoked at 4.000 s, and nobody dequeued 1; of 2 elements that nobody dequeued, dequeues of unknown outcome can have taken 1.",
 		},
@@ -136,8 +139,8 @@ func TestCheckQueue(t *testing.T) {
 			          p2 n2 dequeue q -> 2 [4,5] ok
 			          p3 n3 dequeue q [6,7] ok`,
 			verdict: Invalid,
-			queue:   QueueResult{Attempted: 2, Acknowledged: 2, Dequeued: 1, Lost: Bounds{1, 1}, OutOfOrder: 1, NotEmpty: 1},
-			anomaly: LostCommit,
+			queue:   counts.Queue{Attempted: 2, Acknowledged: 2, Dequeued: 1, Lost: counts.Bounds{Certain: 1, Possible: 1}, OutOfOrder: 1, NotEmpty: 1},
+			anomaly: anomaly.LostCommit,
 			witness: []string{"enqueue 1", "dequeue"},
 			says:    "the enqueue of 1 had been acknowledged to p1 through n1 at 1.000 s, yet p3 found queue q empty through n3 at 6.000 s, and nobody ever dequeued 1: the element is lost.",
 		},
@@ -148,8 +151,8 @@ func TestCheckQueue(t *testing.T) {
 			          p2 n2 dequeue q [4,5] info
 			          p3 n3 dequeue q [6,7] ok`,
 			verdict: Invalid,
-			queue:   QueueResult{Attempted: 2, Acknowledged: 2, Lost: Bounds{1, 2}, NotEmpty: 1},
-			anomaly: LostCommit,
+			queue:   counts.Queue{Attempted: 2, Acknowledged: 2, Lost: counts.Bounds{Certain: 1, Possible: 2}, NotEmpty: 1},
+			anomaly: anomaly.LostCommit,
 			witness: []string{"enqueue 1", "enqueue 2", "dequeue", "dequeue"},
 			says:    "p3 found queue q empty through n3 at 6.000 s, although the enqueues of 2 elements had been acknowledged that nobody is known to have dequeued, 1 and 2, and only 1 dequeue of unknown outcome may have taken one: at least 1 of 2 is lost.",
 		},
@@ -161,8 +164,8 @@ func TestCheckQueue(t *testing.T) {
 			          p2 n2 dequeue q [4,5] info
 			          p3 n3 dequeue q [6,7] ok`,
 			verdict: Invalid,
-			queue:   QueueResult{Attempted: 3, Acknowledged: 3, Lost: Bounds{2, 3}, NotEmpty: 1},
-			anomaly: LostCommit,
+			queue:   counts.Queue{Attempted: 3, Acknowledged: 3, Lost: counts.Bounds{Certain: 2, Possible: 3}, NotEmpty: 1},
+			anomaly: anomaly.LostCommit,
 			witness: []string{"enqueue 1", "enqueue 2", "dequeue", "dequeue"},
 			says:    "p3 found queue q empty through n3 at 6.000 s, although the enqueues of 3 elements had been acknowledged that nobody is known to have dequeued, 1, 2 and 3, and only 1 dequeue of unknown outcome may have taken one: at least 2 of 3 are lost.",
 		},
@@ -174,8 +177,8 @@ func TestCheckQueue(t *testing.T) {
 			          p3 n3 dequeue q [6,7] ok
 			          p4 n3 dequeue q [8,9] info`,
 			verdict: Invalid,
-			queue:   QueueResult{Attempted: 2, Acknowledged: 2, Lost: Bounds{0, 2}, NotEmpty: 1},
-			anomaly: OutOfOrder,
+			queue:   counts.Queue{Attempted: 2, Acknowledged: 2, Lost: counts.Bounds{Certain: 0, Possible: 2}, NotEmpty: 1},
+			anomaly: anomaly.OutOfOrder,
 			witness: []string{"enqueue 1", "enqueue 2", "dequeue", "dequeue"},
 			says:    "p3 found queue q empty through n3 at 6.000 s, although the enqueues of 2 elements had been acknowledged that nobody is known to have dequeued, 1 and 2, and only 1 can have been taken by then; whether any is lost is not known, for there are 2 dequeues of unknown outcome.",
 		},
@@ -186,8 +189,8 @@ func TestCheckQueue(t *testing.T) {
 			          p2 n2 dequeue q [4,5] info
 			          p4 n3 dequeue q [8,9] info`,
 			verdict: Invalid,
-			queue:   QueueResult{Attempted: 1, Acknowledged: 1, Lost: Bounds{0, 1}, NotEmpty: 1},
-			anomaly: OutOfOrder,
+			queue:   counts.Queue{Attempted: 1, Acknowledged: 1, Lost: counts.Bounds{Certain: 0, Possible: 1}, NotEmpty: 1},
+			anomaly: anomaly.OutOfOrder,
 			witness: []string{"enqueue 1", "dequeue"},
 			says:    "the enqueue of 1 had been acknowledged to p1 through n1 at 1.000 s, yet p3 found queue q empty through n3 at 2.000 s, when nobody can have dequeued 1; whether it is lost is not known, for 2 dequeues of unknown outcome came later.",
 		},
@@ -200,8 +203,8 @@ func TestCheckQueue(t *testing.T) {
 			          p3 n3 dequeue q [6,7] ok
 			          p3 n3 dequeue q [8,9] ok`,
 			verdict: Invalid,
-			queue:   QueueResult{Attempted: 4, Acknowledged: 4, Lost: Bounds{4, 4}, NotEmpty: 2},
-			anomaly: LostCommit, violations: 1,
+			queue:   counts.Queue{Attempted: 4, Acknowledged: 4, Lost: counts.Bounds{Certain: 4, Possible: 4}, NotEmpty: 2},
+			anomaly: anomaly.LostCommit, violations: 1,
 			witness: []string{"enqueue 1", "dequeue"},
 			says:    "p3 found queue q empty through n3 at 6.000 s, although the enqueues of 4 elements had been acknowledged that nobody is known to have dequeued, such as 1, 2 and 3: they are lost.",
 		},
@@ -213,8 +216,8 @@ func TestCheckQueue(t *testing.T) {
 			          p2 n2 dequeue q -> 1 [5,6] ok
 			          p2 n2 dequeue q -> 2 [8,9] ok`,
 			verdict: Invalid,
-			queue:   QueueResult{Attempted: 2, Acknowledged: 2, Dequeued: 2, NotEmpty: 1},
-			anomaly: OutOfOrder,
+			queue:   counts.Queue{Attempted: 2, Acknowledged: 2, Dequeued: 2, NotEmpty: 1},
+			anomaly: anomaly.OutOfOrder,
 			witness: []string{"enqueue 1", "enqueue 2", "dequeue", "dequeue -> 1", "dequeue -> 2"},
 			says:    "p3 found queue q empty through n3 (invoked at 3.000 s, answered at 7.000 s), although it was never empty meanwhile: it held 1 from 1.000 s to 5.000 s, 2 from 4.000 s to 8.000 s.",
 		},
@@ -227,8 +230,8 @@ func TestCheckQueue(t *testing.T) {
 			          p3 n3 dequeue q -> 3 [8,9] ok
 			          p3 n3 dequeue q -> 1 [10,11] ok`,
 			verdict: Invalid,
-			queue:   QueueResult{Attempted: 3, Acknowledged: 3, Dequeued: 3, OutOfOrder: 1},
-			anomaly: OutOfOrder,
+			queue:   counts.Queue{Attempted: 3, Acknowledged: 3, Dequeued: 3, OutOfOrder: 1},
+			anomaly: anomaly.OutOfOrder,
 			witness: []string{"enqueue 1", "enqueue 3", "dequeue -> 3", "dequeue -> 1"},
 			says:    "p3 dequeued 3 from queue q through n3 at 9.000 s, although the enqueue of 1 had been acknowledged to p1 through n1 at 2.000 s, before the enqueue of 3 was invoked at 4.000 s, and p3 dequeued 1 through n3 only later at 10.000 s.",
 		},
@@ -240,8 +243,8 @@ func TestCheckQueue(t *testing.T) {
 			          p4 n1 dequeue q -> 2 [5,9] ok
 			          p5 n2 dequeue q -> 1 [7,8] ok`,
 			verdict: Invalid,
-			queue:   QueueResult{Attempted: 2, Acknowledged: 2, Dequeued: 2, NotEmpty: 1},
-			anomaly: OutOfOrder,
+			queue:   counts.Queue{Attempted: 2, Acknowledged: 2, Dequeued: 2, NotEmpty: 1},
+			anomaly: anomaly.OutOfOrder,
 			witness: []string{"enqueue 1", "dequeue", "dequeue -> 1"},
 			says:    "p3 found queue q empty through n3 at 6.000 s, although it was never empty meanwhile: it held 1 from 1.000 s to 7.000 s.",
 		},
@@ -253,14 +256,14 @@ func TestCheckQueue(t *testing.T) {
 			          p2 n2 dequeue q -> 1 [5,6] ok
 			          p4 n2 dequeue q [10,11] info`,
 			verdict: Invalid,
-			queue:   QueueResult{Attempted: 2, Acknowledged: 2, Dequeued: 1, NotEmpty: 1},
-			anomaly: OutOfOrder,
+			queue:   counts.Queue{Attempted: 2, Acknowledged: 2, Dequeued: 1, NotEmpty: 1},
+			anomaly: anomaly.OutOfOrder,
 			witness: []string{"enqueue 1", "enqueue 2", "dequeue", "dequeue -> 1"},
 			says:    "p3 found queue q empty through n3 (invoked at 3.000 s, answered at 9.000 s), although it was never empty meanwhile: it held 1 from 1.000 s to 5.000 s, 2 from 4.000 s.",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			result := Check(t.Context(), parse(t, test.history), Queue, Options{})
+			result := Check(t.Context(), script.Parse(t, test.history), Queue, Options{})
 			if result.Verdict != test.verdict || result.LostCommits != test.queue.Lost {
 				t.Errorf("%s: %s, %d lost", result.Verdict, result.Reason, result.LostCommits)
 			}
@@ -277,7 +280,7 @@ func TestCheckQueue(t *testing.T) {
 
 // lostOf returns how many elements are lost at least and at most, by trying every
 // choice of what the dequeues of unknown outcome took.
-func lostOf(operations []history.Operation) Bounds {
+func lostOf(operations []history.Operation) counts.Bounds {
 	dequeued := map[int64]bool{}
 	unsure := 0
 	emptied := -never // invocation of the last dequeue that found nothing
@@ -286,19 +289,19 @@ func lostOf(operations []history.Operation) Bounds {
 		case o.Kind != history.Dequeue || o.Outcome == history.Fail:
 		case o.Outcome == history.Info:
 			unsure++
-		case len(o.Output) == 0:
+		case o.Output.Len() == 0:
 			emptied = max(emptied, o.Invoke)
 		default:
-			dequeued[o.Output[0]] = true
+			dequeued[o.Output.At(0)] = true
 		}
 	}
 	var gone []bool // of each element that nobody is known to have taken: whether the queue was empty later
 	for _, o := range operations {
-		if o.Kind == history.Enqueue && o.Outcome == history.OK && !dequeued[o.Input[0]] {
+		if o.Kind == history.Enqueue && o.Outcome == history.OK && !dequeued[o.Input.At(0)] {
 			gone = append(gone, o.Complete < emptied)
 		}
 	}
-	lost := Bounds{len(operations), 0}
+	lost := counts.Bounds{Certain: len(operations), Possible: 0}
 	for taken := range 1 << len(gone) {
 		if bits.OnesCount(uint(taken)) > unsure {
 			continue
@@ -309,28 +312,28 @@ func lostOf(operations []history.Operation) Bounds {
 				count++
 			}
 		}
-		lost = Bounds{min(lost.Certain, count), max(lost.Possible, count)}
+		lost = counts.Bounds{Certain: min(lost.Certain, count), Possible: max(lost.Possible, count)}
 	}
 	return lost
 }
 
 // compareFirst compares a result's first violation with what is wanted: none if
 // there is no anomaly.
-func compareFirst(t *testing.T, result Result, anomaly Anomaly, witness []string, says string) {
+func compareFirst(t *testing.T, result Result, name anomaly.Name, witness []string, says string) {
 	t.Helper()
-	if len(result.Violations) == 0 || anomaly == "" {
-		if len(result.Violations) > 0 || anomaly != "" {
-			t.Errorf("violations %v, want %q", result.Violations, anomaly)
+	if len(result.Violations) == 0 || name == "" {
+		if len(result.Violations) > 0 || name != "" {
+			t.Errorf("violations %v, want %q", result.Violations, name)
 		}
 		return
 	}
 	v := result.Violations[0]
 	var got []string
 	for _, o := range v.Witness {
-		got = append(got, brief(o))
+		got = append(got, script.Brief(o))
 	}
-	if diff := cmp.Diff(witness, got); diff != "" || v.Anomaly != anomaly {
-		t.Errorf("%s (want %s)\n%s", v.Anomaly, anomaly, diff)
+	if diff := cmp.Diff(witness, got); diff != "" || v.Anomaly != name {
+		t.Errorf("%s (want %s)\n%s", v.Anomaly, name, diff)
 	}
 	if v.Sentence != says {
 		t.Errorf("it says\n%s\nwant\n%s", v.Sentence, says)
@@ -346,13 +349,13 @@ func TestQueueUnknown(t *testing.T) {
 		{"p1 n1 enqueue q 1 2 [0,1] ok", "has 2 input values (want 1)"},
 		{"p1 n1 add q 1 [0,1] ok", "a kind that the model does not know"},
 	} {
-		if r := Check(t.Context(), parse(t, test.history), Queue, Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, test.reason) {
+		if r := Check(t.Context(), script.Parse(t, test.history), Queue, Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, test.reason) {
 			t.Errorf("%s: %s", r.Verdict, r.Reason)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	fine := parse(t, "p1 n1 enqueue q 1 [0,1] ok")
+	fine := script.Parse(t, "p1 n1 enqueue q 1 [0,1] ok")
 	if r := Check(ctx, fine, Queue, Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, "cancelled") {
 		t.Errorf("%s: %s", r.Verdict, r.Reason)
 	}
@@ -378,15 +381,15 @@ func plainPorcupineQueue(operations []history.Operation) bool {
 			case o.Outcome == history.Fail:
 				return true, inside
 			case o.Kind == history.Enqueue:
-				return true, append(slices.Clip(inside), o.Input[0])
+				return true, append(slices.Clip(inside), o.Input.At(0))
 			case o.Outcome == history.Info && len(inside) == 0:
 				return true, inside
 			case o.Outcome == history.Info:
 				return true, inside[1:]
-			case len(o.Output) == 0:
+			case o.Output.Len() == 0:
 				return len(inside) == 0, inside
 			}
-			if len(inside) == 0 || inside[0] != o.Output[0] {
+			if len(inside) == 0 || inside[0] != o.Output.At(0) {
 				return false, inside
 			}
 			return true, inside[1:]
@@ -414,7 +417,7 @@ func drawQueue(r *rand.Rand, ordered bool) []history.Operation {
 		ret := call + r.IntN(width)
 		o := history.Operation{Process: i, Key: "q", Kind: history.Dequeue, Outcome: history.OK, Invoke: time.Duration(call), Complete: time.Duration(ret)}
 		if r.Float64() < enqueues {
-			o.Kind, o.Input = history.Enqueue, history.Value{int64(i)}
+			o.Kind, o.Input = history.Enqueue, history.Ints(int64(i))
 		}
 		at := call + r.IntN(1+ret-call)
 		switch {
@@ -427,19 +430,19 @@ func drawQueue(r *rand.Rand, ordered bool) []history.Operation {
 		effects[i] = effect{at, &operations[i]}
 	}
 	slices.SortStableFunc(effects, func(a, b effect) int { return a.at - b.at })
-	var inside history.Value
+	var inside []int64
 	for _, o := range effects {
 		happens := o.Outcome == history.OK || o.Outcome == history.Info && r.IntN(2) == 0
 		spoilt := r.Float64() < spoil
 		switch {
 		case !happens:
 		case o.Kind == history.Enqueue && !spoilt:
-			inside = append(inside, o.Input[0])
+			inside = append(inside, o.Input.At(0))
 		case o.Kind == history.Enqueue && r.IntN(2) == 0: // at the wrong end
-			inside = slices.Insert(inside, 0, o.Input[0])
+			inside = slices.Insert(inside, 0, o.Input.At(0))
 		case o.Kind == history.Enqueue: // lost
 		case spoilt && o.Outcome == history.OK && r.IntN(20) == 0:
-			o.Output = history.Value{int64(r.IntN(n))}
+			o.Output = history.Ints(int64(r.IntN(n)))
 		case spoilt && o.Outcome == history.OK && r.IntN(2) == 0: // wrongly empty
 		case len(inside) > 0:
 			first := 0
@@ -447,7 +450,7 @@ func drawQueue(r *rand.Rand, ordered bool) []history.Operation {
 				first = r.IntN(len(inside))
 			}
 			if o.Outcome == history.OK {
-				o.Output = history.Value{inside[first]}
+				o.Output = history.Ints(inside[first])
 			}
 			if !spoilt { // else it is given again
 				inside = slices.Delete(inside, first, first+1)
@@ -462,7 +465,7 @@ func drawOrderedQueue(r *rand.Rand) []history.Operation { return drawQueue(r, tr
 
 func TestQueueAgreesWithPorcupine(t *testing.T) {
 	t.Parallel()
-	anomalies := map[Anomaly]int{}
+	anomalies := map[anomaly.Name]int{}
 	invalid, outnumbered := 0, 0
 	for seed := range uint64(histories(t)) {
 		operations := drawOrderedQueue(rand.New(rand.NewPCG(seed, 13)))
@@ -480,7 +483,7 @@ func TestQueueAgreesWithPorcupine(t *testing.T) {
 		}
 		// Every suspect must stand, not only those that are shown.
 		q, _ := newFIFO("q", pointers(operations))
-		for _, s := range q.judge(&QueueResult{}) {
+		for _, s := range q.judge(&counts.Queue{}) {
 			if plainPorcupineQueue(s.witness) || s.sentence(&history.Run{}) == "" {
 				t.Fatalf("seed %d: %s is no witness:\n%s\nof\n%s", seed, s.anomaly, list(s.witness), list(operations))
 			}
@@ -492,7 +495,7 @@ func TestQueueAgreesWithPorcupine(t *testing.T) {
 			t.Fatalf("seed %d: %d lost, want %d, of\n%s", seed, got.LostCommits, lost, list(operations))
 		}
 		for _, v := range got.Violations {
-			if v.Anomaly == LostCommit && got.LostCommits.Certain == 0 {
+			if v.Anomaly == anomaly.LostCommit && got.LostCommits.Certain == 0 {
 				t.Fatalf("seed %d: %s, and none is counted for certain", seed, v.Sentence)
 			}
 			anomalies[v.Anomaly]++
@@ -515,12 +518,12 @@ func TestQueueOfManyUnknowns(t *testing.T) {
 	}
 	const missing = 50
 	for i := range int64(20_000) {
-		add(history.Operation{Kind: history.Enqueue, Input: history.Value{i}, Outcome: history.OK})
+		add(history.Operation{Kind: history.Enqueue, Input: history.Ints(i), Outcome: history.OK})
 		if i%(20_000/missing) == 0 {
 			add(history.Operation{Kind: history.Dequeue, Outcome: history.Info})
 			continue
 		}
-		add(history.Operation{Kind: history.Dequeue, Output: history.Value{i}, Outcome: history.OK})
+		add(history.Operation{Kind: history.Dequeue, Output: history.Ints(i), Outcome: history.OK})
 	}
 	add(history.Operation{Kind: history.Dequeue, Outcome: history.OK})
 	run := &history.Run{History: history.History{Operations: operations}}
@@ -529,7 +532,7 @@ func TestQueueOfManyUnknowns(t *testing.T) {
 	}
 	run.History.Operations = slices.DeleteFunc(operations, func(o history.Operation) bool { return o.Process == 1 })
 	r := Check(t.Context(), run, Queue, Options{})
-	if r.Verdict != Invalid || r.Queue.Lost != (Bounds{1, missing}) {
+	if r.Verdict != Invalid || r.Queue.Lost != (counts.Bounds{Certain: 1, Possible: missing}) {
 		t.Errorf("%s: %s, %+v", r.Verdict, r.Reason, r.Queue)
 	}
 }

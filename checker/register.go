@@ -5,13 +5,12 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"runtime"
 	"slices"
 	"sort"
-	"sync"
-	"sync/atomic"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/checker/internal/search"
 	"github.com/rashomon-io/rashomon/checker/internal/zones"
 	"github.com/rashomon-io/rashomon/harness/history"
@@ -35,10 +34,10 @@ var Register = Model{
 // searches that take turns, so that one hard key starves no other. Porcupine, if it is asked for, takes no turns;
 // there each key may use its share of the time that is left, small ones first.
 func judgeRegisters(ctx context.Context, run *history.Run, options Options, result *Result) {
-	memory := newMemory(options.Budget.MemoryBytes)
+	memory := court.NewMemory(options.Budget.MemoryBytes)
 	keys, answers := decideByZones(run)
 	judgements := make([]judgement, len(keys))
-	parallel(len(keys), func(i int) {
+	court.Parallel(len(keys), func(i int) {
 		judgements[i] = keys[i].judge(ctx, memory, answers[i], options.Engine)
 	})
 
@@ -52,9 +51,9 @@ func judgeRegisters(ctx context.Context, run *history.Run, options Options, resu
 		slices.SortStableFunc(hard, func(i, j int) int {
 			return cmp.Compare(keys[i].operations, keys[j].operations)
 		})
-		parallel(len(hard), func(i int) {
+		court.Parallel(len(hard), func(i int) {
 			deadline, _ := ctx.Deadline()
-			share := time.Until(deadline) * time.Duration(workers(len(hard))) / time.Duration(len(hard)-i)
+			share := time.Until(deadline) * time.Duration(court.Workers(len(hard))) / time.Duration(len(hard)-i)
 			bounded, cancel := context.WithTimeout(ctx, share)
 			defer cancel()
 			judgements[hard[i]] = keys[hard[i]].byPorcupine(bounded, memory)
@@ -62,14 +61,14 @@ func judgeRegisters(ctx context.Context, run *history.Run, options Options, resu
 	} else {
 		searches := make([]*search.Search, len(hard))
 		budget := search.NewMemory(options.Budget.MemoryBytes)
-		parallel(len(hard), func(i int) {
+		court.Parallel(len(hard), func(i int) {
 			h := keys[hard[i]]
 			h.order()
 			keys[hard[i]] = h.withoutUnneeded()
 			searches[i] = search.NewRegister(keys[hard[i]].steps, budget)
 		})
-		dovetail(ctx, searches)
-		parallel(len(hard), func(i int) {
+		court.Dovetail(ctx, searches)
+		court.Parallel(len(hard), func(i int) {
 			key := hard[i]
 			judgements[key] = keys[key].bySearch(ctx, memory, searches[i].Answer(), judgements[key])
 		})
@@ -82,7 +81,7 @@ func judgeRegisters(ctx context.Context, run *history.Run, options Options, resu
 func decideByZones(run *history.Run) ([]*keyHistory, []zones.Answer) {
 	keys := splitKeys(run)
 	answers := make([]zones.Answer, len(keys))
-	parallel(len(keys), func(i int) { answers[i] = zones.Decide(keys[i].steps, keys[i].values) })
+	court.Parallel(len(keys), func(i int) { answers[i] = zones.Decide(keys[i].steps, keys[i].values) })
 	return keys, answers
 }
 
@@ -96,8 +95,8 @@ func summarise(run *history.Run, budget Budget, keys []*keyHistory, judgements [
 	for i, j := range judgements {
 		key := keys[i].key
 		result.decided(j.engine, j.why, key)
-		result.StaleReads.add(j.counts.stale)
-		result.LostCommits.add(j.counts.lost)
+		result.StaleReads.Add(j.counts.stale)
+		result.LostCommits.Add(j.counts.lost)
 		result.Lost = append(result.Lost, j.counts.losses...)
 		staleReads = append(staleReads, j.counts.staleReads...)
 		lostCommits = slices.AppendSeq(lostCommits, maps.Keys(j.counts.certainlyLost))
@@ -112,35 +111,18 @@ func summarise(run *history.Run, budget Budget, keys []*keyHistory, judgements [
 		case j.err != nil:
 			result.KeysUnknown++
 			if result.Reason == "" {
-				result.Reason = exhausted(j.err, fmt.Sprintf("key %q", key), keys[i].operations, budget)
+				result.Reason = court.Exhausted(j.err, fmt.Sprintf("key %q", key), keys[i].operations, court.Budget(budget))
 			}
 		}
 	}
 	result.Staleness = staleness(ages, versions)
-	result.Majority, result.Minority = anomaliesBySide(run, staleReads, lostCommits)
+	result.countBySide(run, staleReads, lostCommits)
 	switch {
 	case result.KeysInvalid > 0:
 		result.Verdict, result.FirstViolation = Invalid, first
 	case result.KeysUnknown > 0:
 		result.Verdict = Unknown
 	}
-}
-
-// workers is how many goroutines share n pieces of work.
-func workers(n int) int { return min(runtime.GOMAXPROCS(0), n) }
-
-// parallel works on 0 to n-1, begun in this order.
-func parallel(n int, work func(i int)) {
-	var begun atomic.Int64
-	var wg sync.WaitGroup
-	for range workers(n) {
-		wg.Go(func() {
-			for i := begun.Add(1) - 1; i < int64(n); i = begun.Add(1) - 1 {
-				work(int(i))
-			}
-		})
-	}
-	wg.Wait()
 }
 
 // A judgement is what was found about one key: contradictions that Porcupine
@@ -170,7 +152,7 @@ const (
 )
 
 // judge makes a judgement of what zones answered, or leaves the key undecided.
-func (h *keyHistory) judge(ctx context.Context, memory *memory, answer zones.Answer, asked Engine) judgement {
+func (h *keyHistory) judge(ctx context.Context, memory *court.Memory, answer zones.Answer, asked Engine) judgement {
 	why := whyZones
 	switch {
 	case ctx.Err() != nil:
@@ -208,18 +190,13 @@ func (h *keyHistory) judge(ctx context.Context, memory *memory, answer zones.Ans
 	return j
 }
 
-// beyond is a reason why an engine that was asked for cannot decide.
-type beyond string
-
-func (b beyond) Error() string { return string(b) }
-
 // beyondZones says why zones cannot decide.
 func (h *keyHistory) beyondZones(answer zones.Answer) error {
 	o := h.operation(int32(answer.Step))
 	if answer.Verdict == zones.Undecided {
-		return beyond(fmt.Sprintf("zones finds no place for the failed compare-and-set of p%d at %s, and no proof that there is none; leave the choice of the engine to the check", o.Process, seconds(o.Invoke)))
+		return court.Reason(fmt.Sprintf("zones finds no place for the failed compare-and-set of p%d at %s, and no proof that there is none; leave the choice of the engine to the check", o.Process, seconds(o.Invoke)))
 	}
-	return beyond(fmt.Sprintf("the value %d is written twice, again by p%d at %s, which zones cannot decide; leave the choice of the engine to the check", o.Input[len(o.Input)-1], o.Process, seconds(o.Invoke)))
+	return court.Reason(fmt.Sprintf("the value %d is written twice, again by p%d at %s, which zones cannot decide; leave the choice of the engine to the check", o.Input.At(o.Input.Len()-1), o.Process, seconds(o.Invoke)))
 }
 
 // measure counts the key's stale reads and lost commits.
@@ -246,7 +223,7 @@ func (j *judgement) countAtOdds() {
 
 // bySearch makes a judgement of what a search answered, and of what had been
 // tried before.
-func (h *keyHistory) bySearch(ctx context.Context, memory *memory, answer search.Answer, before judgement) judgement {
+func (h *keyHistory) bySearch(ctx context.Context, memory *court.Memory, answer search.Answer, before judgement) judgement {
 	j := judgement{engine: Search, why: before.undecided, counts: before.counts}
 	if !before.tried {
 		j.counts = h.measure()
@@ -275,7 +252,7 @@ func (h *keyHistory) bySearch(ctx context.Context, memory *memory, answer search
 // the last few, and ever more, with what they need, until a search of these alone
 // finds the same; then as few as possible, first at the end and then at the
 // beginning. What Porcupine cannot confirm is not shown.
-func (h *keyHistory) accuse(ctx context.Context, memory *memory, step int, j *judgement) {
+func (h *keyHistory) accuse(ctx context.Context, memory *court.Memory, step int, j *judgement) {
 	var over []int32
 	for i := range h.steps {
 		if h.steps[i].Ret <= h.steps[step].Ret {
@@ -306,26 +283,22 @@ func (h *keyHistory) accuse(ctx context.Context, memory *memory, step int, j *ju
 	}
 	smallest := witness.minimise(ctx).history()
 	if !smallest.refuted(ctx, memory) {
-		j.err = errUnconfirmed
+		j.err = court.ErrUnconfirmed
 		return
 	}
-	c := smallest.tell(ctx, memory, Disorder, j.counts.certainlyLost)
+	c := smallest.tell(ctx, memory, anomaly.Disorder, j.counts.certainlyLost)
 	j.found, j.first = []contradiction{c}, c.at()
 }
 
-// errUnconfirmed means that a search found a contradiction, and Porcupine did not
-// say the same within the budget.
-var errUnconfirmed = beyond("the search finds no order, and Porcupine could not confirm that within the budget; raise it")
-
 // byPorcupine decides a key as a whole.
-func (h *keyHistory) byPorcupine(ctx context.Context, memory *memory) judgement {
+func (h *keyHistory) byPorcupine(ctx context.Context, memory *court.Memory) judgement {
 	h.order()
 	h = h.withoutUnneeded()
 	j := judgement{engine: Porcupine, why: whyAsked, counts: h.measure()}
 	var explained bool
 	if explained, j.err = h.linearizable(ctx, memory); j.err == nil && !explained {
 		if h.convict(ctx, memory, &j); len(j.found) == 0 {
-			c := h.origins().everything().minimise(ctx).history().tell(ctx, memory, Disorder, j.counts.certainlyLost)
+			c := h.origins().everything().minimise(ctx).history().tell(ctx, memory, anomaly.Disorder, j.counts.certainlyLost)
 			j.found, j.first = []contradiction{c}, c.at()
 		}
 	}

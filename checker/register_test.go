@@ -9,6 +9,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/counts"
+	"github.com/rashomon-io/rashomon/checker/internal/script"
+	"github.com/rashomon-io/rashomon/checker/internal/sentence"
 	"github.com/rashomon-io/rashomon/checker/internal/simulate"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -18,9 +22,9 @@ func TestCheckRegister(t *testing.T) {
 		name    string
 		history string
 		verdict Verdict
-		anomaly Anomaly  // of the first violation
-		witness []string // its operations, in short
-		says    string   // its sentence
+		anomaly anomaly.Name // of the first violation
+		witness []string     // its operations, in short
+		says    string       // its sentence
 		stale   int
 		lost    int
 		// So many more may be.
@@ -51,7 +55,7 @@ func TestCheckRegister(t *testing.T) {
 			          p2 n2 read x -> 2 [3,4] ok
 			          p3 n3 read x -> 1 [5,6] ok
 			          partition n3 from 2 to 9`,
-			verdict: Invalid, anomaly: StaleRead, stale: 1,
+			verdict: Invalid, anomaly: anomaly.StaleRead, stale: 1,
 			witness: []string{"write 1", "write 2", "read -> 1"},
 			says:    "p3 read x = 1 through n3 at 5.000 s, 2.000 s after x = 2 had been acknowledged to p1 through n1; n3 had been cut off from n1 n2 since 2.000 s.",
 		},
@@ -60,7 +64,7 @@ func TestCheckRegister(t *testing.T) {
 			history: `p1 n1 write x 1 [0,1] ok
 			          p2 n2 read x [2,3] ok
 			          partition n3 from 5 to 9`,
-			verdict: Invalid, anomaly: StaleRead, stale: 1,
+			verdict: Invalid, anomaly: anomaly.StaleRead, stale: 1,
 			witness: []string{"write 1", "read"},
 			says:    "p2 found no x through n2 at 2.000 s, 1.000 s after x = 1 had been acknowledged to p1 through n1; no fault was in force.",
 		},
@@ -69,7 +73,7 @@ func TestCheckRegister(t *testing.T) {
 			history: `p1 n1 write x 1 [0,1] ok
 			          p1 n1 write x 2 [2,3] ok
 			          p2 n2 cas x 7 8 -> 1 [4,5] fail`,
-			verdict: Invalid, anomaly: StaleRead, stale: 1,
+			verdict: Invalid, anomaly: anomaly.StaleRead, stale: 1,
 			witness: []string{"write 1", "write 2", "cas 7 8 -> 1"},
 			says:    "a failed compare-and-set of p2 through n2 saw x = 1 at 4.000 s, 1.000 s after x = 2 had been acknowledged to p1 through n1.",
 		},
@@ -79,7 +83,7 @@ func TestCheckRegister(t *testing.T) {
 			          p1 n1 cas x 1 2 [2,3] ok
 			          p1 n1 cas x 2 3 [4,5] ok
 			          p2 n2 read x -> 2 [6,7] ok`,
-			verdict: Invalid, anomaly: StaleRead, stale: 1,
+			verdict: Invalid, anomaly: anomaly.StaleRead, stale: 1,
 			witness: []string{"write 1", "cas 1 2", "cas 2 3", "read -> 2"},
 		},
 		{
@@ -119,7 +123,7 @@ func TestCheckRegister(t *testing.T) {
 			          p2 n2 read x -> 1 [22,23] ok
 			          partition n1 from 1 to 9
 			          final at 20`,
-			verdict: Invalid, anomaly: LostCommit, stale: 2, lost: 1,
+			verdict: Invalid, anomaly: anomaly.LostCommit, stale: 2, lost: 1,
 			witness: []string{"write 1", "write 2", "read -> 1"},
 			says:    "x = 2 had been acknowledged to p1 through n1 at 3.000 s, yet p1 read x = 1 through n1 at 21.000 s: a commit is lost; n1 had been cut off from n2 n3 from 1.000 s to 9.000 s.",
 		},
@@ -131,7 +135,7 @@ func TestCheckRegister(t *testing.T) {
 			          p1 n1 read x -> 2 [6,7] ok
 			          p1 n1 read x -> 1 [21,22] ok
 			          final at 20`,
-			verdict: Invalid, anomaly: StaleRead, stale: 2, lost: 1, further: 1,
+			verdict: Invalid, anomaly: anomaly.StaleRead, stale: 2, lost: 1, further: 1,
 			witness: []string{"write 1", "write 2", "read -> 1"},
 			says:    "p2 read x = 1 through n2 at 4.000 s, 1.000 s after x = 2 had been acknowledged to p1 through n1; no fault was in force.",
 		},
@@ -142,7 +146,7 @@ func TestCheckRegister(t *testing.T) {
 			          p3 n3 write x 2 [3,4] ok
 			          p2 n2 read x -> 1 [21,22] ok
 			          final at 20`,
-			verdict: Invalid, anomaly: LostCommit, stale: 1, lost: 1,
+			verdict: Invalid, anomaly: anomaly.LostCommit, stale: 1, lost: 1,
 			witness: []string{"write 1", "read -> 1", "write 2", "read -> 1"},
 			says:    "x = 2 had been acknowledged to p3 through n3 at 4.000 s, yet p2 read x = 1 through n2 at 21.000 s: a commit is lost; no fault was in force.",
 		},
@@ -153,7 +157,7 @@ func TestCheckRegister(t *testing.T) {
 			          p1 n1 read x -> 1 [21,22] ok
 			          p2 n2 read x -> 2 [22,23] ok
 			          final at 20`,
-			verdict: Invalid, anomaly: StaleRead, stale: 1, lost: 0,
+			verdict: Invalid, anomaly: anomaly.StaleRead, stale: 1, lost: 0,
 			witness: []string{"write 1", "write 2", "read -> 1"},
 		},
 		{
@@ -161,7 +165,7 @@ func TestCheckRegister(t *testing.T) {
 			history: `p1 n1 write x 2 [2,3] ok
 			          p1 n1 read x -> 9 [21,22] ok
 			          final at 20`,
-			verdict: Invalid, anomaly: PhantomRead, lost: 0,
+			verdict: Invalid, anomaly: anomaly.PhantomRead, lost: 0,
 			witness: []string{"read -> 9"},
 		},
 		{
@@ -169,7 +173,7 @@ func TestCheckRegister(t *testing.T) {
 			history: `p1 n1 write x 1 [0,1] ok
 			          p1 n1 write x 2 [2,3] ok
 			          p2 n2 cas x 1 5 [4,5] ok`,
-			verdict: Invalid, anomaly: LostCommit, lost: 1,
+			verdict: Invalid, anomaly: anomaly.LostCommit, lost: 1,
 			witness: []string{"write 1", "write 2", "cas 1 5"},
 			says:    "x = 2 had been acknowledged to p1 through n1 at 3.000 s, yet p2 swapped x from 1 to 5 through n2 at 4.000 s: a commit is lost.",
 		},
@@ -185,7 +189,7 @@ func TestCheckRegister(t *testing.T) {
 		{
 			name:    "phantom: never written",
 			history: `p1 n1 read x -> 7 [0,1] ok`,
-			verdict: Invalid, anomaly: PhantomRead,
+			verdict: Invalid, anomaly: anomaly.PhantomRead,
 			witness: []string{"read -> 7"},
 			says:    "p1 read x = 7 through n1 at 1.000 s, but nobody ever wrote 7.",
 		},
@@ -193,7 +197,7 @@ func TestCheckRegister(t *testing.T) {
 			name: "phantom: the write failed",
 			history: `p1 n1 write x 7 [0,1] fail
 			          p2 n2 read x -> 7 [2,3] ok`,
-			verdict: Invalid, anomaly: PhantomRead,
+			verdict: Invalid, anomaly: anomaly.PhantomRead,
 			witness: []string{"read -> 7"},
 			says:    "p2 read x = 7 through n2 at 3.000 s, but p1's write of x = 7 through n1 had failed at 1.000 s.",
 		},
@@ -201,23 +205,23 @@ func TestCheckRegister(t *testing.T) {
 			name: "phantom: the write failed, but not yet",
 			history: `p2 n2 read x -> 7 [2,3] ok
 			          p1 n1 write x 7 [2,4] fail`,
-			verdict: Invalid, anomaly: PhantomRead,
+			verdict: Invalid, anomaly: anomaly.PhantomRead,
 			witness: []string{"read -> 7"},
 			says:    "p2 read x = 7 through n2 at 3.000 s, but p1's write of x = 7 through n1 failed at 4.000 s.",
 		},
 		{
 			name:    "phantom: the write failed with an error",
 			history: "p1 n1 write x 7 [0,1] fail leadership \x1b[31m\"lost\" " + strings.Repeat("é", 500) + "\np2 n2 read x -> 7 [2,3] ok",
-			verdict: Invalid, anomaly: PhantomRead,
+			verdict: Invalid, anomaly: anomaly.PhantomRead,
 			witness: []string{"read -> 7"},
 			says: `p2 read x = 7 through n2 at 3.000 s, but p1's write of x = 7 through n1 had failed at 1.000 s ("leadership \x1b[31m\"lost\" ` +
-				strings.Repeat("é", (exampleBytes-len("leadership \x1b[31m\"lost\" "))/2) + `", which its client called definite).`,
+				strings.Repeat("é", (sentence.QuoteBytes-len("leadership \x1b[31m\"lost\" "))/2) + `", which its client called definite).`,
 		},
 		{
 			name: "phantom: a later write failed",
 			history: `p2 n2 read x -> 7 [2,3] ok
 			          p1 n1 write x 7 [4,5] fail`,
-			verdict: Invalid, anomaly: PhantomRead,
+			verdict: Invalid, anomaly: anomaly.PhantomRead,
 			witness: []string{"read -> 7"},
 			says:    "p2 read x = 7 through n2 at 3.000 s, but nobody ever wrote 7.",
 		},
@@ -225,7 +229,7 @@ func TestCheckRegister(t *testing.T) {
 			name: "phantom: read before it was written",
 			history: `p2 n2 read x -> 7 [0,1] ok
 			          p1 n1 write x 7 [3,4] ok`,
-			verdict: Invalid, anomaly: PhantomRead,
+			verdict: Invalid, anomaly: anomaly.PhantomRead,
 			witness: []string{"read -> 7", "write 7"},
 			says:    "p2 read x = 7 through n2 at 1.000 s, 2.000 s before p1's write of x = 7 through n1 was invoked.",
 		},
@@ -234,7 +238,7 @@ func TestCheckRegister(t *testing.T) {
 			history: `p1 n1 write x 1 [0,1] ok
 			          p1 n1 cas x 1 2 [2,6] ok
 			          p2 n2 cas x 1 3 [3,5] ok`,
-			verdict: Invalid, anomaly: DoubleSwap,
+			verdict: Invalid, anomaly: anomaly.DoubleSwap,
 			witness: []string{"write 1", "cas 1 2", "cas 1 3"},
 			says:    "p1 swapped x from 1 to 2 through n1 (invoked at 2.000 s, answered at 6.000 s) and p2 swapped x from 1 to 3 through n2 (invoked at 3.000 s, answered at 5.000 s): both replaced the one 1.",
 		},
@@ -244,7 +248,7 @@ func TestCheckRegister(t *testing.T) {
 			          p1 n1 cas x 1 2 [2,6] ok
 			          p2 n2 cas x 1 2 [7,8] ok
 			          p3 n3 read x -> 2 [9,10] ok`,
-			verdict: Invalid, anomaly: DoubleSwap, lost: 1,
+			verdict: Invalid, anomaly: anomaly.DoubleSwap, lost: 1,
 			witness: []string{"write 1", "cas 1 2", "cas 1 2"},
 		},
 		{
@@ -253,7 +257,7 @@ func TestCheckRegister(t *testing.T) {
 			          p1 n1 cas x 1 2 [2,6] info
 			          p2 n2 cas x 1 3 [3,5] ok
 			          p3 n3 read x -> 2 [4,7] ok`,
-			verdict: Invalid, anomaly: DoubleSwap,
+			verdict: Invalid, anomaly: anomaly.DoubleSwap,
 			witness: []string{"write 1", "cas 1 2", "cas 1 3", "read -> 2"},
 		},
 		{
@@ -263,7 +267,7 @@ func TestCheckRegister(t *testing.T) {
 			          p3 n3 read x -> 1 [1,2] ok
 			          p3 n3 read x -> 2 [3,4] ok
 			          p3 n3 read x -> 1 [5,6] ok`,
-			verdict: Invalid, anomaly: StaleRead, stale: 1,
+			verdict: Invalid, anomaly: anomaly.StaleRead, stale: 1,
 			witness: []string{"write 1", "write 2", "read -> 1", "read -> 2", "read -> 1"},
 			says:    "p3 read x = 1 through n3 at 6.000 s, after p3 read x = 2 through n3 at 4.000 s, and before that p3 read x = 1 through n3 at 2.000 s: an overwritten value came back.",
 		},
@@ -275,7 +279,7 @@ func TestCheckRegister(t *testing.T) {
 			          p4 n1 cas x 2 3 [3,6] info
 			          p2 n2 cas x 3 4 [9,10] ok
 			          partition n3 from 4 to 6`,
-			verdict: Invalid, anomaly: Resurrected, lostMore: 1,
+			verdict: Invalid, anomaly: anomaly.Resurrected, lostMore: 1,
 			witness: []string{"write 1", "cas 1 2", "cas 2 3", "write 9", "cas 3 4"},
 			says:    "p2 swapped x from 3 to 4 through n2 at 10.000 s, after p3 wrote x = 9 through n3 at 5.000 s, and before that p2 swapped x from 1 to 2 through n2 at 2.000 s: an overwritten value came back; n3 had been cut off from n1 n2 from 4.000 s to 6.000 s.",
 		},
@@ -285,7 +289,7 @@ func TestCheckRegister(t *testing.T) {
 			          p2 n2 read x -> 1 [1,2] ok
 			          p3 n3 write x 2 [3,4] ok
 			          p2 n2 cas x 1 5 [6,7] ok`,
-			verdict: Invalid, anomaly: LostCommit, lost: 1,
+			verdict: Invalid, anomaly: anomaly.LostCommit, lost: 1,
 			witness: []string{"write 1", "read -> 1", "write 2", "cas 1 5"},
 			says:    "x = 2 had been acknowledged to p3 through n3 at 4.000 s, yet p2 swapped x from 1 to 5 through n2 at 6.000 s: a commit is lost.",
 		},
@@ -295,7 +299,7 @@ func TestCheckRegister(t *testing.T) {
 			          p2 n2 read x -> 1 [1,2] ok
 			          p3 n3 write x 2 [3,4] ok
 			          p2 n2 read x -> 1 [6,7] ok`,
-			verdict: Invalid, anomaly: StaleRead, stale: 1,
+			verdict: Invalid, anomaly: anomaly.StaleRead, stale: 1,
 			witness: []string{"write 1", "read -> 1", "write 2", "read -> 1"},
 			says:    "p2 read x = 1 through n2 at 6.000 s, 2.000 s after x = 2 had been acknowledged to p3 through n3.",
 		},
@@ -304,7 +308,7 @@ func TestCheckRegister(t *testing.T) {
 			history: `p1 n1 write x 1 [0,1] info
 			          p3 n3 read x -> 1 [2,3] ok
 			          p3 n3 read x [4,5] ok`,
-			verdict: Invalid, anomaly: StaleRead, stale: 1,
+			verdict: Invalid, anomaly: anomaly.StaleRead, stale: 1,
 			witness: []string{"write 1", "read -> 1", "read"},
 			says:    "p3 found no x through n3 at 5.000 s, after p3 read x = 1 through n3 at 3.000 s: an overwritten value came back.",
 		},
@@ -316,14 +320,14 @@ func TestCheckRegister(t *testing.T) {
 			          p4 n3 read x -> 2 [1,2] ok
 			          p3 n3 read x -> 1 [4,6] ok
 			          p4 n3 read x -> 2 [4,7] ok`,
-			verdict: Invalid, anomaly: StaleRead, stale: 1,
+			verdict: Invalid, anomaly: anomaly.StaleRead, stale: 1,
 			witness: []string{"write 1", "write 2", "read -> 2", "read -> 1", "read -> 1", "read -> 2"},
 		},
 		{
 			name: "disorder: a cycle of swaps",
 			history: `p1 n1 cas x 1 2 [0,9] ok
 			          p2 n2 cas x 2 1 [0,9] ok`,
-			verdict: Invalid, anomaly: Disorder,
+			verdict: Invalid, anomaly: anomaly.Disorder,
 			witness: []string{"cas 1 2", "cas 2 1"},
 			says:    "no order explains that p1 swapped x from 1 to 2 through n1 (invoked at 0.000 s, answered at 9.000 s), that p2 swapped x from 2 to 1 through n2 (invoked at 0.000 s, answered at 9.000 s).",
 		},
@@ -333,7 +337,7 @@ func TestCheckRegister(t *testing.T) {
 			          p4 n1 write x 7 [0,1] info
 			          p2 n2 cas x 1 2 [4,5] fail
 			          p3 n3 read x -> 1 [6,7] ok`,
-			verdict: Invalid, anomaly: Disorder,
+			verdict: Invalid, anomaly: anomaly.Disorder,
 			witness: []string{"write 1", "cas 1 2", "read -> 1"},
 			says:    "a compare-and-set of p2 through n2 found that x was not 1 at 5.000 s, after p1 wrote x = 1 through n1 at 1.000 s, and after that p3 read x = 1 through n3 at 7.000 s: the value was there.",
 		},
@@ -343,7 +347,7 @@ func TestCheckRegister(t *testing.T) {
 			          p1 n1 write x 1 [2,3] ok
 			          p2 n2 cas x 1 2 [4,5] fail
 			          p3 n3 write x 8 [6,7] info`,
-			verdict: Invalid, anomaly: Disorder,
+			verdict: Invalid, anomaly: anomaly.Disorder,
 			witness: []string{"write 1", "cas 1 2"},
 			says:    "a compare-and-set of p2 through n2 found that x was not 1 at 5.000 s, after p1 wrote x = 1 through n1 at 3.000 s: nothing can have been written in between.",
 		},
@@ -353,7 +357,7 @@ func TestCheckRegister(t *testing.T) {
 			          p1 n1 cas x 1 2 [2,3] ok
 			          p2 n2 cas x 2 9 [4,5] fail
 			          p1 n1 cas x 2 3 [6,7] ok`,
-			verdict: Invalid, anomaly: Disorder,
+			verdict: Invalid, anomaly: anomaly.Disorder,
 			witness: []string{"write 1", "cas 1 2", "cas 2 9"},
 		},
 		{
@@ -389,7 +393,7 @@ func TestCheckRegister(t *testing.T) {
 			          p2 n2 cas x 1 1 [2,3] info
 			          p1 n1 write x 2 [4,5] ok
 			          p3 n3 cas x 1 1 [6,7] ok`,
-			verdict: Invalid, anomaly: StaleRead, stale: 1,
+			verdict: Invalid, anomaly: anomaly.StaleRead, stale: 1,
 			witness: []string{"write 1", "write 2", "cas 1 1"},
 		},
 		{
@@ -406,7 +410,7 @@ func TestCheckRegister(t *testing.T) {
 			          p1 n1 write x 1 [2,3] ok
 			          p1 n1 write x 2 [4,5] ok
 			          p2 n2 read x -> 1 [6,7] ok`,
-			verdict: Invalid, anomaly: StaleRead, stale: 1,
+			verdict: Invalid, anomaly: anomaly.StaleRead, stale: 1,
 			witness: []string{"write 1", "write 2", "read -> 1"},
 		},
 		{
@@ -416,7 +420,7 @@ func TestCheckRegister(t *testing.T) {
 			          p3 n1 write x 1 [2,3] ok
 			          p1 n1 read x -> 2 [4,5] ok
 			          p2 n2 read x -> 1 [6,7] ok`,
-			verdict: Invalid, anomaly: StaleRead, stale: 1,
+			verdict: Invalid, anomaly: anomaly.StaleRead, stale: 1,
 			witness: []string{"write 1", "write 2", "read -> 2", "read -> 1"},
 		},
 		{
@@ -426,7 +430,7 @@ func TestCheckRegister(t *testing.T) {
 			          p1 n1 write x 1 [4,5] ok
 			          p2 n2 cas x 1 2 [6,8] ok
 			          p3 n3 cas x 1 3 [7,9] ok`,
-			verdict: Invalid, anomaly: DoubleSwap, lostMore: 1,
+			verdict: Invalid, anomaly: anomaly.DoubleSwap, lostMore: 1,
 			witness: []string{"write 1", "cas 1 2", "cas 1 3"},
 		},
 		{
@@ -435,7 +439,7 @@ func TestCheckRegister(t *testing.T) {
 			          p1 n1 write x 2 [2,3] ok
 			          p1 n1 write x 1 [4,5] ok
 			          p2 n2 cas x 1 2 [6,7] fail`,
-			verdict: Invalid, anomaly: Disorder,
+			verdict: Invalid, anomaly: anomaly.Disorder,
 			witness: []string{"write 1", "cas 1 2"},
 		},
 		{
@@ -448,14 +452,14 @@ func TestCheckRegister(t *testing.T) {
 			          p4 n1 read x -> 1 [8,9] ok
 			          p5 n1 write x 2 [10,11] ok
 			          p6 n2 read x -> 1 [12,13] ok`,
-			verdict: Invalid, anomaly: StaleRead, stale: 1, staleMore: 2,
+			verdict: Invalid, anomaly: anomaly.StaleRead, stale: 1, staleMore: 2,
 			witness: []string{"write 1", "write 1", "read -> 1", "write 2", "read -> 1", "write 2", "read -> 1"},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			run := parse(t, test.history)
+			run := script.Parse(t, test.history)
 			result := Check(t.Context(), run, Register, Options{})
-			if result.Verdict != test.verdict || result.StaleReads != (Bounds{test.stale, test.stale + test.staleMore}) || result.LostCommits != (Bounds{test.lost, test.lost + test.lostMore}) {
+			if result.Verdict != test.verdict || result.StaleReads != (counts.Bounds{Certain: test.stale, Possible: test.stale + test.staleMore}) || result.LostCommits != (counts.Bounds{Certain: test.lost, Possible: test.lost + test.lostMore}) {
 				t.Errorf("%s, %s stale, %s lost; want %s, %d stale, %d lost", result.Verdict, result.StaleReads, result.LostCommits, test.verdict, test.stale, test.lost)
 			}
 			if test.verdict != Invalid {
@@ -470,7 +474,7 @@ func TestCheckRegister(t *testing.T) {
 			v := result.Violations[0]
 			var witness []string
 			for _, o := range v.Witness {
-				witness = append(witness, brief(o))
+				witness = append(witness, script.Brief(o))
 			}
 			if diff := cmp.Diff(test.witness, witness); diff != "" || v.Anomaly != test.anomaly {
 				t.Errorf("%s (want %s)\n%s", v.Anomaly, test.anomaly, diff)
@@ -523,7 +527,7 @@ func TestEngines(t *testing.T) {
 			`key "x": zones finds no place for the failed compare-and-set of p4 at 4.000 s, and no proof that there is none; leave the choice of the engine to the check`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			result := Check(t.Context(), parse(t, test.history), Register, Options{Engine: test.asked})
+			result := Check(t.Context(), script.Parse(t, test.history), Register, Options{Engine: test.asked})
 			want := []Decision{{test.by, test.why, []string{"x"}}}
 			if diff := cmp.Diff(want, result.Decisions); diff != "" || result.Verdict != test.verdict || result.Reason != test.reason {
 				t.Errorf("%s: %s\n%s", result.Verdict, result.Reason, diff)
@@ -534,18 +538,18 @@ func TestEngines(t *testing.T) {
 
 // Witnesses stay small however long a chain of swaps is.
 func TestLongChain(t *testing.T) {
-	operations := []history.Operation{{Kind: history.Write, Input: history.Value{1}, Invoke: 1, Complete: 2, Outcome: history.OK}}
+	operations := []history.Operation{{Kind: history.Write, Input: history.Ints(1), Invoke: 1, Complete: 2, Outcome: history.OK}}
 	const last = 100_000
 	for i := int64(2); i <= last; i++ {
-		operations = append(operations, history.Operation{Kind: history.CompareAndSet, Input: history.Value{i - 1, i}, Invoke: time.Duration(10 * i), Complete: time.Duration(10*i + 1), Outcome: history.OK})
+		operations = append(operations, history.Operation{Kind: history.CompareAndSet, Input: history.Ints(i-1, i), Invoke: time.Duration(10 * i), Complete: time.Duration(10*i + 1), Outcome: history.OK})
 	}
 	for _, test := range []struct {
 		name    string
 		read    history.Operation
 		witness []string
 	}{
-		{"stale", history.Operation{Output: history.Value{last - 5000}, Invoke: 10*last + 5}, []string{"cas 94999 95000", "cas 99999 100000", "read -> 95000"}},
-		{"too early", history.Operation{Output: history.Value{last - 5000}, Invoke: 10 * 90_000}, []string{"read -> 95000", "cas 94999 95000"}},
+		{"stale", history.Operation{Output: history.Ints(last - 5000), Invoke: 10*last + 5}, []string{"cas 94999 95000", "cas 99999 100000", "read -> 95000"}},
+		{"too early", history.Operation{Output: history.Ints(last - 5000), Invoke: 10 * 90_000}, []string{"read -> 95000", "cas 94999 95000"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.read.Process, test.read.Kind, test.read.Outcome = 1, history.Read, history.OK
@@ -557,7 +561,7 @@ func TestLongChain(t *testing.T) {
 			}
 			var witness []string
 			for _, o := range result.Violations[0].Witness {
-				witness = append(witness, brief(o))
+				witness = append(witness, script.Brief(o))
 			}
 			if diff := cmp.Diff(test.witness, witness); diff != "" {
 				t.Error(diff)
@@ -580,7 +584,7 @@ func TestFewValues(t *testing.T) {
 			continue
 		}
 		v := result.Violations[0]
-		if v.Anomaly != StaleRead || len(v.Witness) > 6 || plainPorcupine(v.Witness) {
+		if v.Anomaly != anomaly.StaleRead || len(v.Witness) > 6 || plainPorcupine(v.Witness) {
 			t.Errorf("%+v: %s\n%s", w, v.Anomaly, list(v.Witness))
 		}
 		h := splitKeys(run)[0]
@@ -590,16 +594,18 @@ func TestFewValues(t *testing.T) {
 }
 
 func TestMalformed(t *testing.T) {
-	good := history.Operation{Process: 3, Kind: history.Write, Key: "x", Input: history.Value{1}, Invoke: 1, Complete: 2, Outcome: history.OK}
+	good := history.Operation{Process: 3, Kind: history.Write, Key: "x", Input: history.Ints(1), Invoke: 1, Complete: 2, Outcome: history.OK}
 	for _, test := range []struct {
 		name   string
 		change func(*history.Operation)
 		says   string
 	}{
 		{"kind", func(o *history.Operation) { o.Kind = "append" }, "a kind that the model does not know"},
-		{"too little", func(o *history.Operation) { o.Input = nil }, "0 input values (want 1)"},
-		{"too much", func(o *history.Operation) { o.Input = history.Value{1, 2} }, "2 input values (want 1)"},
-		{"output", func(o *history.Operation) { o.Kind, o.Input, o.Output = history.Read, nil, history.Value{1, 2} }, "2 output values"},
+		{"too little", func(o *history.Operation) { o.Input = history.Value{} }, "0 input values (want 1)"},
+		{"too much", func(o *history.Operation) { o.Input = history.Ints(1, 2) }, "2 input values (want 1)"},
+		{"output", func(o *history.Operation) {
+			o.Kind, o.Input, o.Output = history.Read, history.Value{}, history.Ints(1, 2)
+		}, "2 output values"},
 		{"outcome", func(o *history.Operation) { o.Outcome = 9 }, "the outcome 9"},
 		{"negative", func(o *history.Operation) { o.Invoke = -1 }, "a time out of range"},
 		{"infinite", func(o *history.Operation) { o.Complete = never }, "a time out of range"},
@@ -635,12 +641,12 @@ func valid(n, keys, processes int) []history.Operation {
 		}
 		switch fresh := int64(i + 1); {
 		case held[k] == 0 || i/keys%3 == 0:
-			o.Kind, o.Input = history.Write, history.Value{fresh}
+			o.Kind, o.Input = history.Write, history.Ints(fresh)
 			held[k] = fresh
 		case i/keys%3 == 1:
-			o.Kind, o.Output = history.Read, history.Value{held[k]}
+			o.Kind, o.Output = history.Read, history.Ints(held[k])
 		default:
-			o.Kind, o.Input = history.CompareAndSet, history.Value{held[k], fresh}
+			o.Kind, o.Input = history.CompareAndSet, history.Ints(held[k], fresh)
 			held[k] = fresh
 		}
 		operations[i] = o
@@ -654,25 +660,25 @@ func TestManyViolations(t *testing.T) {
 		for i := range 2 {
 			o := operations[k+30*(3+30*i)]
 			operations = append(operations, history.Operation{
-				Process: 100, Kind: history.Read, Key: o.Key, Output: o.Input[len(o.Input)-1:], Outcome: history.OK,
+				Process: 100, Kind: history.Read, Key: o.Key, Output: history.Ints(o.Input.At(o.Input.Len() - 1)), Outcome: history.OK,
 				Invoke: time.Second + time.Duration(k)*time.Millisecond, Complete: time.Second + time.Duration(k+1)*time.Millisecond,
 			})
 		}
 	}
 	operations = append(operations, history.Operation{
-		Process: 101, Kind: history.Read, Key: "k7", Output: history.Value{-5}, Outcome: history.OK, Invoke: 2 * time.Second, Complete: 3 * time.Second,
+		Process: 101, Kind: history.Read, Key: "k7", Output: history.Ints(-5), Outcome: history.OK, Invoke: 2 * time.Second, Complete: 3 * time.Second,
 	})
 	result := Check(t.Context(), &history.Run{History: history.History{Operations: operations}}, Register, Options{})
-	if result.Verdict != Invalid || result.KeysInvalid != 30 || result.StaleReads != (Bounds{60, 60}) {
+	if result.Verdict != Invalid || result.KeysInvalid != 30 || result.StaleReads != (counts.Bounds{Certain: 60, Possible: 60}) {
 		t.Errorf("%s, %d keys invalid, %s stale reads", result.Verdict, result.KeysInvalid, result.StaleReads)
 	}
 	if len(result.Violations) != MaxViolations {
 		t.Errorf("%d violations", len(result.Violations))
 	}
-	if !slices.ContainsFunc(result.Violations, func(v Violation) bool { return v.Anomaly == PhantomRead }) {
+	if !slices.ContainsFunc(result.Violations, func(v anomaly.Violation) bool { return v.Anomaly == anomaly.PhantomRead }) {
 		t.Error("the one phantom is not among those shown")
 	}
-	if !slices.IsSortedFunc(result.Violations, func(a, b Violation) int { return int(a.At() - b.At()) }) {
+	if !slices.IsSortedFunc(result.Violations, func(a, b anomaly.Violation) int { return int(a.At() - b.At()) }) {
 		t.Error("not ordered by time")
 	}
 	if want := time.Second + time.Millisecond; result.FirstViolation != want {
@@ -716,7 +722,7 @@ func TestConformance(t *testing.T) {
 		{name: "hardly any", history: long + strings.Repeat("p9 n1 read x [60,61] info\n", 150), want: Undecided, vacuous: "less than 10 %"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			run := parse(t, test.history+"\n"+whole)
+			run := script.Parse(t, test.history+"\n"+whole)
 			run.Manifest.Version = history.Version
 			run.Manifest.Claim.Expect = test.expect
 			run.Manifest.Version, run.Manifest.Nemesis = 1, test.nemesis

@@ -4,6 +4,10 @@ import (
 	"cmp"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/counts"
+	"github.com/rashomon-io/rashomon/checker/guarantees"
+	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -17,52 +21,6 @@ const (
 	// It is never a pass.
 	Unknown Verdict = "unknown"
 )
-
-// An Anomaly is the class of a violation, by the field's names.
-type Anomaly string
-
-const (
-	StaleRead   Anomaly = "stale read"        // a read returned what was no longer, or not yet, there (package comment)
-	LostCommit  Anomaly = "lost commit"       // an acknowledged write has gone (package comment)
-	PhantomRead Anomaly = "phantom read"      // a value was observed that was never written, or whose write failed, or before it was written
-	DoubleSwap  Anomaly = "double swap"       // two compare-and-sets from one value both succeeded
-	Resurrected Anomaly = "value resurrected" // a value that had been overwritten came back, for several observers (package comment)
-	Disorder    Anomaly = "disorder"          // no order explains the witness, and no narrower name fits
-
-	WrongCount    Anomaly = "wrong count"     // a counter, or a bank's total, that no order of the updates gives
-	OutOfOrder    Anomaly = "out of order"    // a queue gave a later element first, or said that it was empty
-	DequeuedTwice Anomaly = "dequeued twice"  // a queue gave one element to two
-	HeldTwice     Anomaly = "lock held twice" // two processes held one lock at once
-	TokenWentBack Anomaly = "token went back" // a later holder of a lock got a fencing token that is no greater
-	FenceBroken   Anomaly = "fence broken"    // what a lock protects accepted a fencing token after a newer one
-	DuplicateID   Anomaly = "duplicate id"    // two processes got one id
-
-	// What only a trial can show, whatever its model.
-	NoRecovery  Anomaly = "no recovery"  // the cluster served no read, or no update, after all faults were healed
-	NodeCrashed Anomaly = "node crashed" // a node ended by itself
-	LogPattern  Anomaly = "log pattern"  // a node's log has a line that the target's patterns forbid
-)
-
-// Anomalies are all of them: what a claim can admit.
-var Anomalies = []Anomaly{
-	StaleRead, LostCommit, PhantomRead, DoubleSwap, Resurrected, Disorder,
-	WrongCount, OutOfOrder, DequeuedTwice, HeldTwice, TokenWentBack, FenceBroken, DuplicateID,
-	NoRecovery, NodeCrashed, LogPattern,
-}
-
-// Of returns the name of the one model whose histories can show the anomaly; empty
-// if several models' can.
-func (a Anomaly) Of() string {
-	switch a {
-	case OutOfOrder, DequeuedTwice:
-		return Queue.name
-	case HeldTwice, TokenWentBack, FenceBroken:
-		return Lock.name
-	case DuplicateID:
-		return IDs.name
-	}
-	return ""
-}
 
 // Budget bounds a check. The zero Budget means DefaultBudget.
 type Budget struct {
@@ -110,6 +68,8 @@ type Result struct {
 	Verdict Verdict `json:"verdict"`
 	// Reason says why a verdict is unknown, or else the first of KeysUnknown.
 	Reason string `json:"reason,omitempty"`
+	// Parts are the verdicts of the models of a Compose; nil if there is one model.
+	Parts []Part `json:"parts,omitempty"`
 	// Gaps are sentences on what a trial did not come to see: acknowledged updates
 	// that nothing read after the faults, nodes that did not serve again, a final
 	// phase that did not come. A verdict is then unknown at best; Reason repeats them.
@@ -122,9 +82,11 @@ type Result struct {
 	// pass. An invalid one is never vacuous.
 	Vacuous string `json:"vacuous,omitempty"`
 	// AsClaimed compares the verdict with the target's claim. An anomaly that
-	// the claim does not admit breaks it, however vacuous the rest of the run; gaps
-	// leave it undecided.
+	// the claim does not admit breaks it, and so does a broken guarantee, however vacuous
+	// the rest of the run; gaps and unknown guarantees leave it undecided.
 	AsClaimed Conformance `json:"as_claimed"`
+	// Guarantees are those that the claim names, in its order, with what was found of each.
+	Guarantees []guarantees.Result `json:"guarantees,omitempty"`
 	// Warnings are sentences on what makes the run worth less than it seems, but
 	// changes no verdict: a fault that was too short to matter, a node that did not
 	// serve again.
@@ -140,34 +102,34 @@ type Result struct {
 	Keys        int `json:"keys"`
 	KeysInvalid int `json:"keys_invalid"`
 	KeysUnknown int `json:"keys_unknown"`
-	// StaleReads and LostCommits are counted as the package comment defines.
-	StaleReads  Bounds `json:"stale_reads"`
-	LostCommits Bounds `json:"lost_commits"`
+	// StaleReads and LostCommits are counted as package anomaly defines.
+	StaleReads  counts.Bounds `json:"stale_reads"`
+	LostCommits counts.Bounds `json:"lost_commits"`
 	// Staleness is of registers; nil if no read was certainly stale.
-	Staleness *Staleness `json:"staleness,omitempty"`
+	Staleness *counts.Staleness `json:"staleness,omitempty"`
 	// Lost names at most 100 of the lost commits, ordered by time; where there
 	// are more, the certain ones first.
-	Lost []Loss `json:"lost,omitempty"`
+	Lost []counts.Loss `json:"lost,omitempty"`
 	// Majority and Minority count the certain ones of both that were invoked
 	// on that side of a partition, as Statistics counts its services. Reads that
 	// are stale only together are on neither.
-	Majority SideAnomalies `json:"majority"`
-	Minority SideAnomalies `json:"minority"`
+	Majority counts.Sides `json:"majority"`
+	Minority counts.Sides `json:"minority"`
 	// FirstViolation is when the earliest operation that contradicts others
 	// completed; 0 if none does.
 	FirstViolation time.Duration `json:"first_violation_ns,omitempty"`
 	// Violations are ordered by time, and at most MaxViolations of them.
-	Violations []Violation `json:"violations,omitempty"`
+	Violations []anomaly.Violation `json:"violations,omitempty"`
 	// Set is present for the set workload.
-	Set *SetResult `json:"set,omitempty"`
+	Set *counts.Set `json:"set,omitempty"`
 	// Counter, Queue, Lock, Bank and IDs are present for the workloads of these
 	// names.
-	Counter    *CounterResult `json:"counter,omitempty"`
-	Queue      *QueueResult   `json:"queue,omitempty"`
-	Lock       *LockResult    `json:"lock,omitempty"`
-	Bank       *BankResult    `json:"bank,omitempty"`
-	IDs        *IDsResult     `json:"ids,omitempty"`
-	Statistics Statistics     `json:"statistics"`
+	Counter    *counts.Counter       `json:"counter,omitempty"`
+	Queue      *counts.Queue         `json:"queue,omitempty"`
+	Lock       *counts.Lock          `json:"lock,omitempty"`
+	Bank       *counts.Bank          `json:"bank,omitempty"`
+	IDs        *counts.IDs           `json:"ids,omitempty"`
+	Statistics statistics.Statistics `json:"statistics"`
 	// Torn repeats History.Torn.
 	Torn string `json:"torn,omitempty"`
 }
@@ -184,194 +146,8 @@ const (
 	Undecided    Conformance = "undecided" // unknown or vacuous, and no breach proven
 )
 
-// A Violation is one contradiction in the history.
-type Violation struct {
-	Anomaly Anomaly `json:"anomaly"`
-	Key     string  `json:"key,omitempty"`
-	// Time is of a violation without a Witness, which is one of the trial and not of
-	// its operations: a crash, a line in a log, no recovery.
-	Time time.Duration `json:"time_ns,omitempty"`
-	// Witness is the smallest set of operations found that no order explains;
-	// Porcupine agrees, on these alone. Ordered by Invoke. The outputs of a
-	// set's reads are restricted to the elements that matter; of a counter's or
-	// a bank's updates, it shows a thousand at most, and the sentence tells their
-	// sum; of a bank's balances, what the sentence names is what matters.
-	Witness []history.Operation `json:"witness"`
-	// Elements are those of a set that matter, and what its reads did not see of
-	// these is as telling as what they saw; empty if it is no set.
-	Elements []int64 `json:"elements,omitempty"`
-	// Sentence tells it, with processes, the nodes that their clients went
-	// through, times where the history has them, and the faults meanwhile.
-	Sentence string `json:"sentence"`
-}
-
-// At is when the violation was complete.
-func (v Violation) At() time.Duration {
-	at := v.Time
-	for _, operation := range v.Witness {
-		if operation.Outcome != history.Info {
-			at = max(at, operation.Complete)
-		}
-	}
-	return at
-}
-
-// A SetResult counts the elements of a set by what became of them, as Jepsen's
-// set-full does; CheckSet defines the words.
-type SetResult struct {
-	Attempted    int `json:"attempted"` // by adds that did not fail
-	Acknowledged int `json:"acknowledged"`
-	OK           int `json:"ok"`         // present in every read that had to show it
-	Lost         int `json:"lost"`       // acknowledged or seen, then absent for good
-	Stale        int `json:"stale"`      // absent from some read that had to show it, and present later
-	Recovered    int `json:"recovered"`  // of unknown outcome, and present in the end; also counted as OK or Stale
-	NeverRead    int `json:"never_read"` // acknowledged, and no read could tell
-	Unexpected   int `json:"unexpected"` // present, and never added, or not yet
-	// LostElements, StaleElements and UnexpectedElements name at most 100 each.
-	LostElements       []int64 `json:"lost_elements,omitempty"`
-	StaleElements      []int64 `json:"stale_elements,omitempty"`
-	UnexpectedElements []int64 `json:"unexpected_elements,omitempty"`
-	// Stale delays: from the acknowledgement of a stale element to the last
-	// invocation of a read that missed it.
-	StaleMedian time.Duration `json:"stale_median_ns,omitempty"`
-	StaleMax    time.Duration `json:"stale_max_ns,omitempty"`
-}
-
-// A QueueResult counts elements of queues by what became of them, and dequeues
-// that were wrong; Queue defines the words.
-type QueueResult struct {
-	Attempted    int    `json:"attempted"` // by enqueues that did not fail
-	Acknowledged int    `json:"acknowledged"`
-	Dequeued     int    `json:"dequeued"`     // elements, also of unknown enqueues
-	Recovered    int    `json:"recovered"`    // of unknown outcome, and dequeued
-	Lost         Bounds `json:"lost"`         // acknowledged, never dequeued, and then the queue was empty
-	Duplicated   int    `json:"duplicated"`   // dequeued more than once
-	Unexpected   int    `json:"unexpected"`   // dequeued, and never enqueued, or not yet
-	OutOfOrder   int    `json:"out_of_order"` // dequeued before another that was enqueued earlier
-	NotEmpty     int    `json:"not_empty"`    // dequeues that found nothing although something was inside
-}
-
-// A LockResult counts what happened under locks; Lock defines the words.
-type LockResult struct {
-	Holds         int `json:"holds"`           // acknowledged acquires
-	HeldTwice     int `json:"held_twice"`      // holds that began while another process certainly held the lock
-	TokenWentBack int `json:"token_went_back"` // holds whose token is no greater than that of an earlier one
-	Uses          int `json:"uses"`            // accepted
-	Refused       int `json:"refused"`         // uses by a process that believed in its hold, stopped by a newer token
-	Corrupted     int `json:"corrupted"`       // accepted uses that nothing kept apart from another holder's
-}
-
-// SideAnomalies are those on one side of a partition.
-type SideAnomalies struct {
-	StaleReads  int `json:"stale_reads"`
-	LostCommits int `json:"lost_commits"`
-}
-
-// Statistics describe how the system served, whatever the verdict.
-type Statistics struct {
-	Operations int `json:"operations"`
-	OK         int `json:"ok"`
-	Failed     int `json:"failed"` // refused; a precondition that did not hold counts as OK
-	Unknown    int `json:"unknown"`
-	// Reads counts the operations that told what they saw and changed nothing,
-	// Writes those that were acknowledged to have changed something. Stale reads
-	// are among the one, lost commits among the other, but for the elements of a
-	// set that were lost after an add of unknown outcome.
-	Reads  int `json:"reads"`
-	Writes int `json:"writes"`
-	// Before, During and After are the phases quiet, faults and recovery.
-	Before Service `json:"before"`
-	During Service `json:"during"`
-	After  Service `json:"after"`
-	// Majority and Minority are of the operations invoked while a partition
-	// was in force, by the side of the client's node: a node is on the
-	// majority side if it has whole links both ways with enough nodes to be,
-	// with itself, more than half. Nodes that were then killed or paused do
-	// not count.
-	Majority Service `json:"majority"`
-	Minority Service `json:"minority"`
-	// Recovery is from the healing of the last fault until an operation
-	// invoked after it had succeeded through every node; negative if that was
-	// not seen.
-	Recovery      time.Duration  `json:"recovery_ns"`
-	LeaderChanges []LeaderChange `json:"leader_changes,omitempty"`
-	// Faults counts those that landed, by family, or as history.Unrecognized what
-	// may be one; Skipped those that did not, by reason.
-	Faults  map[string]int `json:"faults"`
-	Skipped map[string]int `json:"skipped,omitempty"`
-	// Troubles are what went wrong with faults: those that could not be injected,
-	// or not be healed, each with its time. The last may be "and 7 more".
-	Troubles []string `json:"troubles,omitempty"`
-	// Errors are the clients', the most frequent first, at most MaxErrors. Where
-	// there are more, the last one has no Kind, and counts the others.
-	Errors []ErrorClass `json:"errors,omitempty"`
-	// Series is the whole run in slices of SeriesStep.
-	SeriesStep time.Duration `json:"series_step_ns"`
-	Series     []Slice       `json:"series"`
-	// Kinds gives each kind of operation alone.
-	Kinds map[history.Kind]Service `json:"kinds"`
-	// Nodes gives each node's clients alone.
-	Nodes map[string]Service `json:"nodes"`
-}
-
-// A LeaderChange is how a system came by another leader. There is one for each
-// kill, pause or partition that aimed at the leader, whom the system itself had
-// just named, and for each separation of rooms that left the leader in the smaller
-// one. The change takes from the moment when the fault was in force
-// until, with the fault still in force, a write or another update was
-// acknowledged that was invoked since, through a node other than the
-// leader's that then reached a majority of nodes. Whom that node asked for it, nobody sees:
-// where clients are sent to a leader that is cut off, and it goes on
-// acknowledging, the change takes no time.
-type LeaderChange struct {
-	Fault int           `json:"fault"`
-	At    time.Duration `json:"at_ns"`
-	// Took is negative if the fault was healed, or the run over, before that
-	// was seen.
-	Took time.Duration `json:"took_ns"`
-}
-
-// An ErrorClass are errors of clients that are alike: of one kind of operation and
-// outcome, and the same words but for numbers, addresses and names.
-type ErrorClass struct {
-	Kind    history.Kind    `json:"kind"`
-	Outcome history.Outcome `json:"outcome"`
-	Count   int             `json:"count"`
-	// Example is the first of them, in full up to 300 bytes, and Node the one whose
-	// client had it.
-	Example string `json:"example"`
-	Node    string `json:"node,omitempty"`
-}
-
-// MaxErrors bounds Statistics.Errors.
-const MaxErrors = 10
-
-// Service is what a group of operations got.
-type Service struct {
-	Operations int `json:"operations"`
-	OK         int `json:"ok"` // answered: acknowledged, or a precondition that did not hold
-	// PerSecond is OK per second; P50 and P99 are latencies of OK.
-	PerSecond float64       `json:"per_second"`
-	P50       time.Duration `json:"p50_ns"`
-	P99       time.Duration `json:"p99_ns"`
-}
-
-// Availability is the share of operations answered, in [0, 1]; negative if
-// there were none.
-func (s Service) Availability() float64 {
-	if s.Operations == 0 {
-		return -1
-	}
-	return float64(s.OK) / float64(s.Operations)
-}
-
-// A Slice is a stretch of the run, by time of invocation.
-type Slice struct {
-	Start   time.Duration `json:"start_ns"`
-	OK      int           `json:"ok"`
-	Failed  int           `json:"failed"`
-	Unknown int           `json:"unknown"`
-	P50     time.Duration `json:"p50_ns"`
-	P99     time.Duration `json:"p99_ns"`
-	Max     time.Duration `json:"max_ns"`
+// countBySide counts anomalies by the side of a partition on which they were invoked.
+func (r *Result) countBySide(run *history.Run, staleReads, lostCommits []*history.Operation) {
+	r.Majority.StaleReads, r.Minority.StaleReads = statistics.CountBySide(run, staleReads)
+	r.Majority.LostCommits, r.Minority.LostCommits = statistics.CountBySide(run, lostCommits)
 }

@@ -7,11 +7,17 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/counts"
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 )
 
 // Every anomaly that has a name here can be admitted.
 func TestAnomaliesAreAll(t *testing.T) {
-	file, err := parser.ParseFile(token.NewFileSet(), "result.go", nil, 0)
+	file, err := parser.ParseFile(token.NewFileSet(), "anomaly/anomaly.go", nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,19 +27,62 @@ func TestAnomaliesAreAll(t *testing.T) {
 		if !isSpec || len(spec.Values) != 1 {
 			return true
 		}
-		if name, isName := spec.Type.(*ast.Ident); !isName || name.Name != "Anomaly" {
+		if name, isName := spec.Type.(*ast.Ident); !isName || name.Name != "Name" {
 			return true
 		}
 		text, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if found++; !slices.Contains(Anomalies, Anomaly(text)) {
+		if found++; !slices.Contains(anomaly.All, anomaly.Name(text)) {
 			t.Errorf("%q is missing", text)
 		}
 		return true
 	})
-	if found != len(Anomalies) {
-		t.Errorf("%d anomalies have names, %d are listed", found, len(Anomalies))
+	if found != len(anomaly.All) {
+		t.Errorf("%d anomalies have names, %d are listed", found, len(anomaly.All))
+	}
+}
+
+func TestAnomaliesBySide(t *testing.T) {
+	run := script.Parse(t, `
+		p1 n2 write x 1 [1,2] ok
+		p1 n2 write x 2 [11,12] ok
+		p2 n1 write x 3 [13,14] ok
+		p2 n1 read x -> 1 [15,16] ok
+		p3 n3 read x -> 1 [17,18] ok
+		p3 n3 read x -> 1 [21,22] ok
+		p1 n2 read x -> 2 [31,32] ok
+		final at 30
+		partition n1 from 10 to 20`)
+	result := Check(t.Context(), run, Register, Options{})
+	want := []counts.Sides{{StaleReads: 1}, {StaleReads: 1, LostCommits: 1}}
+	if diff := cmp.Diff(want, []counts.Sides{result.Majority, result.Minority}); diff != "" {
+		t.Errorf("%s\n%v stale, %v lost", diff, result.StaleReads, result.LostCommits)
+	}
+	set := script.Parse(t, `
+		p1 n2 add s 1 [1,2] ok
+		p2 n1 add s 2 [11,12] ok
+		p3 n2 read-all s -> 2 [13,14] ok
+		p3 n2 read-all s -> 1 [31,32] ok
+		final at 30
+		partition n1 from 10 to 20`)
+	result = Check(t.Context(), set, Set, Options{})
+	want = []counts.Sides{{StaleReads: 1}, {LostCommits: 1}}
+	if diff := cmp.Diff(want, []counts.Sides{result.Majority, result.Minority}); diff != "" {
+		t.Errorf("set: %s", diff)
+	}
+}
+
+// The elements of two sets are lost once each.
+func TestLostOfTwoSets(t *testing.T) {
+	result := Check(t.Context(), script.Parse(t, `
+		p1 n1 add a 1 [1,2] ok
+		p1 n1 add b 1 [3,4] ok
+		p2 n2 read-all a [31,32] ok
+		p2 n2 read-all b [33,34] ok
+		final at 30`), Set, Options{})
+	if want := (counts.Bounds{Certain: 2, Possible: 2}); result.LostCommits != want {
+		t.Errorf("%v lost, want %v", result.LostCommits, want)
 	}
 }

@@ -8,6 +8,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/counts"
+	"github.com/rashomon-io/rashomon/checker/internal/court"
+	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -58,12 +62,12 @@ var Set = Model{
 const maxNamed = 100
 
 func judgeSets(ctx context.Context, run *history.Run, options Options, result *Result) {
-	result.Set = &SetResult{}
+	result.Set = &counts.Set{}
 	final := finalBegins(run)
 	var delays []time.Duration
 	var staleReads, lostCommits []*history.Operation
 	atOdds := 0 // sets of which a read was stale, nobody knows which
-	judgeKeys(ctx, run, options, result, "set", func(ctx context.Context, memory *memory, key string, operations []*history.Operation) (findings, error) {
+	judgeKeys(ctx, run, options, result, "set", func(ctx context.Context, memory *court.Memory, key string, operations []*history.Operation) (findings, error) {
 		result.decided(Polynomial, "elements are added once", key)
 		s, err := newGrowingSet(key, final, operations)
 		if err == nil {
@@ -82,11 +86,11 @@ func judgeSets(ctx context.Context, run *history.Run, options Options, result *R
 		}
 		return found, err
 	})
-	result.StaleReads = Bounds{len(staleReads) + atOdds, len(staleReads) + atOdds}
-	result.LostCommits = Bounds{len(lostCommits), len(lostCommits)}
-	result.Majority, result.Minority = anomaliesBySide(run, staleReads, lostCommits)
+	result.StaleReads = counts.Bounds{Certain: len(staleReads) + atOdds, Possible: len(staleReads) + atOdds}
+	result.LostCommits = counts.Bounds{Certain: len(lostCommits), Possible: len(lostCommits)}
+	result.countBySide(run, staleReads, lostCommits)
 	slices.Sort(delays)
-	result.Set.StaleMedian, result.Set.StaleMax = percentile(delays, 50), percentile(delays, 100)
+	result.Set.StaleMedian, result.Set.StaleMax = statistics.Percentile(delays, 50), statistics.Percentile(delays, 100)
 }
 
 // A growingSet is the history of one set.
@@ -160,9 +164,9 @@ func newGrowingSet(key string, final time.Duration, operations []*history.Operat
 		if o.Kind != history.Add || o.Outcome == history.Fail {
 			continue
 		}
-		e := get(o.Input[0])
+		e := get(o.Input.At(0))
 		if e.add != nil {
-			return nil, beyond(fmt.Sprintf("element %d is added twice, at %s and at %s; the set checker needs unique elements",
+			return nil, court.Reason(fmt.Sprintf("element %d is added twice, at %s and at %s; the set checker needs unique elements",
 				e.number, seconds(e.add.Invoke), seconds(o.Invoke)))
 		}
 		e.add = o
@@ -175,7 +179,7 @@ func newGrowingSet(key string, final time.Duration, operations []*history.Operat
 			continue
 		}
 		r := &read{operation: o}
-		for _, number := range o.Output {
+		for _, number := range o.Output.Ints() {
 			if e := get(number); e.shownBy != r { // not twice
 				e.shownBy = r
 				r.shows = append(r.shows, e)
@@ -270,7 +274,7 @@ func (s *growingSet) count(result *Result) (delays []time.Duration) {
 		case lost:
 			set.Lost++
 			name(&set.LostElements, e)
-			result.Lost = append(result.Lost, Loss{s.key, e.number, e.add.Process, e.add.Node, e.known.Complete, true})
+			result.Lost = append(result.Lost, counts.Loss{Key: s.key, Value: e.number, Process: e.add.Process, Node: e.add.Node, At: e.known.Complete, Certain: true})
 		case stale:
 			set.Stale++
 			name(&set.StaleElements, e)
@@ -315,7 +319,7 @@ func (s *growingSet) suspects() []charge {
 	}
 	slices.SortStableFunc(suspects, func(a, b story) int { return cmp.Compare(a.told[0].Complete, b.told[0].Complete) })
 	var earliest []charge
-	count := map[Anomaly]int{}
+	count := map[anomaly.Name]int{}
 	for _, suspect := range suspects {
 		if count[suspect.anomaly]++; count[suspect.anomaly] <= perKey {
 			earliest = append(earliest, suspect.charge())
@@ -342,22 +346,22 @@ func (s *growingSet) first() time.Duration {
 // told of the last read that misses it, others of the first that is wrong.
 func (s *growingSet) wrongReads() []story {
 	type wrong struct {
-		anomaly Anomaly
+		anomaly anomaly.Name
 		read    *history.Operation
 		known   history.Kind // whether the element had been acknowledged or only read
 	}
 	var stories []story
 	places := map[wrong]int{} // in stories
-	add := func(anomaly Anomaly, e *element, told ...*history.Operation) {
-		alike := wrong{anomaly: anomaly, read: told[0]}
-		if anomaly != PhantomRead {
+	add := func(name anomaly.Name, e *element, told ...*history.Operation) {
+		alike := wrong{anomaly: name, read: told[0]}
+		if name != anomaly.PhantomRead {
 			alike.known = e.known.Kind
 		}
 		i, begun := places[alike]
 		if !begun {
 			i = len(stories)
 			places[alike] = i
-			stories = append(stories, story{anomaly: anomaly, key: s.key, told: told, elements: []int64{e.number}})
+			stories = append(stories, story{anomaly: name, key: s.key, told: told, elements: []int64{e.number}})
 		}
 		stories[i].alike = append(stories[i].alike, e.number)
 	}
@@ -367,13 +371,13 @@ func (s *growingSet) wrongReads() []story {
 			asked = e.add
 		}
 		if e.fate == lost {
-			add(LostCommit, e, e.missed, e.known, asked)
+			add(anomaly.LostCommit, e, e.missed, e.known, asked)
 		}
 		if e.missedFirst != nil && e.stale(e.missedFirst) {
-			add(StaleRead, e, e.missedFirst, e.known, asked)
+			add(anomaly.StaleRead, e, e.missedFirst, e.known, asked)
 		}
 		if e.fate == unexpected {
-			add(PhantomRead, e, e.early, e.add)
+			add(anomaly.PhantomRead, e, e.early, e.add)
 		}
 	}
 	return stories
@@ -384,7 +388,7 @@ func (s *growingSet) wrongReads() []story {
 func (s story) setText(n narrator) string {
 	read, known := s.told[0], s.told[1]
 	saw := fmt.Sprintf("p%d's read of %s%s%s", read.Process, s.name(read.Kind), through(read), n.when(read, read.Invoke))
-	if s.anomaly == PhantomRead {
+	if s.anomaly == anomaly.PhantomRead {
 		return fmt.Sprintf("%s shows %d elements that nobody can have added by then, %s: it shows %d, %s",
 			saw, len(s.alike), named(s.alike), s.alike[0], s.nowhere(n, read, known))
 	}
@@ -393,7 +397,7 @@ func (s story) setText(n narrator) string {
 		what = "%d elements that had been read"
 	}
 	missed := fmt.Sprintf("%s misses "+what+", %s", saw, len(s.alike), named(s.alike))
-	if s.anomaly == LostCommit {
+	if s.anomaly == anomaly.LostCommit {
 		return fmt.Sprintf("%s, and no later read shows them: they are lost; %s%s", missed, s.had(known), n.at(known.Complete))
 	}
 	return fmt.Sprintf("%s; it was invoked%s%s", missed, strings.TrimPrefix(n.after(read.Invoke-known.Complete), ","), s.had(known))
@@ -462,7 +466,7 @@ func (s *growingSet) disorder() []story {
 
 // muddle is the story of operations that disagree about two elements.
 func (s *growingSet) muddle(told []*history.Operation, a, b *element) story {
-	return story{anomaly: Disorder, key: s.key, told: told, elements: []int64{a.number, b.number}, reads: true}
+	return story{anomaly: anomaly.Disorder, key: s.key, told: told, elements: []int64{a.number, b.number}, reads: true}
 }
 
 // charge makes the operations of a set's story its witness. Reads are restricted
@@ -475,13 +479,13 @@ func (s story) charge() charge {
 			continue
 		}
 		part := *o
-		part.Output = nil
+		part.Output = history.Value{}
 		step := &setStep{call: o.Invoke, ret: o.Complete}
 		for i, number := range s.elements {
-			if o.Kind == history.Add && o.Input[0] == number || o.Kind == history.ReadAll && slices.Contains(o.Output, number) {
+			if o.Kind == history.Add && o.Input.At(0) == number || o.Kind == history.ReadAll && slices.Contains(o.Output.Ints(), number) {
 				step.has[i] = true
 				if o.Kind == history.ReadAll {
-					part.Output = append(part.Output, number)
+					part.Output = history.Ints(append(part.Output.Ints(), number)...)
 				}
 			}
 		}
@@ -493,8 +497,8 @@ func (s story) charge() charge {
 		s.witness = append(s.witness, part)
 	}
 	slices.SortStableFunc(s.witness, func(a, b history.Operation) int { return cmp.Compare(a.Invoke, b.Invoke) })
-	return charge{s, Violation{Witness: s.witness}.At(), func(ctx context.Context, memory *memory) (bool, error) {
-		return linearizable[contents](ctx, memory, steps)
+	return charge{s, anomaly.Violation{Witness: s.witness}.At(), func(ctx context.Context, memory *court.Memory) (bool, error) {
+		return court.Linearizable[contents](ctx, memory, steps)
 	}}
 }
 
@@ -508,9 +512,9 @@ type setStep struct {
 	has       contents
 }
 
-func (s *setStep) interval() (call, ret time.Duration) { return s.call, s.ret }
+func (s *setStep) Interval() (call, ret time.Duration) { return s.call, s.ret }
 
-func (s *setStep) apply(held contents) (contents, bool) {
+func (s *setStep) Apply(held contents) (contents, bool) {
 	if !s.adds {
 		return held, held == s.has
 	}

@@ -12,6 +12,9 @@ import (
 	"github.com/anishathalye/porcupine"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/counts"
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -20,8 +23,8 @@ func TestCheckSet(t *testing.T) {
 		name    string
 		history string
 		verdict Verdict
-		set     SetResult
-		anomaly Anomaly
+		set     counts.Set
+		anomaly anomaly.Name
 		witness []string
 		says    string
 		stale   int
@@ -32,7 +35,7 @@ func TestCheckSet(t *testing.T) {
 			          p1 n1 add s 2 [2,3] ok
 			          p2 n2 read-all s -> 2 1 1 [4,5] ok`,
 			verdict: Valid,
-			set:     SetResult{Attempted: 2, Acknowledged: 2, OK: 2},
+			set:     counts.Set{Attempted: 2, Acknowledged: 2, OK: 2},
 		},
 		{
 			name: "unknown, failed and concurrent",
@@ -45,7 +48,7 @@ func TestCheckSet(t *testing.T) {
 			          p7 n2 read-all s [3,4] info
 			          p6 n2 read-all s -> 1 [4,5] ok`,
 			verdict: Valid,
-			set:     SetResult{Attempted: 4, Acknowledged: 2, OK: 1, Recovered: 1, NeverRead: 2},
+			set:     counts.Set{Attempted: 4, Acknowledged: 2, OK: 1, Recovered: 1, NeverRead: 2},
 		},
 		{
 			name: "lost",
@@ -55,8 +58,8 @@ func TestCheckSet(t *testing.T) {
 			          p3 n3 read-all s [6,7] ok
 			          partition n1 from 0 to 3`,
 			verdict: Invalid,
-			set:     SetResult{Attempted: 1, Acknowledged: 1, Lost: 1, LostElements: []int64{17}},
-			anomaly: LostCommit,
+			set:     counts.Set{Attempted: 1, Acknowledged: 1, Lost: 1, LostElements: []int64{17}},
+			anomaly: anomaly.LostCommit,
 			witness: []string{"add 17", "read-all"},
 			says:    "element 17 had been acknowledged to p1 through n1 at 1.000 s, yet p3 read set s without 17 through n3 at 6.000 s: the element is lost; n1 had been cut off from n2 n3 from 0.000 s to 3.000 s.",
 		},
@@ -67,8 +70,8 @@ func TestCheckSet(t *testing.T) {
 			          p3 n3 read-all s [24,25] ok
 			          final at 20`,
 			verdict: Invalid, stale: 1,
-			set:     SetResult{Attempted: 1, Acknowledged: 1, Stale: 1, StaleElements: []int64{17}, StaleMedian: 23 * time.Second, StaleMax: 23 * time.Second},
-			anomaly: StaleRead,
+			set:     counts.Set{Attempted: 1, Acknowledged: 1, Stale: 1, StaleElements: []int64{17}, StaleMedian: 23 * time.Second, StaleMax: 23 * time.Second},
+			anomaly: anomaly.StaleRead,
 			witness: []string{"add 17", "read-all"},
 			says:    "p3 read set s without 17 through n3 at 24.000 s, 23.000 s after element 17 had been acknowledged to p1 through n1; no fault was in force.",
 		},
@@ -78,8 +81,8 @@ func TestCheckSet(t *testing.T) {
 			          p3 n3 read-all s [4,5] ok
 			          torn`,
 			verdict: Invalid, stale: 1,
-			set:     SetResult{Attempted: 1, Acknowledged: 1, Stale: 1, StaleElements: []int64{17}, StaleMedian: 3 * time.Second, StaleMax: 3 * time.Second},
-			anomaly: StaleRead,
+			set:     counts.Set{Attempted: 1, Acknowledged: 1, Stale: 1, StaleElements: []int64{17}, StaleMedian: 3 * time.Second, StaleMax: 3 * time.Second},
+			anomaly: anomaly.StaleRead,
 			witness: []string{"add 17", "read-all"},
 			says:    "p3 read set s without 17 through n3 at 4.000 s, 3.000 s after element 17 had been acknowledged to p1 through n1.",
 		},
@@ -90,8 +93,8 @@ func TestCheckSet(t *testing.T) {
 			          p3 n3 read-all s [5,6] ok
 			          p3 n3 read-all s -> 17 [7,8] ok`,
 			verdict: Invalid, stale: 1,
-			set:     SetResult{Attempted: 1, Recovered: 1, Stale: 1, StaleElements: []int64{17}, StaleMedian: 2 * time.Second, StaleMax: 2 * time.Second},
-			anomaly: StaleRead,
+			set:     counts.Set{Attempted: 1, Recovered: 1, Stale: 1, StaleElements: []int64{17}, StaleMedian: 2 * time.Second, StaleMax: 2 * time.Second},
+			anomaly: anomaly.StaleRead,
 			witness: []string{"add 17", "read-all -> 17", "read-all"},
 			says:    "p3 read set s without 17 through n3 at 5.000 s, 2.000 s after p2 had read set s with 17 through n2.",
 		},
@@ -100,8 +103,8 @@ func TestCheckSet(t *testing.T) {
 			history: `p1 n1 add s 3 [0,1] fail
 			          p2 n2 read-all s -> 3 9 [2,3] ok`,
 			verdict: Invalid,
-			set:     SetResult{Unexpected: 2, UnexpectedElements: []int64{3, 9}},
-			anomaly: PhantomRead,
+			set:     counts.Set{Unexpected: 2, UnexpectedElements: []int64{3, 9}},
+			anomaly: anomaly.PhantomRead,
 			witness: []string{"read-all -> 3"},
 			says:    "p2's read of set s through n2 at 2.000 s shows 2 elements that nobody can have added by then, 3 and 9: it shows 3, but p1's add of 3 through n1 had failed at 1.000 s.",
 		},
@@ -112,8 +115,8 @@ func TestCheckSet(t *testing.T) {
 			          p2 n2 read-all s -> 17 [6,7] ok
 			          p3 n3 read-all s [8,9] ok`,
 			verdict: Invalid, stale: 1,
-			set:     SetResult{Attempted: 1, Acknowledged: 1, Lost: 1, LostElements: []int64{17}},
-			anomaly: StaleRead,
+			set:     counts.Set{Attempted: 1, Acknowledged: 1, Lost: 1, LostElements: []int64{17}},
+			anomaly: anomaly.StaleRead,
 			witness: []string{"add 17", "read-all"},
 			says:    "p3 read set s without 17 through n3 at 4.000 s, 3.000 s after element 17 had been acknowledged to p1 through n1.",
 		},
@@ -126,8 +129,8 @@ func TestCheckSet(t *testing.T) {
 			          p3 n3 read-all s [5,6] ok
 			          p3 n3 read-all s -> 17 18 19 20 [8,9] ok`,
 			verdict: Invalid, stale: 1,
-			set:     SetResult{Attempted: 4, Acknowledged: 4, Stale: 4, StaleElements: []int64{17, 18, 19, 20}, StaleMedian: 2 * time.Second, StaleMax: 4 * time.Second},
-			anomaly: StaleRead,
+			set:     counts.Set{Attempted: 4, Acknowledged: 4, Stale: 4, StaleElements: []int64{17, 18, 19, 20}, StaleMedian: 2 * time.Second, StaleMax: 4 * time.Second},
+			anomaly: anomaly.StaleRead,
 			witness: []string{"add 17", "read-all"},
 			says:    "p3's read of set s through n3 at 5.000 s misses 4 acknowledged elements, such as 17, 18 and 19; it was invoked 4.000 s after element 17 had been acknowledged to p1 through n1.",
 		},
@@ -136,8 +139,8 @@ func TestCheckSet(t *testing.T) {
 			history: `p2 n2 read-all s -> 3 [2,3] ok
 			          p1 n1 add s 3 [4,5] ok`,
 			verdict: Invalid,
-			set:     SetResult{Attempted: 1, Acknowledged: 1, Unexpected: 1, UnexpectedElements: []int64{3}},
-			anomaly: PhantomRead,
+			set:     counts.Set{Attempted: 1, Acknowledged: 1, Unexpected: 1, UnexpectedElements: []int64{3}},
+			anomaly: anomaly.PhantomRead,
 			witness: []string{"read-all -> 3", "add 3"},
 			says:    "p2 read set s with 3 through n2 at 3.000 s, 1.000 s before p1's add of 3 through n1 was invoked.",
 		},
@@ -148,8 +151,8 @@ func TestCheckSet(t *testing.T) {
 			          p3 n3 read-all s -> 1 [1,8] ok
 			          p4 n3 read-all s -> 2 [1,8] ok`,
 			verdict: Invalid, stale: 1,
-			set:     SetResult{Attempted: 2, Acknowledged: 2, OK: 2},
-			anomaly: StaleRead,
+			set:     counts.Set{Attempted: 2, Acknowledged: 2, OK: 2},
+			anomaly: anomaly.StaleRead,
 			witness: []string{"add 1", "add 2", "read-all -> 1", "read-all -> 2"},
 			says:    "no order explains that p1 added 1 to set s through n1 (invoked at 0.000 s, answered at 9.000 s), that p2 added 2 to set s through n2 (invoked at 0.000 s, answered at 9.000 s), that p3 read set s with 1 without 2 through n3 (invoked at 1.000 s, answered at 8.000 s), that p4 read set s with 2 without 1 through n3 (invoked at 1.000 s, answered at 8.000 s): whatever the order, a read was stale.",
 		},
@@ -159,14 +162,14 @@ func TestCheckSet(t *testing.T) {
 			          p1 n1 add s 2 [3,4] ok
 			          p3 n3 read-all s -> 2 [0,5] ok`,
 			verdict: Invalid, stale: 1,
-			set:     SetResult{Attempted: 2, Acknowledged: 2, OK: 1, NeverRead: 1},
-			anomaly: StaleRead,
+			set:     counts.Set{Attempted: 2, Acknowledged: 2, OK: 1, NeverRead: 1},
+			anomaly: anomaly.StaleRead,
 			witness: []string{"read-all -> 2", "add 1", "add 2"},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			result := Check(t.Context(), parse(t, test.history), Set, Options{})
-			if result.Verdict != test.verdict || result.StaleReads != (Bounds{test.stale, test.stale}) || result.LostCommits != (Bounds{test.set.Lost, test.set.Lost}) {
+			result := Check(t.Context(), script.Parse(t, test.history), Set, Options{})
+			if result.Verdict != test.verdict || result.StaleReads != (counts.Bounds{Certain: test.stale, Possible: test.stale}) || result.LostCommits != (counts.Bounds{Certain: test.set.Lost, Possible: test.set.Lost}) {
 				t.Errorf("%s: %s, %s stale, %s lost", result.Verdict, result.Reason, result.StaleReads, result.LostCommits)
 			}
 			if diff := cmp.Diff(&test.set, result.Set); diff != "" {
@@ -184,7 +187,7 @@ func TestCheckSet(t *testing.T) {
 			v := result.Violations[0]
 			var witness []string
 			for _, o := range v.Witness {
-				witness = append(witness, brief(o))
+				witness = append(witness, script.Brief(o))
 			}
 			if diff := cmp.Diff(test.witness, witness); diff != "" || v.Anomaly != test.anomaly {
 				t.Errorf("%s (want %s)\n%s", v.Anomaly, test.anomaly, diff)
@@ -201,7 +204,7 @@ func TestCheckSet(t *testing.T) {
 
 // All that one read misses is one sentence, however much it is, and one violation.
 func TestManyLostAtOnce(t *testing.T) {
-	run := parse(t, `p9 n3 read-all s [9000,9001] ok
+	run := script.Parse(t, `p9 n3 read-all s [9000,9001] ok
 	                 p9 n2 read-all s [9002,9003] ok
 	                 p8 n1 add s 9999 [1,2] info
 	                 p8 n1 add s 9998 [1,2] info
@@ -210,34 +213,34 @@ func TestManyLostAtOnce(t *testing.T) {
 	for i := range 648 {
 		at := time.Duration(5+i) * time.Second
 		run.History.Operations = append(run.History.Operations, history.Operation{
-			Process: 1, Node: "n1", Kind: history.Add, Key: "s", Input: history.Value{int64(17 + i)}, Invoke: at, Complete: at + 1, Outcome: history.OK})
+			Process: 1, Node: "n1", Kind: history.Add, Key: "s", Input: history.Ints(int64(17 + i)), Invoke: at, Complete: at + 1, Outcome: history.OK})
 	}
 	expectSentences(t, run, Set,
 		"p9's read of set s through n2 at 9002.000 s misses 2 elements that had been read, 9999 and 9998, and no later read shows them: they are lost; "+
 			"p7 had read set s with 9999 through n1 at 4.000 s; no fault was in force.",
 		"p9's read of set s through n2 at 9002.000 s misses 648 acknowledged elements, such as 17, 18 and 19, and no later read shows them: they are lost; "+
 			"element 17 had been acknowledged to p1 through n1 at 5.000 s; no fault was in force.")
-	if r := Check(t.Context(), run, Set, Options{}); r.Set.Lost != 650 || r.LostCommits != (Bounds{650, 650}) || r.StaleReads != (Bounds{}) {
+	if r := Check(t.Context(), run, Set, Options{}); r.Set.Lost != 650 || r.LostCommits != (counts.Bounds{Certain: 650, Possible: 650}) || r.StaleReads != (counts.Bounds{}) {
 		t.Errorf("%+v, %s lost, %s stale", r.Set, r.LostCommits, r.StaleReads)
 	}
 }
 
 func TestSetUnknown(t *testing.T) {
-	twice := parse(t, "p1 n1 add s 1 [0,1] ok\n p1 n1 add s 1 [2,3] info")
+	twice := script.Parse(t, "p1 n1 add s 1 [0,1] ok\n p1 n1 add s 1 [2,3] info")
 	if r := Check(t.Context(), twice, Set, Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, "element 1 is added twice") {
 		t.Errorf("%s: %s", r.Verdict, r.Reason)
 	}
-	retried := parse(t, "p1 n1 add s 1 [0,1] fail\n p1 n1 add s 1 [2,3] ok")
+	retried := script.Parse(t, "p1 n1 add s 1 [0,1] fail\n p1 n1 add s 1 [2,3] ok")
 	if r := Check(t.Context(), retried, Set, Options{}); r.Verdict != Valid {
 		t.Errorf("%s: %s", r.Verdict, r.Reason)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	read := parse(t, "p1 n1 add s 1 [0,1] ok\n p1 n1 read-all s [2,3] ok")
+	read := script.Parse(t, "p1 n1 add s 1 [0,1] ok\n p1 n1 read-all s [2,3] ok")
 	if r := Check(ctx, read, Set, Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, "cancelled") {
 		t.Errorf("%s: %s", r.Verdict, r.Reason)
 	}
-	write := parse(t, "p1 n1 write s 1 [0,1] ok")
+	write := script.Parse(t, "p1 n1 write s 1 [0,1] ok")
 	if r := Check(t.Context(), write, Set, Options{}); r.Verdict != Unknown || !strings.Contains(r.Reason, "a kind that the model does not know") {
 		t.Errorf("%s: %s", r.Verdict, r.Reason)
 	}
@@ -265,9 +268,9 @@ func plainPorcupineSet(operations []history.Operation) bool {
 			held, o := state.(uint64), input.(history.Operation)
 			switch {
 			case o.Kind == history.ReadAll && o.Outcome == history.OK:
-				return held == bits(o.Output), held
+				return held == bits(o.Output.Ints()), held
 			case o.Kind == history.Add && o.Outcome != history.Fail:
-				return true, held | bits(o.Input)
+				return true, held | bits(o.Input.Ints())
 			}
 			return true, held
 		},
@@ -284,14 +287,14 @@ func countSet(operations []history.Operation) (staleReads, lostCommits int) {
 	for number := range int64(len(operations)) {
 		added, known, early := never, never, false
 		for _, o := range operations {
-			if o.Kind == history.Add && o.Input[0] == number && o.Outcome != history.Fail {
+			if o.Kind == history.Add && o.Input.At(0) == number && o.Outcome != history.Fail {
 				added = o.Invoke
 				if o.Outcome == history.OK {
 					known = o.Complete
 				}
 			}
 		}
-		shows := func(r history.Operation) bool { return slices.Contains(r.Output, number) }
+		shows := func(r history.Operation) bool { return slices.Contains(r.Output.Ints(), number) }
 		for _, r := range reads {
 			if shows(r) {
 				known, early = min(known, r.Complete), early || r.Complete < added
@@ -337,9 +340,9 @@ func drawSet(r *rand.Rand) []history.Operation {
 	for i := range operations {
 		call := r.IntN(span)
 		ret := call + r.IntN(width)
-		o := history.Operation{Process: i, Key: "s", Kind: history.Add, Input: history.Value{int64(i)}, Outcome: history.OK, Invoke: time.Duration(call), Complete: time.Duration(ret)}
+		o := history.Operation{Process: i, Key: "s", Kind: history.Add, Input: history.Ints(int64(i)), Outcome: history.OK, Invoke: time.Duration(call), Complete: time.Duration(ret)}
 		if r.IntN(2) == 0 {
-			o.Kind, o.Input = history.ReadAll, nil
+			o.Kind, o.Input = history.ReadAll, history.Value{}
 		}
 		at := call + r.IntN(1+ret-call)
 		switch r.IntN(10) {
@@ -352,20 +355,22 @@ func drawSet(r *rand.Rand) []history.Operation {
 		effects[i] = effect{at, &operations[i]}
 	}
 	slices.SortStableFunc(effects, func(a, b effect) int { return a.at - b.at })
-	var held history.Value
+	var held []int64
 	for _, o := range effects {
 		switch {
 		case o.Kind == history.ReadAll:
+			var seen []int64
 			for _, e := range held {
 				if r.Float64() >= spoil/2 {
-					o.Output = append(o.Output, e)
+					seen = append(seen, e)
 				}
 			}
 			if r.Float64() < spoil/4 {
-				o.Output = append(o.Output, int64(r.IntN(n)))
+				seen = append(seen, int64(r.IntN(n)))
 			}
+			o.Output = history.Ints(seen...)
 		case o.Outcome == history.OK || o.Outcome == history.Info && r.IntN(2) == 0:
-			held = append(held, o.Input[0])
+			held = append(held, o.Input.At(0))
 		}
 	}
 	slices.SortStableFunc(operations, func(a, b history.Operation) int { return int(a.Invoke - b.Invoke) })
@@ -374,7 +379,7 @@ func drawSet(r *rand.Rand) []history.Operation {
 
 func TestSetAgreesWithPorcupine(t *testing.T) {
 	t.Parallel()
-	anomalies := map[Anomaly]int{}
+	anomalies := map[anomaly.Name]int{}
 	invalid := 0
 	for seed := range uint64(histories(t)) {
 		operations := drawSet(rand.New(rand.NewPCG(seed, 11)))
@@ -400,12 +405,12 @@ func TestSetAgreesWithPorcupine(t *testing.T) {
 			t.Fatalf("seed %d: %s stale, %s lost; want %d and %d, of\n%s", seed, got.StaleReads, got.LostCommits, staleReads, lostCommits, list(operations))
 		}
 		for _, v := range got.Violations {
-			if v.Anomaly == StaleRead && got.StaleReads.Certain == 0 || v.Anomaly == LostCommit && got.LostCommits.Certain == 0 {
+			if v.Anomaly == anomaly.StaleRead && got.StaleReads.Certain == 0 || v.Anomaly == anomaly.LostCommit && got.LostCommits.Certain == 0 {
 				t.Fatalf("seed %d: %s, but %s stale and %s lost", seed, v.Anomaly, got.StaleReads, got.LostCommits)
 			}
 			anomalies[v.Anomaly]++
 			for _, o := range v.Witness {
-				for _, seen := range o.Output {
+				for _, seen := range o.Output.Ints() {
 					if !slices.Contains(v.Elements, seen) {
 						t.Fatalf("seed %d: %d is none of the elements %v:\n%s", seed, seen, v.Elements, list(v.Witness))
 					}

@@ -9,12 +9,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rashomon-io/rashomon/checker/counts"
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
-// enumerate counts by the definitions of the package comment, and by nothing
+// enumerate counts by the definitions of package anomaly, and by nothing
 // else: it goes through every case.
-func enumerate(operations []history.Operation, final time.Duration) (counts registerCounts, ages []time.Duration, versions []int) {
+func enumerate(operations []history.Operation, final time.Duration) (measured registerCounts, ages []time.Duration, versions []int) {
 	type fact struct { // of an operation, over all cases
 		cases, held int
 		age         time.Duration
@@ -25,18 +27,18 @@ func enumerate(operations []history.Operation, final time.Duration) (counts regi
 	value := map[*history.Operation]string{} // that an observer saw
 	sources := map[*history.Operation][]*history.Operation{}
 	writes := func(o *history.Operation) bool {
-		return o.Outcome != history.Fail && (o.Kind == history.Write || o.Kind == history.CompareAndSet && o.Input[0] != o.Input[1])
+		return o.Outcome != history.Fail && (o.Kind == history.Write || o.Kind == history.CompareAndSet && o.Input.At(0) != o.Input.At(1))
 	}
-	wrote := func(o *history.Operation) string { return fmt.Sprint(o.Input[len(o.Input)-1:]) }
+	wrote := func(o *history.Operation) string { return fmt.Sprint(history.Ints(o.Input.At(o.Input.Len() - 1))) }
 	for i := range operations {
 		o := &operations[i]
 		if writes(o) {
 			updates = append(updates, o)
 		}
-		if o.Outcome == history.OK && o.Kind != history.Write || o.Kind == history.CompareAndSet && o.Outcome == history.Fail && len(o.Output) > 0 {
+		if o.Outcome == history.OK && o.Kind != history.Write || o.Kind == history.CompareAndSet && o.Outcome == history.Fail && o.Output.Len() > 0 {
 			saw := o.Output
 			if o.Kind == history.CompareAndSet && o.Outcome == history.OK {
-				saw = o.Input[:1]
+				saw = history.Ints(o.Input.At(0))
 			}
 			value[o] = fmt.Sprint(saw)
 			observers = append(observers, o)
@@ -46,7 +48,7 @@ func enumerate(operations []history.Operation, final time.Duration) (counts regi
 			}
 		}
 	}
-	none := fmt.Sprint(history.Value(nil))
+	none := fmt.Sprint(history.Value{})
 	for _, o := range observers {
 		for _, u := range updates {
 			if wrote(u) == value[o] && u.Invoke <= o.Complete {
@@ -159,7 +161,7 @@ func enumerate(operations []history.Operation, final time.Duration) (counts regi
 	}
 	see(0)
 
-	bound := func(b *Bounds, f *fact) {
+	bound := func(b *counts.Bounds, f *fact) {
 		if f.held == f.cases {
 			b.Certain++
 		}
@@ -169,7 +171,7 @@ func enumerate(operations []history.Operation, final time.Duration) (counts regi
 	}
 	for _, r := range reads {
 		f := stale[r]
-		bound(&counts.stale, f)
+		bound(&measured.stale, f)
 		if f.held == f.cases {
 			ages, versions = append(ages, f.age), append(versions, f.versions)
 		}
@@ -179,12 +181,12 @@ func enumerate(operations []history.Operation, final time.Duration) (counts regi
 		if f == nil {
 			continue
 		}
-		bound(&counts.lost, f)
+		bound(&measured.lost, f)
 		if f.held > 0 {
-			counts.losses = append(counts.losses, Loss{w.Key, w.Input[len(w.Input)-1], w.Process, w.Node, w.Complete, f.held == f.cases})
+			measured.losses = append(measured.losses, counts.Loss{Key: w.Key, Value: w.Input.At(w.Input.Len() - 1), Process: w.Process, Node: w.Node, At: w.Complete, Certain: f.held == f.cases})
 		}
 	}
-	return counts, ages, versions
+	return measured, ages, versions
 }
 
 // anything is a history of which most make no sense.
@@ -205,21 +207,21 @@ func anything(r *rand.Rand, unique bool) []history.Operation {
 		}
 		switch r.IntN(5) {
 		case 0, 1:
-			o.Kind, o.Input = history.Write, history.Value{fresh}
+			o.Kind, o.Input = history.Write, history.Ints(fresh)
 		case 2:
-			o.Kind, o.Input = history.CompareAndSet, history.Value{some, fresh}
+			o.Kind, o.Input = history.CompareAndSet, history.Ints(some, fresh)
 			if o.Outcome == history.OK && r.IntN(3) == 0 {
-				o.Outcome, o.Output = history.Fail, history.Value{some}
-				o.Input[0] = 99
+				o.Outcome, o.Output = history.Fail, history.Ints(some)
+				o.Input.Ints()[0] = 99
 			}
 		default:
 			o.Kind = history.Read
 			if r.IntN(6) > 0 {
-				o.Output = history.Value{some}
+				o.Output = history.Ints(some)
 			}
 		}
 		if o.Outcome == history.Info {
-			o.Output = nil
+			o.Output = history.Value{}
 		}
 		operations[i] = o
 	}
@@ -232,7 +234,7 @@ func TestMeasureRegister(t *testing.T) {
 	for _, unique := range []bool{true, false} {
 		t.Run(fmt.Sprintf("unique=%v", unique), func(t *testing.T) {
 			t.Parallel()
-			stale, lost, apart, linear := Bounds{}, Bounds{}, 0, 0
+			stale, lost, apart, linear := counts.Bounds{}, counts.Bounds{}, 0, 0
 			for seed := range uint64(3 * histories(t)) {
 				r := rand.New(rand.NewPCG(seed, 11))
 				operations := anything(r, unique)
@@ -245,7 +247,7 @@ func TestMeasureRegister(t *testing.T) {
 				if got.stale != want.stale || got.lost != want.lost {
 					t.Fatalf("seed %d: stale %s, lost %s; want %s and %s of\n%s", seed, got.stale, got.lost, want.stale, want.lost, list(operations))
 				}
-				byProcess := func(a, b Loss) int { return a.Process - b.Process }
+				byProcess := func(a, b counts.Loss) int { return a.Process - b.Process }
 				slices.SortFunc(got.losses, byProcess)
 				slices.SortFunc(want.losses, byProcess)
 				if diff := cmp.Diff(want.losses, got.losses); diff != "" {
@@ -265,8 +267,8 @@ func TestMeasureRegister(t *testing.T) {
 						t.Fatalf("seed %d: stale %s and lost %s, of a linearizable history\n%s", seed, got.stale, got.lost, list(operations))
 					}
 				}
-				stale.add(got.stale)
-				lost.add(got.lost)
+				stale.Add(got.stale)
+				lost.Add(got.lost)
 				if got.stale.Certain != got.stale.Possible || got.lost.Certain != got.lost.Possible {
 					apart++
 				}
@@ -293,9 +295,9 @@ func TestStaleness(t *testing.T) {
 	for _, test := range []struct {
 		name        string
 		history     string
-		stale, lost Bounds
-		want        *Staleness
-		losses      []Loss
+		stale, lost counts.Bounds
+		want        *counts.Staleness
+		losses      []counts.Loss
 	}{
 		{
 			name: "a read of what was written with unknown outcome, perhaps before, perhaps after",
@@ -303,8 +305,8 @@ func TestStaleness(t *testing.T) {
 			          p2 n2 write x 2 [2,3] ok
 			          p3 n3 read x -> 1 [21,22] ok
 			          final at 20`,
-			stale: Bounds{0, 1}, lost: Bounds{0, 1},
-			losses: []Loss{{"x", 2, 2, "n2", second(3), false}},
+			stale: counts.Bounds{Certain: 0, Possible: 1}, lost: counts.Bounds{Certain: 0, Possible: 1},
+			losses: []counts.Loss{{Key: "x", Value: 2, Process: 2, Node: "n2", At: second(3), Certain: false}},
 		},
 		{
 			name: "it was seen before",
@@ -313,20 +315,20 @@ func TestStaleness(t *testing.T) {
 			          p2 n2 write x 2 [2,3] ok
 			          p3 n3 read x -> 1 [21,22] ok
 			          final at 20`,
-			stale: Bounds{1, 1}, lost: Bounds{1, 1},
-			want: &Staleness{
+			stale: counts.Bounds{Certain: 1, Possible: 1}, lost: counts.Bounds{Certain: 1, Possible: 1},
+			want: &counts.Staleness{
 				Reads: 1, AgeP50: second(18), AgeP99: second(18), AgeMax: second(18), Ages: []int{15: 1},
 				VersionsP50: 1, VersionsP99: 1, VersionsMax: 1, Versions: []int{1},
 			},
-			losses: []Loss{{"x", 2, 2, "n2", second(3), true}},
+			losses: []counts.Loss{{Key: "x", Value: 2, Process: 2, Node: "n2", At: second(3), Certain: true}},
 		},
 		{
 			name: "it had been replaced",
 			history: `p1 n1 write x 1 [0,1] info
 			          p2 n2 cas x 1 2 [2,3] ok
 			          p3 n3 read x -> 1 [3.0005,4] ok`,
-			stale: Bounds{1, 1},
-			want: &Staleness{
+			stale: counts.Bounds{Certain: 1, Possible: 1},
+			want: &counts.Staleness{
 				Reads: 1, AgeP50: second(0.0005), AgeP99: second(0.0005), AgeMax: second(0.0005), Ages: []int{1},
 				VersionsP50: 1, VersionsP99: 1, VersionsMax: 1, Versions: []int{1},
 			},
@@ -347,8 +349,8 @@ func TestStaleness(t *testing.T) {
 			          p1 n1 write x 5 [6,7] ok
 			          p3 n3 read x -> 2 [8,9] ok
 			          p3 n3 read x [10,11] ok`,
-			stale: Bounds{2, 2},
-			want: &Staleness{
+			stale: counts.Bounds{Certain: 2, Possible: 2},
+			want: &counts.Staleness{
 				Reads: 2, AgeP50: second(3), AgeP99: second(9), AgeMax: second(9), Ages: []int{12: 1, 14: 1},
 				VersionsP50: 2, VersionsP99: 5, VersionsMax: 5, Versions: []int{1: 1, 2: 1},
 			},
@@ -359,15 +361,15 @@ func TestStaleness(t *testing.T) {
 			          p1 n1 write y 1 [2,3] ok
 			          p2 n2 read x [2,3] ok
 			          p2 n2 read y [5,6] ok`,
-			stale: Bounds{2, 2},
-			want: &Staleness{
+			stale: counts.Bounds{Certain: 2, Possible: 2},
+			want: &counts.Staleness{
 				Reads: 2, AgeP50: second(1), AgeP99: second(2), AgeMax: second(2), Ages: []int{10: 1, 11: 1},
 				VersionsP50: 1, VersionsP99: 1, VersionsMax: 1, Versions: []int{2},
 			},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			result := Check(t.Context(), parse(t, test.history), Register, Options{})
+			result := Check(t.Context(), script.Parse(t, test.history), Register, Options{})
 			if result.StaleReads != test.stale || result.LostCommits != test.lost {
 				t.Errorf("stale %s, lost %s; want %s and %s", result.StaleReads, result.LostCommits, test.stale, test.lost)
 			}
@@ -387,30 +389,30 @@ func TestAtOdds(t *testing.T) {
 	for i := range reads {
 		reads[i] = &history.Operation{Process: i}
 	}
-	counts := registerCounts{
-		stale:    Bounds{1, 2},
+	measured := registerCounts{
+		stale:    counts.Bounds{Certain: 1, Possible: 2},
 		certain:  map[*history.Operation]bool{reads[0]: true},
 		possible: map[*history.Operation]bool{reads[0]: true, reads[1]: true},
 	}
 	for _, step := range []struct {
 		reads []*history.Operation
-		want  Bounds
+		want  counts.Bounds
 	}{
-		{reads[0:2], Bounds{1, 2}},
-		{reads[1:3], Bounds{2, 2}},
-		{reads[2:4], Bounds{2, 2}},
-		{reads[3:5], Bounds{3, 3}},
+		{reads[0:2], counts.Bounds{Certain: 1, Possible: 2}},
+		{reads[1:3], counts.Bounds{Certain: 2, Possible: 2}},
+		{reads[2:4], counts.Bounds{Certain: 2, Possible: 2}},
+		{reads[3:5], counts.Bounds{Certain: 3, Possible: 3}},
 	} {
-		if counts.atOdds(step.reads); counts.stale != step.want {
-			t.Errorf("%s stale, want %s", counts.stale, step.want)
+		if measured.atOdds(step.reads); measured.stale != step.want {
+			t.Errorf("%s stale, want %s", measured.stale, step.want)
 		}
 	}
 }
 
 func TestForemostLosses(t *testing.T) {
-	var all []Loss
+	var all []counts.Loss
 	for i := range 3 * maxLosses {
-		all = append(all, Loss{At: time.Duration(3*maxLosses - i), Certain: i%6 == 0})
+		all = append(all, counts.Loss{At: time.Duration(3*maxLosses - i), Certain: i%6 == 0})
 	}
 	got := foremostLosses(all)
 	certain := 0
@@ -419,7 +421,7 @@ func TestForemostLosses(t *testing.T) {
 			certain++
 		}
 	}
-	if len(got) != maxLosses || certain != maxLosses/2 || !slices.IsSortedFunc(got, func(a, b Loss) int { return int(a.At - b.At) }) {
+	if len(got) != maxLosses || certain != maxLosses/2 || !slices.IsSortedFunc(got, func(a, b counts.Loss) int { return int(a.At - b.At) }) {
 		t.Errorf("%d losses, %d certain: %v", len(got), certain, got)
 	}
 }
@@ -435,15 +437,15 @@ func BenchmarkMeasureRegister(b *testing.B) {
 					o := &operations[i]
 					if i > 2000 && i%100 < share {
 						old := operations[i-1000-i%7]
-						o.Kind, o.Input, o.Output = history.Read, nil, slices.Concat(old.Input, old.Output)[len(old.Input)+len(old.Output)-1:]
+						o.Kind, o.Input, o.Output = history.Read, history.Value{}, history.Ints(slices.Concat(old.Input.Ints(), old.Output.Ints())[old.Input.Len()+old.Output.Len()-1:]...)
 					}
 					all[i] = o
 				}
 				b.ResetTimer()
 				for b.Loop() {
-					counts := measureRegister(all, never)
-					if (counts.stale.Certain > 0) != (share > 0) {
-						b.Fatal(counts.stale)
+					measured := measureRegister(all, never)
+					if (measured.stale.Certain > 0) != (share > 0) {
+						b.Fatal(measured.stale)
 					}
 				}
 				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/operation")

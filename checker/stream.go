@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/internal/stream"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -54,7 +55,7 @@ type Alarm struct {
 	// At is when the operation that proves it completed.
 	At time.Duration
 	// Anomaly is a guess: what has been forgotten might have told more.
-	Anomaly Anomaly
+	Anomaly anomaly.Name
 	// Operations are those at odds, as far as they are remembered; the first is
 	// the one that proves it. One that has not completed yet is info.
 	Operations []history.Operation
@@ -86,8 +87,8 @@ func (s *Stream) Invoke(o *history.Operation) {
 	want, known := Register.kinds[o.Kind]
 	_, busy := s.open[o.Process]
 	switch {
-	case !known || len(o.Input) != want.input:
-		s.turnOff("p%d invokes %.40q with %d values, which is no operation of a register", o.Process, o.Kind, len(o.Input))
+	case !known || !o.Input.IsInts() || o.Input.Len() != want.input:
+		s.turnOff("p%d invokes %.40q with %d values, which is no operation of a register", o.Process, o.Kind, o.Input.Len())
 		return
 	case o.Invoke < s.now || o.Invoke <= s.completed:
 		s.turnOff("the invocation of p%d at %s is told too late, after what happened at %s", o.Process, seconds(o.Invoke), seconds(s.now))
@@ -105,9 +106,9 @@ func (s *Stream) Invoke(o *history.Operation) {
 	step := &stream.Step{Process: o.Process, Node: o.Node, Kind: o.Kind, Call: o.Invoke}
 	switch o.Kind {
 	case history.Write:
-		step.New = o.Input[0]
+		step.New = o.Input.At(0)
 	case history.CompareAndSet:
-		step.Expected, step.New = o.Input[0], o.Input[1]
+		step.Expected, step.New = o.Input.At(0), o.Input.At(1)
 	}
 	s.open[o.Process] = opened{register, step}
 	if register.Register == nil {
@@ -139,8 +140,8 @@ func (s *Stream) Complete(o *history.Operation) {
 	case !busy || open.step.Kind != o.Kind || open.register.key != o.Key:
 		s.turnOff("p%d completes %q of key %q, which it did not invoke", o.Process, o.Kind, o.Key)
 		return
-	case len(o.Output) > 1 || o.Outcome > history.Fail:
-		s.turnOff("p%d completes %q with %d values and the outcome %s, which is no operation of a register", o.Process, o.Kind, len(o.Output), o.Outcome)
+	case !o.Output.IsInts() || o.Output.Len() > 1 || o.Outcome > history.Fail:
+		s.turnOff("p%d completes %q with %d values and the outcome %s, which is no operation of a register", o.Process, o.Kind, o.Output.Len(), o.Outcome)
 		return
 	case o.Complete < s.now:
 		s.turnOff("the completion of p%d at %s is told too late, after what happened at %s", o.Process, seconds(o.Complete), seconds(s.now))
@@ -153,8 +154,8 @@ func (s *Stream) Complete(o *history.Operation) {
 		return
 	}
 	var seen stream.Value
-	if len(o.Output) > 0 {
-		seen = stream.Value{Number: o.Output[0], Found: true}
+	if o.Output.Len() > 0 {
+		seen = stream.Value{Number: o.Output.At(0), Found: true}
 	}
 	before := register.Remembered()
 	contradiction := register.End(open.step, o.Complete, o.Outcome, seen)
@@ -173,19 +174,19 @@ func (s *Stream) turnOff(format string, arguments ...any) {
 func (s *Stream) forget() { s.registers, s.open = nil, nil }
 
 func newAlarm(key string, at time.Duration, c *stream.Contradiction) *Alarm {
-	a := &Alarm{Key: key, At: at, Anomaly: StaleRead}
+	a := &Alarm{Key: key, At: at, Anomaly: anomaly.StaleRead}
 	proof := c.Steps[0]
 	switch {
 	case c.Why == stream.Failed:
-		a.Anomaly = PhantomRead
+		a.Anomaly = anomaly.PhantomRead
 	case c.Why == stream.Swapped:
-		a.Anomaly = DoubleSwap
+		a.Anomaly = anomaly.DoubleSwap
 	case c.Why == stream.Circular:
-		a.Anomaly = Disorder
+		a.Anomaly = anomaly.Disorder
 	case proof.Kind == history.CompareAndSet && proof.Outcome == history.OK:
-		a.Anomaly = LostCommit
+		a.Anomaly = anomaly.LostCommit
 	case proof.Kind == history.Write:
-		a.Anomaly = Disorder
+		a.Anomaly = anomaly.Disorder
 	}
 	for _, step := range c.Steps {
 		a.Operations = append(a.Operations, operation(key, step))
@@ -200,12 +201,12 @@ func operation(key string, step *stream.Step) history.Operation {
 	}
 	switch step.Kind {
 	case history.Write:
-		o.Input = history.Value{step.New}
+		o.Input = history.Ints(step.New)
 	case history.CompareAndSet:
-		o.Input = history.Value{step.Expected, step.New}
+		o.Input = history.Ints(step.Expected, step.New)
 	}
 	if step.Seen.Found {
-		o.Output = history.Value{step.Seen.Number}
+		o.Output = history.Ints(step.Seen.Number)
 	}
 	return o
 }

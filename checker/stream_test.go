@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -68,7 +70,7 @@ func prefix(all []occurrence) []history.Operation {
 		if !e.complete {
 			o := *e.operation
 			if !returned[e.operation] {
-				o.Outcome, o.Output = history.Info, nil
+				o.Outcome, o.Output = history.Info, history.Value{}
 			}
 			known = append(known, o)
 		}
@@ -97,7 +99,7 @@ func disagreement(operations []history.Operation) (alarm *Alarm, off, problem st
 // stream can make nothing, say nothing to anybody.
 func told(operations []history.Operation) []history.Operation {
 	for i := range operations {
-		if o := &operations[i]; o.Kind == history.CompareAndSet && o.Outcome == history.Fail && len(o.Output) == 0 {
+		if o := &operations[i]; o.Kind == history.CompareAndSet && o.Outcome == history.Fail && o.Output.Len() == 0 {
 			o.Error = "refused"
 		}
 	}
@@ -108,7 +110,7 @@ func told(operations []history.Operation) []history.Operation {
 func TestStreamAgreesWithPorcupine(t *testing.T) {
 	const each = 3
 	var mu sync.Mutex
-	alarms, offs, anomalies := 0, 0, map[Anomaly]int{}
+	alarms, offs, anomalies := 0, 0, map[anomaly.Name]int{}
 	n := uint64(histories(t)) * each
 	var workers sync.WaitGroup
 	for worker := range uint64(runtime.GOMAXPROCS(0)) {
@@ -331,7 +333,7 @@ func TestStream(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := NewStream()
-			follow(s, occurrences(parse(t, test.history).History.Operations))
+			follow(s, occurrences(script.Parse(t, test.history).History.Operations))
 			got := ""
 			if a := s.Alarm(); a != nil {
 				got = fmt.Sprintf("%s, %d", a, len(a.Operations))
@@ -347,7 +349,7 @@ func TestStream(t *testing.T) {
 }
 
 func TestStreamNeedsOrder(t *testing.T) {
-	write := history.Operation{Kind: history.Write, Key: "x", Input: history.Value{1}, Invoke: 5, Complete: 7, Outcome: history.OK}
+	write := history.Operation{Kind: history.Write, Key: "x", Input: history.Ints(1), Invoke: 5, Complete: 7, Outcome: history.OK}
 	read := history.Operation{Process: 1, Kind: history.Read, Key: "x", Invoke: 7, Complete: 8, Outcome: history.OK}
 	for _, test := range []struct {
 		name string
@@ -373,7 +375,7 @@ func TestStreamLimit(t *testing.T) {
 	at := time.Duration(0)
 	for i := range 2 * StreamLimit {
 		at += 2
-		write := history.Operation{Process: i, Kind: history.Write, Key: "x", Input: history.Value{int64(i)}, Invoke: at, Complete: at + 1}
+		write := history.Operation{Process: i, Kind: history.Write, Key: "x", Input: history.Ints(int64(i)), Invoke: at, Complete: at + 1}
 		s.Invoke(&write)
 		s.Complete(&write)
 		if s.Off() != "" {
@@ -388,7 +390,7 @@ func TestStreamLimit(t *testing.T) {
 		t.Errorf("off: %q, want %q", s.Off(), want)
 	}
 	s.Invoke(&history.Operation{Process: -1, Kind: history.Read, Key: "x", Invoke: at + 2})
-	s.Complete(&history.Operation{Process: -1, Kind: history.Read, Key: "x", Output: history.Value{-5}, Outcome: history.OK, Complete: at + 3})
+	s.Complete(&history.Operation{Process: -1, Kind: history.Read, Key: "x", Output: history.Ints(-5), Outcome: history.OK, Complete: at + 3})
 	if s.Alarm() != nil {
 		t.Errorf("off, and yet: %s", s.Alarm())
 	}
@@ -400,9 +402,9 @@ func TestAStoppedRunIsNotVacuous(t *testing.T) {
 	for i := range 10 {
 		text += fmt.Sprintf("p1 n1 read x -> 2 [%d,%d] ok\n", 6+2*i, 7+2*i)
 	}
-	run := parse(t, text+whole)
+	run := script.Parse(t, text+whole)
 	run.Manifest.Version = history.Version
-	run.Manifest.Nemesis, run.Manifest.Claim.Expect = "partition", []string{string(StaleRead)}
+	run.Manifest.Nemesis, run.Manifest.Claim.Expect = "partition", []string{string(anomaly.StaleRead)}
 	run.Events = append(run.Events, history.Event{Time: 6 * time.Second, Type: history.Stop, Reason: "first violation"})
 	if result := Check(t.Context(), run, Register, Options{}); result.Vacuous != "" || result.AsClaimed != AsClaimed {
 		t.Errorf("vacuous %q, %s", result.Vacuous, result.AsClaimed)

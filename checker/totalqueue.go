@@ -78,20 +78,20 @@ type totalStep struct {
 func newTotalSteps(operations []history.Operation) []*totalStep {
 	dequeued := map[int64]bool{}
 	for _, o := range operations {
-		if o.Kind == history.Dequeue && len(o.Output) > 0 {
-			dequeued[o.Output[0]] = true
+		if o.Kind == history.Dequeue && o.Output.Len() > 0 {
+			dequeued[o.Output.At(0)] = true
 		}
 	}
 	var steps []*totalStep
 	for i, s := range newQueueSteps(operations) {
-		steps = append(steps, &totalStep{*s, s.enqueues && !dequeued[operations[i].Input[0]]})
+		steps = append(steps, &totalStep{*s, s.enqueues && !dequeued[operations[i].Input.At(0)]})
 	}
 	return steps
 }
 
-func (s *totalStep) interval() (call, ret time.Duration) { return s.call, s.ret }
+func (s *totalStep) Interval() (call, ret time.Duration) { return s.call, s.ret }
 
-func (s *totalStep) apply(q totalState) (totalState, bool) {
+func (s *totalStep) Apply(q totalState) (totalState, bool) {
 	at := strings.Index(q.inside, s.element)
 	switch {
 	case s.orphan:

@@ -9,6 +9,9 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/counts"
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -17,8 +20,8 @@ func TestCheckTotalQueue(t *testing.T) {
 		name    string
 		history string
 		verdict Verdict
-		lost    Bounds
-		anomaly Anomaly
+		lost    counts.Bounds
+		anomaly anomaly.Name
 		witness []string
 		says    string
 	}{
@@ -36,8 +39,8 @@ func TestCheckTotalQueue(t *testing.T) {
 			          p1 n1 enqueue q 2 [2,3] ok
 			          p2 n1 dequeue q -> 2 [4,5] ok`,
 			verdict: Invalid,
-			lost:    Bounds{1, 1},
-			anomaly: LostCommit,
+			lost:    counts.Bounds{Certain: 1, Possible: 1},
+			anomaly: anomaly.LostCommit,
 			witness: []string{"enqueue 1"},
 			says:    "the enqueue of 1 had been acknowledged to p1 through n1 at 1.000 s, yet the history ends, and nobody ever dequeued 1: the element is lost.",
 		},
@@ -46,7 +49,7 @@ func TestCheckTotalQueue(t *testing.T) {
 			history: `p1 n1 enqueue q 1 [0,1] ok
 			          p2 n1 dequeue q [4,5] info`,
 			verdict: Valid,
-			lost:    Bounds{0, 1},
+			lost:    counts.Bounds{Certain: 0, Possible: 1},
 		},
 		{
 			name: "twice",
@@ -54,13 +57,13 @@ func TestCheckTotalQueue(t *testing.T) {
 			          p2 n1 dequeue q -> 1 [2,3] ok
 			          p2 n1 dequeue q -> 1 [4,5] ok`,
 			verdict: Invalid,
-			anomaly: DequeuedTwice,
+			anomaly: anomaly.DequeuedTwice,
 			witness: []string{"enqueue 1", "dequeue -> 1", "dequeue -> 1"},
 			says:    "p2 dequeued 1 from queue q through n1 at 3.000 s and p2 dequeued 1 from queue q through n1 at 5.000 s: one element was given to two.",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			result := Check(t.Context(), parse(t, test.history), TotalQueue, Options{})
+			result := Check(t.Context(), script.Parse(t, test.history), TotalQueue, Options{})
 			if result.Verdict != test.verdict || result.LostCommits != test.lost {
 				t.Errorf("%s: %s, lost %v", result.Verdict, result.Reason, result.LostCommits)
 			}
@@ -94,7 +97,7 @@ func plainPorcupineTotalQueue(operations []history.Operation) bool {
 			held, o := state.(bag), input.(history.Operation)
 			switch {
 			case o.Kind == history.Enqueue:
-				held[o.Input[0]]++
+				held[o.Input.At(0)]++
 				return []any{held}
 			case o.Outcome == history.Info:
 				after := []any{held}
@@ -105,12 +108,12 @@ func plainPorcupineTotalQueue(operations []history.Operation) bool {
 					}
 				}
 				return after
-			case len(o.Output) == 0 && held == bag{}:
+			case o.Output.Len() == 0 && held == bag{}:
 				return []any{held}
-			case len(o.Output) == 0 || held[o.Output[0]] == 0:
+			case o.Output.Len() == 0 || held[o.Output.At(0)] == 0:
 				return nil
 			}
-			held[o.Output[0]]--
+			held[o.Output.At(0)]--
 			return []any{held}
 		},
 	}
@@ -119,7 +122,7 @@ func plainPorcupineTotalQueue(operations []history.Operation) bool {
 
 func TestTotalQueueAgreesWithPorcupine(t *testing.T) {
 	t.Parallel()
-	anomalies := map[Anomaly]int{}
+	anomalies := map[anomaly.Name]int{}
 	invalid, outnumbered := 0, 0
 	for seed := range uint64(histories(t)) {
 		operations := drawQueue(rand.New(rand.NewPCG(seed, 29)), false)
@@ -140,7 +143,7 @@ func TestTotalQueueAgreesWithPorcupine(t *testing.T) {
 		}
 		// Every suspect must stand, not only those that are shown.
 		q, _ := newTotalQueue("q", pointers(operations))
-		for _, s := range q.judge(&QueueResult{}) {
+		for _, s := range q.judge(&counts.Queue{}) {
 			text := s.sentence(&history.Run{})
 			if plainPorcupineTotalQueue(s.witness) || text == "" {
 				t.Fatalf("seed %d: %s is no witness:\n%s\nof\n%s", seed, s.anomaly, list(s.witness), list(operations))
@@ -164,20 +167,20 @@ func drained(operations []history.Operation) []history.Operation {
 	left := map[int64]bool{}
 	for _, o := range operations {
 		if o.Kind == history.Enqueue && o.Outcome == history.OK {
-			left[o.Input[0]] = true
+			left[o.Input.At(0)] = true
 		}
 	}
 	at := time.Duration(0)
 	for _, o := range operations {
 		at = max(at, o.Complete+1)
-		if len(o.Output) > 0 {
-			delete(left, o.Output[0])
+		if o.Output.Len() > 0 {
+			delete(left, o.Output.At(0))
 		}
 	}
 	for i := range int64(10) {
 		if left[i] && at%7 != 0 {
 			operations = append(operations, history.Operation{
-				Process: 100 + int(i), Key: "q", Kind: history.Dequeue, Output: history.Value{i}, Outcome: history.OK, Invoke: at, Complete: at})
+				Process: 100 + int(i), Key: "q", Kind: history.Dequeue, Output: history.Ints(i), Outcome: history.OK, Invoke: at, Complete: at})
 		}
 		at++
 	}

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/internal/sentence"
+	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -22,7 +25,7 @@ func judgeTrial(run *history.Run, result *Result) {
 		result.Violations = append(result.Violations, found...)
 	}
 	var gaps []string
-	if phaseBegins(run, history.Done) == never {
+	if run.PhaseBegins(history.Done) == never {
 		gaps = []string{"The trial was cut off before its final phase ended, so what it lost would not show."}
 	} else if len(recovery) == 0 { // which says that nothing could be read
 		gaps = append(uncovered(run, result), unserved(run)...)
@@ -43,11 +46,11 @@ func (r *Result) leave(gaps ...string) {
 }
 
 // crashes are the nodes that ended by themselves, one violation a node.
-func crashes(run *history.Run) []Violation {
+func crashes(run *history.Run) []anomaly.Violation {
 	times := map[string]int{}
 	first := map[string]history.Event{}
 	for _, e := range run.Events {
-		if e.Type != history.Crash || len(e.Nodes) == 0 || hitAlone(run, e) {
+		if e.Type != history.Crash || len(e.Nodes) == 0 || excused(run, e) {
 			continue
 		}
 		node := e.Nodes[0]
@@ -55,8 +58,8 @@ func crashes(run *history.Run) []Violation {
 			first[node] = e
 		}
 	}
-	var all []Violation
-	for _, node := range nodesOf(run) {
+	var all []anomaly.Violation
+	for _, node := range run.Nodes() {
 		e, crashed := first[node]
 		if !crashed {
 			continue
@@ -72,29 +75,30 @@ func crashes(run *history.Run) []Violation {
 		before := e.Time - 1
 		text += faults(run, span{before, before}, node)
 		if e.Reason != "" {
-			text += "; the last lines of its log: " + oneLine(e.Reason)
+			text += "; the last lines of its log: " + sentence.OneLine(e.Reason)
 		}
-		all = append(all, Violation{Anomaly: NodeCrashed, Time: e.Time, Sentence: strings.TrimRight(text, ".") + "."})
+		all = append(all, anomaly.Violation{Anomaly: anomaly.NodeCrashed, Time: e.Time, Sentence: strings.TrimRight(text, ".") + "."})
 	}
 	return all
 }
 
-// hitAlone: a kill of some of the node's processes was in force, with which the
-// node may rightly end.
-func hitAlone(run *history.Run, crash history.Event) bool {
+// excused: a fault was in force with which the node may rightly end, such as a kill of
+// some of its processes.
+func excused(run *history.Run, crash history.Event) bool {
 	return slices.ContainsFunc(spells(run.Events, crash.Time), func(s spell) bool {
-		return !s.over() && s.Processes != "" && s.Family == "kill" && slices.Contains(s.Nodes, crash.Nodes[0])
+		family := s.Of()
+		return !s.over() && (family.Exits || family.Ends && s.Processes != "") && slices.Contains(s.Nodes, crash.Nodes[0])
 	})
 }
 
 // forbiddenLines are the lines in logs that match the target's patterns.
-func forbiddenLines(run *history.Run) []Violation {
-	var all []Violation
+func forbiddenLines(run *history.Run) []anomaly.Violation {
+	var all []anomaly.Violation
 	for _, e := range run.Events {
 		if e.Type == history.Logged && len(e.Nodes) > 0 {
-			all = append(all, Violation{
-				Anomaly: LogPattern, Time: e.Time,
-				Sentence: fmt.Sprintf("%s logged what no log may hold, in %s: %s", e.Nodes[0], e.Detail, oneLine(e.Reason)),
+			all = append(all, anomaly.Violation{
+				Anomaly: anomaly.LogPattern, Time: e.Time,
+				Sentence: fmt.Sprintf("%s logged what no log may hold, in %s: %s", e.Nodes[0], e.Detail, sentence.OneLine(e.Reason)),
 			})
 		}
 	}
@@ -105,7 +109,7 @@ func forbiddenLines(run *history.Run) []Violation {
 // ran and all links were whole, and no read or no update was acknowledged since,
 // through any node, though some had been before. (If none ever was, the run is
 // vacuous: the fault may be the client's.)
-func noRecovery(run *history.Run) []Violation {
+func noRecovery(run *history.Run) []anomaly.Violation {
 	e, found := lastUnserved(run)
 	if !found || e.Reason != "" {
 		return nil
@@ -118,7 +122,7 @@ func noRecovery(run *history.Run) []Violation {
 		case o.Kind.Reads():
 			reads.add(o, healed, o.Outcome == history.OK)
 		case o.Kind.Updates():
-			updates.add(o, healed, changes(o) || grants(o) || o.Answered() && o.Kind != history.CompareAndSet)
+			updates.add(o, healed, o.Changed() || o.Granted() || o.Answered() && o.Kind != history.CompareAndSet)
 		}
 	}
 	var what string
@@ -139,12 +143,12 @@ func noRecovery(run *history.Run) []Violation {
 			seconds(e.Took), seconds(healed), what)
 	}
 	if example := cmp.Or(reads.example, updates.example); example != "" {
-		text += ", such as with " + oneLine(example)
+		text += ", such as with " + sentence.OneLine(example)
 	}
 	if len(e.Nodes) > 0 {
 		text += fmt.Sprintf("; nothing was served by %s", strings.Join(e.Nodes, " "))
 	}
-	return []Violation{{Anomaly: NoRecovery, Time: e.Time, Sentence: text + "."}}
+	return []anomaly.Violation{{Anomaly: anomaly.NoRecovery, Time: e.Time, Sentence: text + "."}}
 }
 
 // A tally counts operations of one sort.
@@ -208,12 +212,12 @@ func unserved(run *history.Run) (gaps []string) {
 		}
 		used := o.Kind == history.Use && o.Outcome == history.OK && o.Invoke >= e.Time-e.Took/2
 		if used || o.Kind.Updates() { // locks are not granted while others use them, for long
-			updates.add(o, healed, used || changes(o) || grants(o))
+			updates.add(o, healed, used || o.Changed() || o.Granted())
 		}
 	}
 	why := ", although all nodes ran and all links were whole"
 	if e.Reason != "" {
-		why = ", " + oneLine(e.Reason)
+		why = ", " + sentence.OneLine(e.Reason)
 	}
 	when := fmt.Sprintf(" in the %s after the faults were healed", seconds(e.Took))
 	if faultless(run) {
@@ -250,14 +254,14 @@ func crashed(run *history.Run) map[string]bool {
 // the final operations.
 func askedInVain(run *history.Run) (gaps []string) {
 	const again = 3
-	healed, tried, settled := healedAt(run), map[string]int{}, crashed(run)
+	healed, tried, settled := run.Healed(), map[string]int{}, crashed(run)
 	for i := range run.History.Operations {
 		if o := &run.History.Operations[i]; o.Invoke >= healed && o.Kind != history.Use {
 			tried[o.Node]++
 			settled[o.Node] = settled[o.Node] || o.Answered()
 		}
 	}
-	for _, node := range nodesOf(run) {
+	for _, node := range run.Nodes() {
 		if tried[node] >= again && !settled[node] {
 			gaps = append(gaps, fmt.Sprintf("%s served nothing from %s on, though it was asked %d times.", node, seconds(healed), tried[node]))
 		}
@@ -271,18 +275,18 @@ func askedInVain(run *history.Run) (gaps []string) {
 // found its queue empty, through any node. An element that was dequeued is covered
 // too. Nothing reads ids and locks.
 func uncovered(run *history.Run, result *Result) []string {
-	healed := healedAt(run)
+	healed := run.Healed()
 	lastRead := map[string]time.Duration{} // by key, invocation
 	dequeued := map[string]map[int64]bool{}
 	for i := range run.History.Operations {
 		o := &run.History.Operations[i]
 		switch {
-		case o.Kind == history.Dequeue && o.Outcome == history.OK && len(o.Output) > 0:
+		case o.Kind == history.Dequeue && o.Outcome == history.OK && o.Output.Len() > 0:
 			if dequeued[o.Key] == nil {
 				dequeued[o.Key] = map[int64]bool{}
 			}
-			dequeued[o.Key][o.Output[0]] = true
-		case saw(o), o.Outcome == history.OK && (o.Kind == history.CompareAndSet || o.Kind == history.Dequeue):
+			dequeued[o.Key][o.Output.At(0)] = true
+		case o.Saw(), o.Outcome == history.OK && (o.Kind == history.CompareAndSet || o.Kind == history.Dequeue):
 			if o.Invoke >= healed {
 				lastRead[o.Key] = max(lastRead[o.Key], o.Invoke)
 			}
@@ -291,12 +295,12 @@ func uncovered(run *history.Run, result *Result) []string {
 	keys, acknowledged, why := map[string]int{}, 0, "no later read succeeded"
 	for i := range run.History.Operations {
 		o := &run.History.Operations[i]
-		if !changes(o) {
+		if !o.Changed() {
 			continue
 		}
 		acknowledged++
 		read, any := lastRead[o.Key]
-		if any && read >= o.Complete || o.Kind == history.Enqueue && dequeued[o.Key][o.Input[0]] {
+		if any && read >= o.Complete || o.Kind == history.Enqueue && dequeued[o.Key][o.Input.At(0)] {
 			continue
 		}
 		result.Uncovered++
@@ -338,7 +342,7 @@ const bypassShare = 0.5
 // there were none. They separated nothing at all if no link was ever used or, where nodes
 // met past a link, if at least bypassShare of what clients on the minority side of
 // partitions asked was answered.
-func unlinked(run *history.Run, s Statistics) (why string, wholly bool) {
+func unlinked(run *history.Run, s statistics.Statistics) (why string, wholly bool) {
 	i := slices.IndexFunc(run.Events, func(e history.Event) bool { return e.Type == history.Unlinked })
 	fault := slices.IndexFunc(run.Events, func(e history.Event) bool { return e.Type == history.Inject && len(e.Links) > 0 })
 	if i < 0 || fault < 0 {
@@ -354,7 +358,7 @@ func unlinked(run *history.Run, s Statistics) (why string, wholly bool) {
 
 // bypassed warns of nodes that met past a link, where partitions separated some all the
 // same.
-func bypassed(run *history.Run, s Statistics) []string {
+func bypassed(run *history.Run, s statistics.Statistics) []string {
 	why, wholly := unlinked(run, s)
 	if why == "" || wholly {
 		return nil
@@ -364,13 +368,13 @@ func bypassed(run *history.Run, s Statistics) []string {
 
 // shortFaults warns if faults aimed at the leader, and none lasted until another
 // node led: then the schedule was too fast for the system's elections.
-func shortFaults(run *history.Run, changes []LeaderChange) []string {
+func shortFaults(run *history.Run, changes []statistics.LeaderChange) []string {
 	if len(changes) == 0 {
 		return nil
 	}
 	begun := map[int]history.Event{}
 	for _, e := range run.Events {
-		if taken(e) != "" {
+		if e.TakesLeader() != "" {
 			begun[e.Fault] = e
 		}
 	}
@@ -380,12 +384,12 @@ func shortFaults(run *history.Run, changes []LeaderChange) []string {
 		if e.Type != history.Heal || !aimed {
 			continue
 		}
-		if e.Leader != "" && e.Leader != taken(inject) {
+		if e.Leader != "" && e.Leader != inject.TakesLeader() {
 			return nil
 		}
 		longest = max(longest, e.Time-inject.Time)
 	}
-	if longest == 0 || slices.ContainsFunc(changes, func(c LeaderChange) bool { return c.Took >= 0 }) {
+	if longest == 0 || slices.ContainsFunc(changes, func(c statistics.LeaderChange) bool { return c.Took >= 0 }) {
 		return nil
 	}
 	interval := max(4*longest, 6*time.Second).Round(time.Second)
@@ -395,21 +399,10 @@ func shortFaults(run *history.Run, changes []LeaderChange) []string {
 
 // fewAnswers warns if hardly anything was answered during the faults: what is not
 // answered cannot be wrong.
-func fewAnswers(s Statistics) []string {
+func fewAnswers(s statistics.Statistics) []string {
 	share := s.During.Availability()
 	if len(s.Faults) == 0 || share < 0 || share >= enoughShare {
 		return nil
 	}
 	return []string{fmt.Sprintf("Only %.1f %% of the operations during the faults were answered, so little was tested then: use a longer interval (--interval, Schedule.Interval), or another fault.", 100*share)}
-}
-
-// oneLine joins the lines of a text.
-func oneLine(text string) string {
-	var lines []string
-	for line := range strings.Lines(text) {
-		if line = strings.TrimSpace(line); line != "" {
-			lines = append(lines, line)
-		}
-	}
-	return strings.Join(lines, " | ")
 }

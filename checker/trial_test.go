@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -84,7 +86,7 @@ func TestTrial(t *testing.T) {
 		{name: "nothing reads ids", model: IDs, history: ids() + healed, verdict: Valid, want: AsClaimed},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			run := parse(t, test.history)
+			run := script.Parse(t, test.history)
 			run.Manifest.Version = history.Version
 			run.Manifest.Nemesis = test.nemesis
 			run.Manifest.Claim.Expect = test.expect
@@ -103,7 +105,7 @@ func TestTrial(t *testing.T) {
 				t.Errorf("says %s", told)
 			}
 			run.Manifest = history.Manifest{Nodes: run.Manifest.Nodes} // from elsewhere, nothing of this holds
-			if r := Check(t.Context(), run, test.model, Options{}); len(r.Gaps) > 0 || slices.ContainsFunc(r.Violations, func(v Violation) bool { return len(v.Witness) == 0 }) {
+			if r := Check(t.Context(), run, test.model, Options{}); len(r.Gaps) > 0 || slices.ContainsFunc(r.Violations, func(v anomaly.Violation) bool { return len(v.Witness) == 0 }) {
 				t.Errorf("from elsewhere: %q %v", r.Gaps, r.Violations)
 			}
 		})
@@ -128,7 +130,7 @@ func ids() string {
 
 // A node may end with a process of it that a fault killed.
 func TestAKilledProcessExplainsTheEnd(t *testing.T) {
-	run := parse(t, served()+"p1 n2 read x -> 12 [310,311] ok\n crash n2 at 30.1: exit status 1\n recovery at 100\n final at 300\n done at 400\n")
+	run := script.Parse(t, served()+"p1 n2 read x -> 12 [310,311] ok\n crash n2 at 30.1: exit status 1\n recovery at 100\n final at 300\n done at 400\n")
 	run.Manifest.Version = history.Version
 	kill := history.Event{Time: 31 * time.Second, Took: time.Second, Type: history.Inject, Fault: 1, Family: "kill", Nodes: []string{"n2"}, Processes: "redis-server"}
 	heal := history.Event{Time: 40 * time.Second, Type: history.Heal, Fault: 1, Family: "kill"}
@@ -140,14 +142,20 @@ func TestAKilledProcessExplainsTheEnd(t *testing.T) {
 	if result := Check(t.Context(), run, Register, Options{}); result.Verdict != Invalid {
 		t.Errorf("another node's process was killed, and yet: %s", result.Verdict)
 	}
+	for exits, want := range map[bool]Verdict{true: Valid, false: Invalid} {
+		run.Events[0] = history.Event{Time: 30 * time.Second, Type: history.Inject, Fault: 1, Family: "failpoint", Nodes: []string{"n2"}, Own: &history.Family{Exits: exits, Ends: true}}
+		if result := Check(t.Context(), run, Register, Options{}); result.Verdict != want {
+			t.Errorf("with a failpoint at which nodes may exit (%v): %s", exits, result.Verdict)
+		}
+	}
 }
 
 func TestForbiddenLines(t *testing.T) {
-	run := parse(t, served()+"p1 n2 read x -> 12 [310,311] ok\n recovery at 100\n final at 300\n done at 400\n")
+	run := script.Parse(t, served()+"p1 n2 read x -> 12 [310,311] ok\n recovery at 100\n final at 300\n done at 400\n")
 	run.Manifest.Version = history.Version
 	run.Events = append(run.Events, history.Event{Time: 399 * time.Second, Type: history.Logged, Nodes: []string{"n1"}, Detail: "stderr.log", Reason: "WARNING: DATA RACE"})
 	result := Check(t.Context(), run, Register, Options{})
-	if result.AsClaimed != NotAsClaimed || len(result.Violations) != 1 || result.Violations[0].Anomaly != LogPattern ||
+	if result.AsClaimed != NotAsClaimed || len(result.Violations) != 1 || result.Violations[0].Anomaly != anomaly.LogPattern ||
 		result.Violations[0].Sentence != "n1 logged what no log may hold, in stderr.log: WARNING: DATA RACE" || result.Violations[0].At() != 399*time.Second {
 		t.Errorf("%s: %v", result.AsClaimed, result.Violations)
 	}
@@ -182,7 +190,7 @@ func TestFewAnswersDuringTheFaults(t *testing.T) {
 			if test.landed {
 				text += "partition n1 from 101 to 140\n"
 			}
-			run := parse(t, text+"p1 n2 read x -> 12 [310,311] ok\n faults at 100\n recovery at 150\n final at 300\n done at 400\n")
+			run := script.Parse(t, text+"p1 n2 read x -> 12 [310,311] ok\n faults at 100\n recovery at 150\n final at 300\n done at 400\n")
 			run.Manifest.Version = history.Version
 			if result := Check(t.Context(), run, Register, Options{}); result.Verdict != Valid || !slices.Equal(result.Warnings, test.want) {
 				t.Errorf("%s, warns %q, want %q", result.Verdict, result.Warnings, test.want)
@@ -203,10 +211,10 @@ func TestFaultsTooShort(t *testing.T) {
 		{name: "another served", history: text + "p7 n2 write x 50 [50.5,51] ok\n p7 n1 read x -> 50 [320,321] ok\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			run := parse(t, test.history)
+			run := script.Parse(t, test.history)
 			run.Manifest.Version = history.Version
 			run.Events = append([]history.Event{
-				{Time: 50 * time.Second, Type: history.Inject, Fault: 1, Family: "kill", Shape: "leader", Nodes: []string{"n1"}},
+				{Time: 50 * time.Second, Type: history.Inject, Fault: 1, Family: "kill", Shape: "leader", Nodes: []string{"n1"}, Leader: "n1"},
 				{Time: 52 * time.Second, Type: history.Heal, Fault: 1, Family: "kill", Leader: test.leader},
 			}, run.Events...)
 			result := Check(t.Context(), run, Register, Options{})
@@ -236,7 +244,7 @@ func TestBypassedPartitions(t *testing.T) {
 		{"no link was ever used", whole, nil, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			run := parse(t, test.history)
+			run := script.Parse(t, test.history)
 			run.Manifest.Version, run.Manifest.Nemesis = history.Version, "partition"
 			run.Events = append(run.Events, history.Event{Time: 399 * time.Second, Type: history.Unlinked, Reason: "n1 was connected to n2", Links: test.links})
 			result := Check(t.Context(), run, Register, Options{})

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/counts"
+	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -39,16 +42,16 @@ var VersionedRegister = Model{
 }
 
 func judgeVersions(ctx context.Context, run *history.Run, options Options, result *Result) {
-	judgeKeys(ctx, run, options, result, "register", func(ctx context.Context, memory *memory, key string, operations []*history.Operation) (findings, error) {
+	judgeKeys(ctx, run, options, result, "register", func(ctx context.Context, memory *court.Memory, key string, operations []*history.Operation) (findings, error) {
 		v := newVersions(key, operations)
 		stale, suspects := v.suspects()
-		result.StaleReads.add(Bounds{stale, stale})
+		result.StaleReads.Add(counts.Bounds{Certain: stale, Possible: stale})
 		if len(suspects) > 0 {
 			result.decided(Porcupine, "versions are at odds", key)
 			return prove(ctx, memory, suspects)
 		}
 		result.decided(Porcupine, "versions and values must fit one order", key)
-		explained, err := linearizable[versionState](ctx, memory, v.steps)
+		explained, err := court.Linearizable[versionState](ctx, memory, v.steps)
 		if err != nil || explained {
 			return findings{}, err
 		}
@@ -82,18 +85,18 @@ func newVersions(key string, operations []*history.Operation) *versions {
 		switch {
 		case o.Outcome == history.Fail, o.Kind == history.Read && o.Outcome != history.OK:
 			continue
-		case o.Kind == history.Read && len(o.Output) == 2:
-			s.value, s.some = o.Output[1], true
+		case o.Kind == history.Read && o.Output.Len() == 2:
+			s.value, s.some = o.Output.At(1), true
 			observed[s.value] = true
 		case o.Kind != history.Read:
-			s.value, s.some = o.Input[len(o.Input)-1], true
+			s.value, s.some = o.Input.At(o.Input.Len()-1), true
 			v.written[s.value] = true
 		}
 		if o.Kind == history.CompareAndSet {
-			observed[o.Input[0]] = true
+			observed[o.Input.At(0)] = true
 		}
-		if o.Outcome == history.OK && len(o.Output) > 0 {
-			s.version = o.Output[0]
+		if o.Outcome == history.OK && o.Output.Len() > 0 {
+			s.version = o.Output.At(0)
 		}
 		v.steps = append(v.steps, s)
 	}
@@ -117,22 +120,22 @@ func (v *versions) suspects() (stale int, suspects []charge) {
 		}
 		switch {
 		case s.Kind == history.Read && s.some && !v.written[s.value]:
-			suspects = append(suspects, v.accuse(PhantomRead, s, nil))
+			suspects = append(suspects, v.accuse(anomaly.PhantomRead, s, nil))
 			continue
 		case s.version == history.NoVersion:
 			continue
 		case newest == nil:
 		case s.Kind == history.Read && s.version < newest.version:
 			stale++
-			suspects = append(suspects, v.accuse(StaleRead, s, newest))
+			suspects = append(suspects, v.accuse(anomaly.StaleRead, s, newest))
 			continue
 		case s.Kind != history.Read && s.version <= newest.version:
-			suspects = append(suspects, v.accuse(Disorder, s, newest))
+			suspects = append(suspects, v.accuse(anomaly.Disorder, s, newest))
 			continue
 		}
 		twin := first[s.version]
 		if twin != nil && (s.value != twin.value || s.some != twin.some || s.updates() && twin.updates()) {
-			suspects = append(suspects, v.accuse(Disorder, s, twin))
+			suspects = append(suspects, v.accuse(anomaly.Disorder, s, twin))
 		}
 		if twin == nil || s.updates() {
 			first[s.version] = s
@@ -143,7 +146,7 @@ func (v *versions) suspects() (stale int, suspects []charge) {
 }
 
 // accuse tells of a step that is at odds with another, or by itself.
-func (v *versions) accuse(anomaly Anomaly, s, other *versionStep) charge {
+func (v *versions) accuse(name anomaly.Name, s, other *versionStep) charge {
 	told := []*history.Operation{s.Operation}
 	if other != nil {
 		told = append(told, other.Operation)
@@ -157,7 +160,7 @@ func (v *versions) accuse(anomaly Anomaly, s, other *versionStep) charge {
 		}
 		return s.did(n, v.key) + ", after " + other.did(n, v.key)
 	}
-	made := story{anomaly: anomaly, key: v.key, told: told, text: text, during: spanOf(told...), witness: copies(told...)}
+	made := story{anomaly: name, key: v.key, told: told, text: text, during: spanOf(told...), witness: copies(told...)}
 	if other == nil {
 		return accuse(made, func(operations []history.Operation) []*versionStep {
 			return newVersions(v.key, pointersTo(operations)).steps
@@ -182,12 +185,12 @@ func pointersTo(operations []history.Operation) []*history.Operation {
 
 // disorder is the story of a history that no order explains, told in a quarter of the
 // time.
-func (v *versions) disorder(ctx context.Context, memory *memory) story {
-	ctx, cancel := shareOf(ctx, 4)
+func (v *versions) disorder(ctx context.Context, memory *court.Memory) story {
+	ctx, cancel := court.Share(ctx, 4)
 	defer cancel()
 	explains := func(step, other *versionStep) bool { return step.updates() && other.observes(step.value) }
 	steps := fewest(ctx, v.steps, explains, func(steps []*versionStep) (bool, error) {
-		return linearizable[versionState](ctx, memory, steps)
+		return court.Linearizable[versionState](ctx, memory, steps)
 	})
 	var told []*history.Operation
 	for _, s := range steps {
@@ -197,14 +200,14 @@ func (v *versions) disorder(ctx context.Context, memory *memory) story {
 	text := func(n narrator) string {
 		return fmt.Sprintf("no order of %s explains the versions and values that were told%s", several(len(told), "operation"), n.until(told[0].Complete))
 	}
-	return story{anomaly: Disorder, key: v.key, told: told, witness: values(told), during: spanOf(told...), text: text}
+	return story{anomaly: anomaly.Disorder, key: v.key, told: told, witness: values(told), during: spanOf(told...), text: text}
 }
 
 func (s *versionStep) updates() bool { return s.Kind != history.Read }
 
 // observes: the step proves that the value was there.
 func (s *versionStep) observes(value int64) bool {
-	return s.Kind == history.Read && s.some && s.value == value || s.Kind == history.CompareAndSet && s.Input[0] == value
+	return s.Kind == history.Read && s.some && s.value == value || s.Kind == history.CompareAndSet && s.Input.At(0) == value
 }
 
 // did says what the step did, and when: "p7 read x = 41 in version 3 at 1.000 s".
@@ -218,7 +221,7 @@ func (s *versionStep) did(n narrator, key string) string {
 	case s.updates() && s.Kind == history.Write:
 		text += fmt.Sprintf("wrote %s = %d", name, s.value)
 	case s.updates():
-		text += fmt.Sprintf("swapped %s from %d to %d", name, s.Input[0], s.value)
+		text += fmt.Sprintf("swapped %s from %d to %d", name, s.Input.At(0), s.value)
 	case s.some:
 		text += fmt.Sprintf("read %s = %d", name, s.value)
 	default:
@@ -230,7 +233,7 @@ func (s *versionStep) did(n narrator, key string) string {
 	return text + through(s.Operation) + n.when(s.Operation, s.Complete)
 }
 
-func (s *versionStep) interval() (call, ret time.Duration) {
+func (s *versionStep) Interval() (call, ret time.Duration) {
 	if s.Outcome == history.Info {
 		return s.Invoke, never
 	}
@@ -247,7 +250,7 @@ type versionState struct {
 	exact bool
 }
 
-func (s *versionStep) apply(held versionState) (versionState, bool) {
+func (s *versionStep) Apply(held versionState) (versionState, bool) {
 	told := s.version != history.NoVersion
 	if !s.updates() {
 		if s.some != held.some || s.value != held.value || told && (s.version < held.next-1 || held.exact && s.version != held.next-1) {
@@ -258,7 +261,7 @@ func (s *versionStep) apply(held versionState) (versionState, bool) {
 		}
 		return held, true
 	}
-	if s.Kind == history.CompareAndSet && (!held.some || held.value != s.Input[0]) {
+	if s.Kind == history.CompareAndSet && (!held.some || held.value != s.Input.At(0)) {
 		return held, s.Outcome == history.Info
 	}
 	if told && s.version < held.next {
@@ -271,7 +274,7 @@ func (s *versionStep) apply(held versionState) (versionState, bool) {
 // for one update and one value: what is missing in between explains any other.
 type versionOrder struct{ *versionStep }
 
-func (s *versionOrder) apply(held versionState) (versionState, bool) {
+func (s *versionOrder) Apply(held versionState) (versionState, bool) {
 	last := held.next - 1
 	possible := s.version > last || s.version == last && !s.updates() && s.value == held.value && s.some == held.some
 	return versionState{s.value, s.some, s.version + 1, true}, possible

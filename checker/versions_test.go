@@ -9,6 +9,9 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/internal/court"
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -18,7 +21,7 @@ func TestCheckVersionedRegister(t *testing.T) {
 		history string
 		verdict Verdict
 		stale   int
-		anomaly Anomaly
+		anomaly anomaly.Name
 		witness []string
 		says    string
 	}{
@@ -38,7 +41,7 @@ func TestCheckVersionedRegister(t *testing.T) {
 			          p2 n2 read x -> 1 3 [4,5] ok
 			          partition n2 from 0 to 9`,
 			verdict: Invalid, stale: 1,
-			anomaly: StaleRead,
+			anomaly: anomaly.StaleRead,
 			witness: []string{"write 3 -> 2", "read -> 1 3"},
 			says:    "p2 read x = 3 in version 1 through n2 at 5.000 s, after p1 wrote x = 3 in version 2 through n1 at 3.000 s; n2 had been cut off from n1 n3 since 0.000 s.",
 		},
@@ -47,7 +50,7 @@ func TestCheckVersionedRegister(t *testing.T) {
 			history: `p1 n1 write x 3 -> 1 [0,9] ok
 			          p2 n1 write x 4 -> 1 [0,9] ok`,
 			verdict: Invalid,
-			anomaly: Disorder,
+			anomaly: anomaly.Disorder,
 			witness: []string{"write 4 -> 1", "write 3 -> 1"},
 			says:    "p2 wrote x = 4 in version 1 through n1 (invoked at 0.000 s, answered at 9.000 s) and p1 wrote x = 3 in version 1 through n1 (invoked at 0.000 s, answered at 9.000 s): one version cannot be both.",
 		},
@@ -56,7 +59,7 @@ func TestCheckVersionedRegister(t *testing.T) {
 			history: `p1 n1 write x 3 -> 2 [0,1] ok
 			          p2 n1 write x 4 -> 1 [2,3] ok`,
 			verdict: Invalid,
-			anomaly: Disorder,
+			anomaly: anomaly.Disorder,
 			witness: []string{"write 3 -> 2", "write 4 -> 1"},
 			says:    "p2 wrote x = 4 in version 1 through n1 at 3.000 s, after p1 wrote x = 3 in version 2 through n1 at 1.000 s.",
 		},
@@ -64,7 +67,7 @@ func TestCheckVersionedRegister(t *testing.T) {
 			name:    "never written",
 			history: `p2 n1 read x -> 1 9 [0,1] ok`,
 			verdict: Invalid,
-			anomaly: PhantomRead,
+			anomaly: anomaly.PhantomRead,
 			witness: []string{"read -> 1 9"},
 			says:    "p2 read x = 9 in version 1 through n1 at 1.000 s, but nobody ever wrote 9.",
 		},
@@ -75,13 +78,13 @@ func TestCheckVersionedRegister(t *testing.T) {
 			          p3 n1 write x 4 -> 3 [4,5] ok
 			          p3 n1 read x -> 3 4 [6,7] ok`,
 			verdict: Invalid,
-			anomaly: Disorder,
+			anomaly: anomaly.Disorder,
 			witness: []string{"cas 4 5 -> 2", "write 4 -> 3"},
 			says:    "no order of 2 operations explains the versions and values that were told until 5.000 s.",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			result := Check(t.Context(), parse(t, test.history), VersionedRegister, Options{})
+			result := Check(t.Context(), script.Parse(t, test.history), VersionedRegister, Options{})
 			if result.Verdict != test.verdict || result.StaleReads.Certain != test.stale {
 				t.Errorf("%s: %s, %d stale", result.Verdict, result.Reason, result.StaleReads)
 			}
@@ -118,25 +121,25 @@ func plainPorcupineVersions(operations []history.Operation) bool {
 			held, o := before.(state), input.(history.Operation)
 			switch {
 			case o.Kind == history.Read:
-				if o.Output[0] != history.NoVersion && o.Output[0] != held.version || len(o.Output) == 1 && held.value != 0 || len(o.Output) == 2 && held.value != o.Output[1] {
+				if o.Output.At(0) != history.NoVersion && o.Output.At(0) != held.version || o.Output.Len() == 1 && held.value != 0 || o.Output.Len() == 2 && held.value != o.Output.At(1) {
 					return nil
 				}
 				return []any{held}
-			case o.Kind == history.CompareAndSet && held.value != o.Input[0]:
+			case o.Kind == history.CompareAndSet && held.value != o.Input.At(0):
 				if o.Outcome == history.Info {
 					return []any{held}
 				}
 				return nil
-			case len(o.Output) == 0:
-				after := above(held.version, o.Input[len(o.Input)-1])
+			case o.Output.Len() == 0:
+				after := above(held.version, o.Input.At(o.Input.Len()-1))
 				if o.Outcome == history.Info {
 					after = append(after, held)
 				}
 				return after
-			case o.Output[0] <= held.version:
+			case o.Output.At(0) <= held.version:
 				return nil
 			}
-			return []any{state{o.Output[0], o.Input[len(o.Input)-1]}}
+			return []any{state{o.Output.At(0), o.Input.At(o.Input.Len() - 1)}}
 		},
 	}
 	return porcupine.CheckOperations(model.ToModel(), entries)
@@ -185,23 +188,23 @@ func drawVersions(r *rand.Rand) []history.Operation {
 		fresh := 1 + r.Int64N(4)
 		switch o.Kind {
 		case history.Read:
-			o.Output = history.Value{told()}
+			o.Output = history.Ints(told())
 			shown := value
 			if r.Float64() < spoil/2 {
 				shown = r.Int64N(5)
 			}
 			if shown > 0 {
-				o.Output = append(o.Output, shown)
+				o.Output = history.Ints(o.Output.At(0), shown)
 			}
 			continue
 		case history.Write:
-			o.Input = history.Value{fresh}
+			o.Input = history.Ints(fresh)
 		default:
 			expected := value
 			if r.Float64() < spoil/2 || value == 0 {
 				expected = fresh
 			}
-			o.Input = history.Value{expected, 1 + r.Int64N(4)}
+			o.Input = history.Ints(expected, 1+r.Int64N(4))
 			if expected != value && r.Float64() >= spoil {
 				o.Outcome, o.Error = history.Fail, "another value"
 			}
@@ -209,12 +212,12 @@ func drawVersions(r *rand.Rand) []history.Operation {
 		if o.Outcome == history.Fail || o.Outcome == history.Info && r.IntN(2) == 0 {
 			continue
 		}
-		value = o.Input[len(o.Input)-1]
+		value = o.Input.At(o.Input.Len() - 1)
 		if version++; gaps && r.IntN(3) == 0 {
 			version++
 		}
 		if v := told(); o.Outcome == history.OK && v != history.NoVersion {
-			o.Output = history.Value{v}
+			o.Output = history.Ints(v)
 		}
 	}
 	slices.SortStableFunc(operations, func(a, b history.Operation) int { return int(a.Invoke - b.Invoke) })
@@ -223,7 +226,7 @@ func drawVersions(r *rand.Rand) []history.Operation {
 
 func TestVersionedRegisterAgreesWithPorcupine(t *testing.T) {
 	t.Parallel()
-	anomalies := map[Anomaly]int{}
+	anomalies := map[anomaly.Name]int{}
 	invalid, searched, n := 0, 0, histories(t)/2
 	for seed := range uint64(n) {
 		operations := drawVersions(rand.New(rand.NewPCG(seed, 31)))
@@ -242,7 +245,7 @@ func TestVersionedRegisterAgreesWithPorcupine(t *testing.T) {
 			searched++
 		}
 		for _, s := range suspects {
-			if explained, err := s.explained(t.Context(), newMemory(1<<30)); explained || err != nil || want == Valid {
+			if explained, err := s.explained(t.Context(), court.NewMemory(1<<30)); explained || err != nil || want == Valid {
 				t.Fatalf("seed %d: %s is no contradiction, %v:\n%s\nof\n%s", seed, s.anomaly, err, list(s.witness), list(operations))
 			}
 		}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/checker/internal/register"
 	"github.com/rashomon-io/rashomon/checker/internal/search"
 	"github.com/rashomon-io/rashomon/harness/history"
@@ -34,7 +36,7 @@ const (
 // convict puts suspects before Porcupine and notes those that are confirmed,
 // with their witnesses: the first of each anomaly, then others up to perKey. Of
 // contradictions of one anomaly that tell of the same step, one is enough.
-func (h *keyHistory) convict(ctx context.Context, memory *memory, j *judgement) {
+func (h *keyHistory) convict(ctx context.Context, memory *court.Memory, j *judgement) {
 	lost := j.counts.certainlyLost
 	suspects := h.suspects(lost)
 	type candidate struct {
@@ -42,7 +44,7 @@ func (h *keyHistory) convict(ctx context.Context, memory *memory, j *judgement) 
 		rank int
 	}
 	candidates := make([]candidate, len(suspects))
-	count := map[Anomaly]int{}
+	count := map[anomaly.Name]int{}
 	j.first = never
 	for i, s := range suspects {
 		candidates[i] = candidate{s, count[s.anomaly]}
@@ -52,11 +54,11 @@ func (h *keyHistory) convict(ctx context.Context, memory *memory, j *judgement) 
 	slices.SortStableFunc(candidates, func(a, b candidate) int { return cmp.Compare(a.rank, b.rank) })
 
 	type telling struct {
-		anomaly Anomaly
+		anomaly anomaly.Name
 		*history.Operation
 	}
 	told := map[telling]bool{}
-	shown := map[Anomaly]bool{}
+	shown := map[anomaly.Name]bool{}
 	tried := 0
 	origins := h.origins()
 	for _, c := range candidates {
@@ -89,9 +91,9 @@ func (h *keyHistory) convict(ctx context.Context, memory *memory, j *judgement) 
 }
 
 // tell names the contradiction that a witness is, preferably as suspected.
-func (h *keyHistory) tell(ctx context.Context, memory *memory, suspected Anomaly, lost lastSeen) contradiction {
+func (h *keyHistory) tell(ctx context.Context, memory *court.Memory, suspected anomaly.Name, lost lastSeen) contradiction {
 	suspects := h.suspects(lost)
-	s := suspect{anomaly: Disorder}
+	s := suspect{anomaly: anomaly.Disorder}
 	for i := range h.steps {
 		s.told = append(s.told, int32(i))
 	}
@@ -116,7 +118,7 @@ func (h *keyHistory) tell(ctx context.Context, memory *memory, suspected Anomaly
 			updates = append(updates, int32(i))
 		}
 	}
-	if c.anomaly == Resurrected || c.anomaly == Disorder {
+	if c.anomaly == anomaly.Resurrected || c.anomaly == anomaly.Disorder {
 		explained, err := h.part(updates).linearizable(ctx, memory)
 		c.reads = err == nil && explained
 	}
@@ -126,7 +128,7 @@ func (h *keyHistory) tell(ctx context.Context, memory *memory, suspected Anomaly
 // enclose returns a witness for a suspect, or nil if Porcupine does not find
 // that it is one: a closed set with its steps or, where that is not a handful, a
 // set in which swaps are cut, as few steps as possible.
-func (o *origins) enclose(ctx context.Context, memory *memory, s suspect) *witness {
+func (o *origins) enclose(ctx context.Context, memory *court.Memory, s suspect) *witness {
 	proven := s.anomaly == refused && s.told[2] < 0
 	witness, cut := o.closure(s.told, handful, proven)
 	if cut || len(witness.steps) > handful {
@@ -149,7 +151,7 @@ func (h *keyHistory) contradicts(ctx context.Context) bool {
 }
 
 // refuted asks Porcupine.
-func (h *keyHistory) refuted(ctx context.Context, memory *memory) bool {
+func (h *keyHistory) refuted(ctx context.Context, memory *court.Memory) bool {
 	explained, err := h.linearizable(ctx, memory)
 	return err == nil && !explained
 }
@@ -179,7 +181,7 @@ func (w *witness) minimise(ctx context.Context) *witness {
 		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/4)
 		defer cancel()
 	}
-	memory := newMemory(refuteBytes)
+	memory := court.NewMemory(refuteBytes)
 	effort := minimiseEffort
 	for size := max(1, len(w.steps)/2); ; {
 		reduced := false

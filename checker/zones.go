@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/internal/register"
 	"github.com/rashomon-io/rashomon/checker/internal/zones"
 	"github.com/rashomon-io/rashomon/harness/history"
@@ -14,7 +15,7 @@ import (
 // A suspect is a small set of steps that no order explains, or so it is
 // suspected until Porcupine agrees.
 type suspect struct {
-	anomaly Anomaly
+	anomaly anomaly.Name
 	// told are the two to four steps that the sentence is about, -1 where there
 	// is none:
 	//
@@ -30,7 +31,7 @@ type suspect struct {
 
 // A contradiction is a suspect that Porcupine has confirmed.
 type contradiction struct {
-	anomaly Anomaly
+	anomaly anomaly.Name
 	told    []*history.Operation // as in suspect; nil where there is none
 	witness []*history.Operation // ordered by invocation
 	// reads is set if the writes and swaps of the witness can be ordered
@@ -40,7 +41,7 @@ type contradiction struct {
 
 // refused is how some disorders are told: a swap failed although what it expected
 // was there.
-const refused Anomaly = "refused"
+const refused anomaly.Name = "refused"
 
 // at is when the contradiction was complete.
 func (c contradiction) at() time.Duration {
@@ -61,7 +62,7 @@ func (c contradiction) at() time.Duration {
 // if it was there at the early step, an acknowledged update came between, and
 // the late step saw it again.
 func (h *keyHistory) narrower(s suspect, lost lastSeen) suspect {
-	if s.anomaly != Resurrected || s.told[2] < 0 {
+	if s.anomaly != anomaly.Resurrected || s.told[2] < 0 {
 		return s
 	}
 	late, between, early := &h.steps[s.told[0]], &h.steps[s.told[1]], &h.steps[s.told[2]]
@@ -73,9 +74,9 @@ func (h *keyHistory) narrower(s suspect, lost lastSeen) suspect {
 	case late.From != was || late.Ret == register.Never || !between.Writes() || between.Ret == register.Never || between.To == was:
 		return s
 	case late.Writes() || lost.missedBy(time.Duration(late.Call), h.final, h.operation(s.told[1])):
-		s.anomaly = LostCommit
+		s.anomaly = anomaly.LostCommit
 	default:
-		s.anomaly = StaleRead
+		s.anomaly = anomaly.StaleRead
 	}
 	return s
 }
@@ -86,8 +87,8 @@ func (h *keyHistory) narrower(s suspect, lost lastSeen) suspect {
 func (h *keyHistory) suspects(lost lastSeen) []suspect {
 	var found []suspect
 	named := map[int32]bool{}
-	add := func(anomaly Anomaly, told ...int32) {
-		found = append(found, suspect{anomaly, told, h.complete(told)})
+	add := func(name anomaly.Name, told ...int32) {
+		found = append(found, suspect{name, told, h.complete(told)})
 		named[told[0]] = true
 	}
 	for _, o := range h.outdated(h.sources()) {
@@ -95,18 +96,18 @@ func (h *keyHistory) suspects(lost lastSeen) []suspect {
 		switch {
 		case observer.Writes() && newer.From == observer.From: // a double swap
 		case observer.Writes() || lost.missedBy(time.Duration(observer.Call), h.final, h.operation(o.newer)):
-			add(LostCommit, o.observer, o.newer, o.source)
+			add(anomaly.LostCommit, o.observer, o.newer, o.source)
 		default:
-			add(StaleRead, o.observer, o.newer, o.source)
+			add(anomaly.StaleRead, o.observer, o.newer, o.source)
 		}
 	}
 	conflicts := zones.Conflicts(h.steps, h.values, h.index)
 	for _, c := range conflicts {
 		switch c.Kind {
 		case zones.Unwritten:
-			add(PhantomRead, c.Steps[0], -1)
+			add(anomaly.PhantomRead, c.Steps[0], -1)
 		case zones.Twice:
-			add(DoubleSwap, c.Steps...)
+			add(anomaly.DoubleSwap, c.Steps...)
 		}
 	}
 	for _, c := range conflicts {
@@ -115,21 +116,21 @@ func (h *keyHistory) suspects(lost lastSeen) []suspect {
 		}
 		switch c.Kind {
 		case zones.Early:
-			found = append(found, suspect{PhantomRead, c.Steps, c.At})
+			found = append(found, suspect{anomaly.PhantomRead, c.Steps, c.At})
 		case zones.Back:
-			found = append(found, suspect{Resurrected, c.Steps, c.At})
+			found = append(found, suspect{anomaly.Resurrected, c.Steps, c.At})
 		case zones.Refused:
 			found = append(found, suspect{refused, c.Steps, c.At})
 		case zones.Cycle, zones.Crossed:
-			found = append(found, suspect{Disorder, c.Steps, c.At})
+			found = append(found, suspect{anomaly.Disorder, c.Steps, c.At})
 		}
 	}
 	if len(conflicts) == 0 {
 		for _, i := range h.phantoms() {
-			add(PhantomRead, i, -1)
+			add(anomaly.PhantomRead, i, -1)
 		}
 		for _, swaps := range h.doubleSwaps() {
-			add(DoubleSwap, swaps...)
+			add(anomaly.DoubleSwap, swaps...)
 		}
 	}
 	slices.SortStableFunc(found, func(a, b suspect) int {
@@ -156,7 +157,7 @@ func (h *keyHistory) complete(steps []int32) int64 {
 
 // atEnd is 1 for a lost commit that a final read shows, else 0.
 func (h *keyHistory) atEnd(s suspect) int {
-	if s.anomaly == LostCommit && h.steps[s.told[0]].Call >= int64(h.final) {
+	if s.anomaly == anomaly.LostCommit && h.steps[s.told[0]].Call >= int64(h.final) {
 		return 1
 	}
 	return 0

@@ -109,7 +109,7 @@ func (w *watch) recordBy(record func(history.Event)) {
 
 // lookOn lets the watch go on when the last client has left: a node that this, or the
 // last operation, brings down has not ended at once.
-func (t *Trial) lookOn(ctx context.Context) {
+func (r *run) lookOn(ctx context.Context) {
 	timer := time.NewTimer(lastLook)
 	defer timer.Stop()
 	select {

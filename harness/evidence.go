@@ -18,32 +18,32 @@ const copyBudget = 30 * time.Second
 // keepData keeps copies of all nodes' data for who wants to know why the target broke
 // its claim, unless the trial has stopped at the violation and has them already. The
 // cluster is not to be used any more.
-func (t *Trial) keepData(ctx context.Context, cl cluster.Cluster) {
-	dir := filepath.Join(t.Dir, history.DataDir)
+func (r *run) keepData(ctx context.Context) {
+	dir := filepath.Join(r.Dir, history.DataDir)
 	if _, err := os.Stat(dir); err == nil || ctx.Err() != nil {
 		return
 	}
-	t.tell("not as claimed: copying the nodes' data to %s …", dir)
-	t.copyData(ctx, cl, nil)
+	r.tell("not as claimed: copying the nodes' data to %s …", dir)
+	r.copyData(ctx, nil)
 }
 
 // copyData pauses the nodes that run, which it returns, and copies the data of all.
-func (t *Trial) copyData(ctx context.Context, cl cluster.Cluster, failed func(cluster.Node, error)) (paused []cluster.Node) {
-	for _, node := range cl.Nodes() {
-		if cl.State(node) == cluster.Running {
+func (r *run) copyData(ctx context.Context, failed func(cluster.Node, error)) (paused []cluster.Node) {
+	for _, node := range r.cluster.Nodes() {
+		if r.cluster.State(node) == cluster.Running {
 			paused = append(paused, node)
 		}
 	}
-	t.onEach(ctx, paused, cl.Pause, failed)
-	t.onEach(ctx, cl.Nodes(), func(ctx context.Context, node cluster.Node) error {
-		return cl.Collect(ctx, node, filepath.Join(t.Dir, history.DataDir, node))
+	r.onEach(ctx, paused, r.cluster.Pause, failed)
+	r.onEach(ctx, r.cluster.Nodes(), func(ctx context.Context, node cluster.Node) error {
+		return r.cluster.Collect(ctx, node, filepath.Join(r.Dir, history.DataDir, node))
 	}, failed)
 	return paused
 }
 
 // onEach acts on all the nodes at once, and tells what fails, also to failed if that
 // is not nil.
-func (t *Trial) onEach(ctx context.Context, nodes []cluster.Node, act func(context.Context, cluster.Node) error, failed func(cluster.Node, error)) {
+func (r *run) onEach(ctx context.Context, nodes []cluster.Node, act func(context.Context, cluster.Node) error, failed func(cluster.Node, error)) {
 	ctx, cancel := context.WithTimeout(ctx, copyBudget)
 	defer cancel()
 	var all sync.WaitGroup
@@ -53,7 +53,7 @@ func (t *Trial) onEach(ctx context.Context, nodes []cluster.Node, act func(conte
 			if err == nil {
 				return
 			}
-			t.tell("%v", err)
+			r.tell("%v", err)
 			if failed != nil {
 				failed(node, err)
 			}

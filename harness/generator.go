@@ -2,7 +2,9 @@ package harness
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/rashomon-io/rashomon/harness/history"
@@ -81,7 +83,7 @@ func Until(end time.Duration, generator Generator) Generator {
 			return history.Operation{}, false
 		}
 		operation, ok := generator.Next(turn)
-		return operation, ok && turn.At < end
+		return operation, ok && max(turn.At, turn.Now) < end
 	})
 }
 
@@ -124,4 +126,45 @@ func Each(operations []history.Operation) Generator {
 		operations = operations[1:]
 		return operation, true
 	})
+}
+
+// UntilOK repeats each operation until it is acknowledged, one of unknown outcome by a
+// new process. As that may have taken effect already, it may take effect several times.
+func UntilOK(generator Generator) Generator {
+	var present *history.Operation // nil once it is acknowledged
+	return GeneratorFunc(func(turn *Turn) (history.Operation, bool) {
+		if present == nil {
+			operation, ok := generator.Next(turn)
+			if !ok {
+				return operation, false
+			}
+			present = &operation
+		}
+		turn.afterwards(func(tried *history.Operation) {
+			if tried != nil && tried.Outcome == history.OK {
+				present = nil
+			}
+		})
+		return *present, true
+	})
+}
+
+// Zipf returns a function that draws one of 0 to count-1, as the keys of a store are
+// asked for where some are popular: n with a probability in proportion to
+// 1/(n+1)^exponent. YCSB's exponent is 0.99; 0 makes all alike. It panics if count is
+// not positive.
+func Zipf(r *rand.Rand, count int, exponent float64) func() int {
+	if count <= 0 {
+		panic(fmt.Sprintf("harness: Zipf draws one of %d", count))
+	}
+	until := make([]float64, count) // sums of the weights, up to each
+	sum := 0.0
+	for n := range until {
+		sum += math.Pow(float64(n+1), -exponent)
+		until[n] = sum
+	}
+	return func() int {
+		n, _ := slices.BinarySearch(until, r.Float64()*sum)
+		return min(n, count-1)
+	}
 }

@@ -26,15 +26,15 @@ func (p *panicked) Error() string {
 
 // guard is to be deferred where such code is called. It makes a panic the call's
 // error and the end of the trial, so that everything is closed.
-func (t *Trial) guard(what string, err *error) {
+func (r *run) guard(what string, err *error) {
 	if value := recover(); value != nil {
-		t.panicked(what, value, err)
+		r.panicked(what, value, err)
 	}
 }
 
-func (t *Trial) panicked(what string, value any, err *error) {
+func (r *run) panicked(what string, value any, err *error) {
 	*err = &panicked{what, value, stack()}
-	t.fail(*err)
+	r.fail(*err)
 }
 
 // stack returns the innermost calls of a panic, in a line.
@@ -59,7 +59,7 @@ func stack() string {
 
 // within calls what may ignore its context. If that has ended and the call has not
 // returned, it is left behind, and told of.
-func within[T any](ctx context.Context, t *Trial, what string, call func(context.Context) (T, error)) (T, error) {
+func within[T any](ctx context.Context, r *run, what string, call func(context.Context) (T, error)) (T, error) {
 	type answer struct {
 		value T
 		err   error
@@ -68,7 +68,7 @@ func within[T any](ctx context.Context, t *Trial, what string, call func(context
 	go func() {
 		var a answer
 		defer func() { answers <- a }()
-		defer t.guard(what, &a.err)
+		defer r.guard(what, &a.err)
 		a.value, a.err = call(ctx)
 	}()
 	select {
@@ -83,45 +83,54 @@ func within[T any](ctx context.Context, t *Trial, what string, call func(context
 		return a.value, a.err
 	case <-timer.C:
 	}
-	t.tell("%s ignores its context; a call of it that still hangs is left behind", what)
+	r.tell("%s ignores its context; a call of it that still hangs is left behind", what)
 	var none T
 	return none, fmt.Errorf("%s ignores its context and has not returned: %w", what, context.Cause(ctx))
 }
 
 // program is the target's. One that panics gets a path at which there is nothing, as
 // no path would mean this very binary.
-func (t *Trial) program(place cluster.Place) (program cluster.Program) {
+func (r *run) program(place cluster.Place) (program cluster.Program) {
 	var err error
 	defer func() {
 		if err != nil {
 			program = cluster.Program{Path: err.Error()}
 		}
 	}()
-	defer t.guard("the target's Program", &err)
-	return t.Target.Program(place)
+	defer r.guard("the target's Program", &err)
+	return r.Target.Program(place)
 }
 
 // open returns a client of the node.
-func (t *Trial) open(ctx context.Context, cl cluster.Cluster, node cluster.Node) (client Client, err error) {
-	defer t.guard("the target's Open", &err)
-	client, err = t.Target.Open(ctx, cl, node)
+func (r *run) open(ctx context.Context, node cluster.Node) (client Client, err error) {
+	defer r.guard("the target's Open", &err)
+	client, err = r.Target.Open(ctx, clientSide{r.cluster}, node)
 	if err == nil && client == nil {
 		err = errNoClient
 	}
 	return client, err
 }
 
+// A clientSide is a cluster at the addresses that lead over the links of clients.
+type clientSide struct{ cluster.Cluster }
+
+func (c clientSide) Address(node cluster.Node) string { return c.ClientAddress(node, "") }
+
+func (c clientSide) PortAddress(node cluster.Node, port string) string {
+	return c.ClientAddress(node, port)
+}
+
 var errNoClient = errors.New("Open returned no client and no error")
 
 // shut closes a client.
-func (t *Trial) shut(client Client) (err error) {
-	defer t.guard("the client's Close", &err)
+func (r *run) shut(client Client) (err error) {
+	defer r.guard("the client's Close", &err)
 	return client.Close()
 }
 
 // leader asks the target who leads. While an earlier question hangs, none is asked.
-func (t *Trial) leader(cl cluster.Cluster) func(context.Context) (cluster.Node, error) {
-	if t.Target.Leader == nil {
+func (r *run) leader() func(context.Context) (cluster.Node, error) {
+	if r.Target.Leader == nil {
 		return nil
 	}
 	asking := make(chan struct{}, 1)
@@ -133,9 +142,9 @@ func (t *Trial) leader(cl cluster.Cluster) func(context.Context) (cluster.Node, 
 		}
 		ctx, cancel := context.WithTimeout(ctx, leaderBudget)
 		defer cancel()
-		return within(ctx, t, "the target's Leader", func(ctx context.Context) (cluster.Node, error) {
+		return within(ctx, r, "the target's Leader", func(ctx context.Context) (cluster.Node, error) {
 			defer func() { <-asking }()
-			return t.Target.Leader(ctx, cl)
+			return r.Target.Leader(ctx, r.cluster)
 		})
 	}
 }

@@ -42,7 +42,7 @@ type Trial struct {
 	World    cluster.World // default: whatever the Target brings
 
 	Nodes       int           // default 5, at most MaxNodes
-	Concurrency int           // clients, spread evenly over the nodes; default 4 a node
+	Concurrency int           // clients, spread evenly over the nodes that serve; default 4 a node
 	Rate        float64       // operations per second, of all clients together, of a system that answers at once (see Rate); default 600, negative for as fast as they can
 	Quiet       time.Duration // load before the faults; default 2 s
 	Duration    time.Duration // of the faults phase; default 20 s
@@ -66,9 +66,8 @@ type Trial struct {
 	// written, such as reports.Write.
 	Report func(dir string) error
 
-	// What a trial has while it runs.
-	fail     context.CancelCauseFunc // ends it
-	deadline time.Time               // by which it must have ended; zero means never
+	layout   layout    // of the Nodes
+	deadline time.Time // by which it must have ended; zero means never
 }
 
 // The bounds of a trial.
@@ -87,6 +86,9 @@ type Target struct {
 	World cluster.World
 	// Ports names the ports that a node needs besides its main one.
 	Ports []string
+	// Roles are those of the nodes, in the order in which nodes are numbered and
+	// started; none if all nodes are alike, and all are started at once.
+	Roles []Role
 	// Program returns how one node is run.
 	Program func(cluster.Place) cluster.Program
 	// Ready returns nil once the fresh cluster serves. It is called again
@@ -103,6 +105,8 @@ type Target struct {
 	// is a definite one of the operation that needed the client. After a definite
 	// error of an operation the client is kept: one whose connection is gone should
 	// reconnect, or not call that definite. Without an error there must be a client.
+	// Faults of links between clients and nodes hit what goes to the addresses that
+	// this Cluster gives; those that Ready, Prepare and Leader are given lead past them.
 	Open func(context.Context, cluster.Cluster, cluster.Node) (Client, error)
 	// Leader returns the node that leads now, asking the nodes themselves, within
 	// half a second; nil if the system has no leader. Faults at the leader then hit
@@ -168,8 +172,8 @@ type Workload interface {
 	// Name is the one that --workload takes, and the key to Check when a run
 	// directory is judged again.
 	Name() string
-	// Generator returns the operations of one worker.
-	Generator(Worker) Generator
+	// Generators returns the operations of each of a trial's workers. It is a Plan.
+	Generators([]Worker) []Generator
 	// Final returns one worker's last operations, after recovery. If its node is
 	// down, or answers nothing for some seconds, the worker goes on with them through
 	// another one.
@@ -195,7 +199,8 @@ type Worker struct {
 }
 
 // A Generator is the rest of one worker's operations. It is used by one
-// goroutine at a time. The small ones of this package compose.
+// goroutine at a time. The small ones of this package compose; a Plan has workers
+// wait for each other.
 type Generator interface {
 	// Next returns the next operation, of which it sets Kind, Key and Input.
 	// False means that there are no more.
@@ -212,6 +217,11 @@ type Turn struct {
 	// At is when to invoke the operation, on the clock of Now; the past means
 	// at once.
 	At time.Duration
+
+	// What of the trial generators need that wait for other workers.
+	load  context.Context            // ends with the load
+	clock func() time.Duration       // tells Now
+	over  []func(*history.Operation) // see afterwards
 }
 
 // A Nemesis plays faults on a Stage.

@@ -6,41 +6,61 @@ import (
 	"sync"
 	"time"
 
-	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
 // A load is all the workers of a trial.
 type load struct {
-	cluster  cluster.Cluster
-	seats    []*seat
-	counts   counts
-	phase    atomicString[history.Phase]
-	activity atomicString[string] // the fault in force, for progress
-	now      func() time.Duration
-	hung     sync.WaitGroup
+	seats      []*seat
+	generators []Generator // of the seats; they outlive a stop, so that no value is written twice
+	counts     counts
+	phase      atomicString[history.Phase]
+	activity   atomicString[string] // the fault in force, for progress
+	hung       sync.WaitGroup
+
+	cancel context.CancelFunc // of what was started last
+	done   chan struct{}      // closed when every call of that has come home
 }
 
-func (t *Trial) newLoad(cl cluster.Cluster, recorder *history.Recorder) *load {
-	load := &load{cluster: cl, now: recorder.Now}
-	nodes := cl.Nodes()
-	for i := range t.Concurrency {
+func newLoad(r *run) *load {
+	load := &load{}
+	nodes := r.layout.serving
+	for i := range r.Concurrency {
 		load.seats = append(load.seats, &seat{
-			trial: t, cluster: cl, recorder: recorder, lane: recorder.Lane(), process: i,
-			worker: Worker{Index: i, Of: t.Concurrency, Node: nodes[i%len(nodes)], Rand: random(t.Seed, uint64(i)+1)},
+			trial: r, lane: r.recorder.Lane(), process: i,
+			worker: Worker{Index: i, Of: r.Concurrency, Node: nodes[i%len(nodes)], Rand: random(r.Seed, uint64(i)+1)},
 			counts: &load.counts, hung: &load.hung,
 		})
 	}
 	return load
 }
 
+// start lets the workers issue the workload's operations, at the trial's rate.
+func (l *load) start(ctx context.Context) {
+	ctx, l.cancel = context.WithCancel(ctx)
+	done := make(chan struct{})
+	l.done = done
+	go func() {
+		defer close(done)
+		l.run(ctx, func(worker Worker) Generator { return l.generators[worker.Index] }, 1, 0)
+	}()
+}
+
+// stop returns when every worker has stopped. It may be called again.
+func (l *load) stop() {
+	l.cancel()
+	<-l.done
+}
+
 // run lets every worker issue its generator's operations, and returns when all
 // of them have come home.
 func (l *load) run(ctx context.Context, generator func(Worker) Generator, tries int, patience time.Duration) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	var working sync.WaitGroup
 	for _, seat := range l.seats {
 		working.Add(1)
-		go seat.run(&round{ctx: ctx, generator: generator(seat.worker), tries: tries, patience: patience, ended: working.Done}, nil)
+		go seat.run(&round{ctx: ctx, stop: stop, generator: generator(seat.worker), tries: tries, patience: patience, ended: working.Done}, nil)
 	}
 	working.Wait()
 }
@@ -53,31 +73,32 @@ const tellsEnough = 10
 
 // awaitAnswer waits until an operation was answered. An error says that none was: then
 // the clients are wrong, or the system is not ready, and faults would show nothing.
-func (l *load) awaitAnswer(ctx context.Context, t *Trial, done <-chan struct{}) error {
-	if l.counts.answered.Load() > 0 || l.counts.all() < tellsEnough {
+func (r *run) awaitAnswer(ctx context.Context) error {
+	counts := &r.load.counts
+	if counts.answered.Load() > 0 || counts.all() < tellsEnough {
 		return nil
 	}
-	t.tell("none of %d operations was answered so far, such as %s; waiting …", l.counts.all(), l.counts.example.Load())
+	r.tell("none of %d operations was answered so far, such as %s; waiting …", counts.all(), counts.example.Load())
 	bounded, cancel := context.WithTimeout(ctx, answerBudget)
 	defer cancel()
 	poll := time.NewTicker(10 * time.Millisecond)
 	defer poll.Stop()
-	for l.counts.answered.Load() == 0 {
+	for counts.answered.Load() == 0 {
 		select {
 		case <-poll.C:
 			continue
-		case <-done:
+		case <-r.load.done:
 		case <-bounded.Done():
 		}
 		return fmt.Errorf("none of %d operations was answered, before any fault: %d failed and %d are unknown, such as %s; check the client, the target's Ready and Prepare, and the time-out of %v",
-			l.counts.all(), l.counts.failed.Load(), l.counts.unknown.Load(), l.counts.example.Load(), t.Timeout)
+			counts.all(), counts.failed.Load(), counts.unknown.Load(), counts.example.Load(), r.Timeout)
 	}
 	return nil
 }
 
 // wait returns when the time is up, ctx ends, the workers are done, or, if
 // operations > 0, so many are complete.
-func (l *load) wait(ctx context.Context, length time.Duration, operations int, done <-chan struct{}) {
+func (l *load) wait(ctx context.Context, length time.Duration, operations int) {
 	timer := time.NewTimer(length)
 	defer timer.Stop()
 	var poll <-chan time.Time
@@ -92,7 +113,7 @@ func (l *load) wait(ctx context.Context, length time.Duration, operations int, d
 			return
 		case <-ctx.Done():
 			return
-		case <-done:
+		case <-l.done:
 			return
 		case <-poll:
 			if l.counts.all() >= int64(operations) {

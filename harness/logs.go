@@ -49,26 +49,26 @@ func forbids(patterns []*regexp.Regexp, line string) bool {
 // searchLogs records the first line in each log of each node that matches each of the
 // patterns. Files that the target names come from the node's data. What could not be
 // searched is recorded as trouble.
-func (t *Trial) searchLogs(ctx context.Context, cl cluster.Cluster, watch *watch, recorder *history.Recorder) {
+func (r *run) searchLogs(ctx context.Context) {
 	trouble := func(node cluster.Node, err error) {
-		recorder.Event(history.Event{Type: history.Trouble, Nodes: []string{node}, Reason: "logs: " + err.Error()})
+		r.recorder.Event(history.Event{Type: history.Trouble, Nodes: []string{node}, Reason: "logs: " + err.Error()})
 	}
-	root := filepath.Join(t.Dir, history.LogsDir)
-	if len(t.Target.LogFiles) > 0 {
-		t.onEach(ctx, cl.Nodes(), func(ctx context.Context, node cluster.Node) error {
-			return cl.Collect(ctx, node, filepath.Join(root, node, "data"), t.Target.LogFiles...)
+	root := filepath.Join(r.Dir, history.LogsDir)
+	if len(r.Target.LogFiles) > 0 {
+		r.onEach(ctx, r.cluster.Nodes(), func(ctx context.Context, node cluster.Node) error {
+			return r.cluster.Collect(ctx, node, filepath.Join(root, node, "data"), r.Target.LogFiles...)
 		}, trouble)
 	}
-	for _, pattern := range t.Target.LogFiles {
+	for _, pattern := range r.Target.LogFiles {
 		if found, err := fs.Glob(os.DirFS(root), "*/data/"+pattern); err == nil && len(found) == 0 {
-			t.tell("no node has a log in its data that matches %s", pattern)
+			r.tell("no node has a log in its data that matches %s", pattern)
 		}
 	}
 	search := search{
-		patterns: append(append([]*regexp.Regexp{}, DefaultLogPatterns...), t.Target.LogPatterns...),
-		watch:    watch,
+		patterns: append(append([]*regexp.Regexp{}, DefaultLogPatterns...), r.Target.LogPatterns...),
+		watch:    r.watch,
 	}
-	for _, node := range cl.Nodes() {
+	for _, node := range r.cluster.Nodes() {
 		err := filepath.WalkDir(filepath.Join(root, node), func(path string, entry fs.DirEntry, err error) error {
 			if err != nil || !entry.Type().IsRegular() || ctx.Err() != nil {
 				return errors.Join(err, ctx.Err())
@@ -88,11 +88,11 @@ func (t *Trial) searchLogs(ctx context.Context, cl cluster.Cluster, watch *watch
 	}
 	for i, event := range search.found {
 		if i == maxLogged {
-			t.tell("%d further lines of logs match a pattern and are not recorded", len(search.found)-maxLogged)
+			r.tell("%d further lines of logs match a pattern and are not recorded", len(search.found)-maxLogged)
 			break
 		}
-		recorder.Event(event)
-		t.tell("a log has a line that it must not have: %s: %s", event.Detail, event.Reason)
+		r.recorder.Event(event)
+		r.tell("a log has a line that it must not have: %s: %s", event.Detail, event.Reason)
 	}
 }
 

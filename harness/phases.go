@@ -7,131 +7,128 @@ import (
 	"fmt"
 	"math/rand/v2"
 
-	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
 // phases plays quiet, faults, recovery and final. The first two end with clean,
 // which the first violation ends.
-func (t *Trial) phases(ctx, clean context.Context, cl cluster.Cluster, recorder *history.Recorder, load *load) error {
-	begin := func(phase history.Phase) {
-		recorder.Event(history.Event{Type: history.PhaseBegins, Phase: phase})
-		load.phase.Store(phase)
-	}
-	stopTelling := load.tellProgress(t)
+func (r *run) phases(ctx, clean context.Context) error {
+	stopTelling := r.tellProgress()
 	defer stopTelling()
 
-	generators := t.generators(load) // which outlive a stop: no value is written twice
-	start := func() (stop context.CancelFunc, done chan struct{}) {
-		loadCtx, stop := context.WithCancel(ctx)
-		done = make(chan struct{}) // every call has come home
-		go func() {
-			defer close(done)
-			load.run(loadCtx, func(worker Worker) Generator { return generators[worker.Index] }, 1, 0)
-		}()
-		return stop, done
+	if err := r.plan(); err != nil {
+		return err
 	}
-	failure := func() error { return t.failure(ctx, recorder) }
-
-	begin(history.Quiet)
-	stopLoad, workersDone := start()
-	endLoad := func() { stopLoad(); <-workersDone }
-	defer endLoad()
-	load.wait(clean, t.Quiet, t.Operations, workersDone)
-	unanswered := load.awaitAnswer(clean, t, workersDone)
-	if err := cmp.Or(failure(), unanswered); err != nil {
+	r.begin(history.Quiet)
+	r.load.start(ctx)
+	defer r.load.stop()
+	r.load.wait(clean, r.Quiet, r.Operations)
+	unanswered := r.awaitAnswer(clean)
+	if err := cmp.Or(r.failure(ctx), unanswered); err != nil {
 		return err
 	}
 
-	gate := newGate(cl)
 	heal := func() error { return nil }
 	if clean.Err() == nil {
-		begin(history.Faults)
-		if t.Nemesis != nil {
-			heal = t.play(ctx, gate, recorder, load)
+		r.begin(history.Faults)
+		if r.Nemesis != nil {
+			heal = r.play(ctx)
 		}
-		load.wait(clean, t.Duration, t.Operations, workersDone)
+		r.load.wait(clean, r.Duration, r.Operations)
 	}
 	if errors.Is(context.Cause(clean), errOutOfTime) && ctx.Err() == nil {
-		t.tell("the load is cut short at %.1f s: %v", recorder.Now().Seconds(), errOutOfTime)
+		r.tell("the load is cut short at %.1f s: %v", r.recorder.Now().Seconds(), errOutOfTime)
 	}
-	var violation violated
-	if errors.As(context.Cause(clean), &violation) {
-		stopLoad()
-		recorder.Event(history.Event{Type: history.Stop, Reason: violation.Error()})
-		t.tell("stopped at %.1f s: %v; copying the nodes' data …", recorder.Now().Seconds(), violation)
-		t.freeze(ctx, gate, recorder)
-		<-workersDone
-		stopLoad, workersDone = start()
+	if violation, ok := errors.AsType[violated](context.Cause(clean)); ok {
+		r.stopAt(ctx, violation)
 	}
 	if err := heal(); errors.As(err, new(*panicked)) {
-		return failure()
+		return r.failure(ctx)
 	} else if err != nil {
-		return errors.Join(failure(), fmt.Errorf("the nemesis %q: %w", t.Nemesis.Name(), err))
+		return errors.Join(r.failure(ctx), fmt.Errorf("the nemesis %q: %w", r.Nemesis.Name(), err))
 	}
 
-	begin(history.Recovery)
-	healed := recorder.Now()
-	load.wait(ctx, t.Recovery, 0, workersDone)
-	t.awaitRecovery(ctx, recorder, load, healed, workersDone)
-	endLoad()
-	if err := failure(); err != nil {
+	r.begin(history.Recovery)
+	healed := r.recorder.Now()
+	r.load.wait(ctx, r.Recovery, 0)
+	r.awaitRecovery(ctx, healed)
+	r.load.stop()
+	if err := r.failure(ctx); err != nil {
 		return err
 	}
-	begin(history.Final)
-	t.final(ctx, load)
-	return failure()
+	r.begin(history.Final)
+	r.final(ctx)
+	return r.failure(ctx)
+}
+
+func (r *run) begin(phase history.Phase) {
+	r.recorder.Event(history.Event{Type: history.PhaseBegins, Phase: phase})
+	r.load.phase.Store(phase)
+}
+
+// stopAt keeps the nodes' data of the moment of the violation, without load, which then
+// goes on.
+func (r *run) stopAt(ctx context.Context, violation violated) {
+	r.load.cancel() // and the calls that are open come home while the data are copied
+	r.recorder.Event(history.Event{Type: history.Stop, Reason: violation.Error()})
+	r.tell("stopped at %.1f s: %v; copying the nodes' data …", r.recorder.Now().Seconds(), violation)
+	r.freeze(ctx)
+	r.load.stop()
+	r.load.start(ctx)
 }
 
 // failure returns why the trial cannot go on; nil if it can.
-func (t *Trial) failure(ctx context.Context, recorder *history.Recorder) error {
+func (r *run) failure(ctx context.Context) error {
 	if ctx.Err() == nil {
-		return recorder.Err()
+		return r.recorder.Err()
 	}
 	how := "interrupted"
 	if errors.As(context.Cause(ctx), new(*panicked)) {
 		how = "ended"
 	}
-	return fmt.Errorf("%s at %.1f s: %w; what was recorded is in %s", how, recorder.Now().Seconds(), context.Cause(ctx), t.Dir)
+	return fmt.Errorf("%s at %.1f s: %w; what was recorded is in %s", how, r.recorder.Now().Seconds(), context.Cause(ctx), r.Dir)
 }
 
 // final has the final operations carried out.
-func (t *Trial) final(ctx context.Context, load *load) {
-	ctx, cancel := context.WithTimeout(ctx, t.atMost(finalBudget, closeReserve+checkReserve))
+func (r *run) final(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, r.atMost(finalBudget, closeReserve+checkReserve))
 	defer cancel()
-	load.run(ctx, t.Workload.Final, finalTries, finalPatience)
+	r.load.run(ctx, r.Workload.Final, finalTries, finalPatience)
 	if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
-		t.tell("the final operations did not end in time and were cut short")
+		r.tell("the final operations did not end in time and were cut short")
 	}
 }
 
-// generators are the workload's, one a worker, at the trial's rate.
-func (t *Trial) generators(load *load) []Generator {
-	var all []Generator
-	for _, seat := range load.seats {
-		worker := seat.worker
-		all = append(all, Rate(worker.Rand, t.Rate/float64(worker.Of), t.Workload.Generator(worker)))
+// plan gives the load's workers what the workload wants of them, at the trial's rate.
+func (r *run) plan() (err error) {
+	defer r.guard("the workload's Generators", &err)
+	var workers []Worker
+	for _, seat := range r.load.seats {
+		workers = append(workers, seat.worker)
 	}
-	return all
+	for i, generator := range Plan(r.Workload.Generators).generators(workers) {
+		r.load.generators = append(r.load.generators, Rate(workers[i].Rand, r.Rate/float64(r.Concurrency), generator))
+	}
+	return nil
 }
 
 // play lets the nemesis work until heal is called, which returns when all is
 // healed.
-func (t *Trial) play(ctx context.Context, cl cluster.Cluster, recorder *history.Recorder, load *load) (heal func() error) {
+func (r *run) play(ctx context.Context) (heal func() error) {
 	ctx, cancel := context.WithCancel(ctx)
 	stage := Stage{
-		Cluster: cl, World: t.World, Duration: t.Duration, Rand: random(t.Seed, 0), Leader: t.leader(cl),
+		Cluster: gated{ungated{r.cluster}, r.gate}, World: r.World, Duration: r.Duration, Rand: random(r.Seed, 0), Leader: r.leader(),
 		Record: func(event history.Event) {
-			recorder.Event(event)
-			load.note(event)
+			r.recorder.Event(event)
+			r.load.note(event)
 		},
 	}
 	played := make(chan error, 1)
 	go func() {
 		var err error
 		defer func() { played <- err }()
-		defer t.guard("the nemesis", &err)
-		err = t.Nemesis.Play(ctx, stage)
+		defer r.guard("the nemesis", &err)
+		err = r.Nemesis.Play(ctx, stage)
 	}()
 	return func() error {
 		cancel()

@@ -47,7 +47,7 @@ func (l *load) note(event history.Event) {
 }
 
 // tellProgress tells how the trial goes until the returned function is called.
-func (l *load) tellProgress(t *Trial) (stop func()) {
+func (r *run) tellProgress() (stop func()) {
 	end, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -60,14 +60,15 @@ func (l *load) tellProgress(t *Trial) (stop func()) {
 			case <-end:
 				return
 			}
+			l := r.load
 			all := l.counts.all()
 			line := fmt.Sprintf("%5.1f s  %-8s  %d operations (%.0f/s), %d failed, %d unknown",
-				l.now().Seconds(), l.phase.Load(), all, float64(all-before)/progressEvery.Seconds(),
+				r.recorder.Now().Seconds(), l.phase.Load(), all, float64(all-before)/progressEvery.Seconds(),
 				l.counts.failed.Load(), l.counts.unknown.Load())
 			if fault := l.activity.Load(); fault != "" {
 				line += "  ⚡ " + fault
 			}
-			t.tell("%s", line)
+			r.tell("%s", line)
 			before = all
 		}
 	}()

@@ -58,25 +58,25 @@ type recovery struct {
 
 // recovery returns what has been served since the moment, through nodes that run
 // now.
-func (l *load) recovery(cl cluster.Cluster, since time.Duration) (r recovery) {
-	for _, node := range cl.Nodes() {
+func (r *run) recovery(since time.Duration) (now recovery) {
+	for _, node := range r.cluster.Nodes() {
 		var seated, asked, served bool
-		for _, seat := range l.seats {
+		for _, seat := range r.load.seats {
 			if seat.worker.Node == node {
 				seated = true
 				asked = asked || seat.lately.all.askedSince(since) || seat.lately.open.Load()
 				served = served || seat.lately.all.answeredSince(since)
 			}
 		}
-		state := cl.State(node)
+		state := r.cluster.State(node)
 		switch {
 		case state != cluster.Running:
-			r.down = append(r.down, fmt.Sprintf("%s is %s", node, state))
-			r.unserved = append(r.unserved, node)
+			now.down = append(now.down, fmt.Sprintf("%s is %s", node, state))
+			now.unserved = append(now.unserved, node)
 		case seated && !served:
-			r.waits = true
+			now.waits = true
 			if asked {
-				r.unserved = append(r.unserved, node)
+				now.unserved = append(now.unserved, node)
 			}
 		}
 	}
@@ -88,58 +88,58 @@ func (l *load) recovery(cl cluster.Cluster, since time.Duration) (r recovery) {
 		{"read", func(s *services) *service { return &s.reads }},
 	} {
 		var issued, asked, served bool
-		for _, seat := range l.seats {
+		for _, seat := range r.load.seats {
 			of := kind.of(&seat.lately)
 			issued = issued || of.asked.Load() > 0
 			asked = asked || of.askedSince(since)
 			served = served || of.answeredSince(since)
 		}
-		r.waits = r.waits || issued && !served
+		now.waits = now.waits || issued && !served
 		if asked && !served {
-			r.lacks = append(r.lacks, kind.name)
+			now.lacks = append(now.lacks, kind.name)
 		}
 	}
-	return r
+	return now
 }
 
 // awaitRecovery waits, within recoveryBudget, until every node has served what was
 // invoked after the healing, and an update and a read have been acknowledged, as far
 // as the workload has them. What has not is recorded. Nothing brings a node back that
 // is down, so that is not waited for.
-func (t *Trial) awaitRecovery(ctx context.Context, recorder *history.Recorder, load *load, healed time.Duration, done <-chan struct{}) {
-	budget := recoveryBudget - (recorder.Now() - healed)
-	bounded, cancel := context.WithTimeout(ctx, t.atMost(budget, closeReserve+checkReserve+finalReserve))
+func (r *run) awaitRecovery(ctx context.Context, healed time.Duration) {
+	budget := recoveryBudget - (r.recorder.Now() - healed)
+	bounded, cancel := context.WithTimeout(ctx, r.atMost(budget, closeReserve+checkReserve+finalReserve))
 	defer cancel()
 	poll := time.NewTicker(10 * time.Millisecond)
 	defer poll.Stop()
-	var r recovery
+	var reached recovery
 	for {
-		if r = load.recovery(load.cluster, healed); !r.waits {
+		if reached = r.recovery(healed); !reached.waits {
 			break
 		}
 		select {
 		case <-poll.C:
 			continue
-		case <-done: // the workload has no more operations
+		case <-r.load.done: // the workload has no more operations
 			return
 		case <-bounded.Done():
 		}
 		break
 	}
-	took := recorder.Now() - healed
-	if ctx.Err() != nil || len(r.unserved)+len(r.lacks) == 0 {
+	took := r.recorder.Now() - healed
+	if ctx.Err() != nil || len(reached.unserved)+len(reached.lacks) == 0 {
 		return
 	}
-	excuses := r.down
-	if r.waits && took < recoveryBudget {
+	excuses := reached.down
+	if reached.waits && took < recoveryBudget {
 		excuses = append([]string{"as " + errOutOfTime.Error()}, excuses...)
 	}
-	event := history.Event{Type: history.Unserved, Nodes: r.unserved, Took: took, Reason: strings.Join(excuses, ", ")}
-	if len(r.lacks) > 0 {
-		event.Detail = "no " + strings.Join(r.lacks, " and no ") + " was acknowledged"
+	event := history.Event{Type: history.Unserved, Nodes: reached.unserved, Took: took, Reason: strings.Join(excuses, ", ")}
+	if len(reached.lacks) > 0 {
+		event.Detail = "no " + strings.Join(reached.lacks, " and no ") + " was acknowledged"
 	}
-	recorder.Event(event)
-	t.tell("%.1f s after the recovery phase began, %s", took.Seconds(), unservedText(event))
+	r.recorder.Event(event)
+	r.tell("%.1f s after the recovery phase began, %s", took.Seconds(), unservedText(event))
 }
 
 func unservedText(event history.Event) string {

@@ -48,7 +48,7 @@ func Summary(run *history.Run, result checker.Result) string {
 		warnings = append(warnings, "warning: "+warning)
 	}
 	for _, violation := range result.Foremost(run.Manifest.Claim) {
-		violations = append(violations, fmt.Sprintf("%s: %s", violation.Anomaly, violation.Sentence))
+		violations = append(violations, fmt.Sprintf("%s: %s", violation.Title(), violation.Sentence))
 	}
 	list(&b, errors, summaryErrors)
 	list(&b, skipped(s.Skipped), summarySkipped)

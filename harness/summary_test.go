@@ -8,6 +8,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/counts"
+	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -22,7 +25,7 @@ func TestSummary(t *testing.T) {
 	}{
 		{
 			"sound", claimed,
-			checker.Result{Verdict: checker.Valid, AsClaimed: checker.AsClaimed, Statistics: checker.Statistics{
+			checker.Result{Verdict: checker.Valid, AsClaimed: checker.AsClaimed, Statistics: statistics.Statistics{
 				Operations: 12, OK: 10, Failed: 2, Faults: map[string]int{"partition": 4, "kill": 3},
 			}},
 			`store mode=fast: valid, as claimed (expect: stale read)
@@ -30,19 +33,19 @@ func TestSummary(t *testing.T) {
 		},
 		{
 			"what is only possible is no news of a pass", claimed,
-			checker.Result{Verdict: checker.Valid, AsClaimed: checker.AsClaimed, StaleReads: checker.Bounds{Possible: 151}, LostCommits: checker.Bounds{Possible: 162}},
+			checker.Result{Verdict: checker.Valid, AsClaimed: checker.AsClaimed, StaleReads: counts.Bounds{Possible: 151}, LostCommits: counts.Bounds{Possible: 162}},
 			`store mode=fast: valid, as claimed (expect: stale read)
 0 operations: 0 answered, 0 failed, 0 unknown; no faults; seed 7`,
 		},
 		{
 			"what is possible is news of a failure", claimed,
-			checker.Result{Verdict: checker.Invalid, AsClaimed: checker.NotAsClaimed, StaleReads: checker.Bounds{Possible: 151}, LostCommits: checker.Bounds{Possible: 162}},
+			checker.Result{Verdict: checker.Invalid, AsClaimed: checker.NotAsClaimed, StaleReads: counts.Bounds{Possible: 151}, LostCommits: counts.Bounds{Possible: 162}},
 			`store mode=fast: INVALID, not as claimed (expect: stale read)
 0 operations: 0 answered, 0 failed, 0 unknown; 0–151 stale reads, 0–162 lost commits; no faults; seed 7`,
 		},
 		{
 			"what is certain is told", claimed,
-			checker.Result{Verdict: checker.Valid, AsClaimed: checker.AsClaimed, StaleReads: checker.Bounds{Certain: 1, Possible: 2}},
+			checker.Result{Verdict: checker.Valid, AsClaimed: checker.AsClaimed, StaleReads: counts.Bounds{Certain: 1, Possible: 2}},
 			`store mode=fast: valid, as claimed (expect: stale read)
 0 operations: 0 answered, 0 failed, 0 unknown; 1–2 stale reads, 0 lost commits; no faults; seed 7`,
 		},
@@ -51,10 +54,10 @@ func TestSummary(t *testing.T) {
 			checker.Result{
 				Verdict: checker.Valid, Vacuous: "None of 8973 operations succeeded.", AsClaimed: checker.Undecided,
 				Warnings: []string{"the faults were too short"},
-				Statistics: checker.Statistics{
+				Statistics: statistics.Statistics{
 					Skipped:    map[string]int{"no leader:\n\"node-7\" is not in the cluster": 2, "n2 is down": 1},
 					Operations: 8973, Unknown: 8973, Troubles: []string{"at 3.210 s: kill leader n1: the engine is gone"},
-					Errors: []checker.ErrorClass{
+					Errors: []statistics.ErrorClass{
 						{Kind: history.Write, Outcome: history.Info, Count: 8911, Example: "context\x1b[31m\ndeadline exceeded", Node: "n2"},
 						{Kind: history.Read, Outcome: history.Fail, Count: 60, Example: "connection refused"},
 						{Count: 2, Example: "i/o timeout"},
@@ -73,9 +76,9 @@ warning: the faults were too short`,
 		},
 		{
 			"what is admitted hides nothing", claimed,
-			checker.Result{Verdict: checker.Invalid, AsClaimed: checker.NotAsClaimed, Violations: []checker.Violation{
-				{Anomaly: checker.StaleRead, Sentence: "1"}, {Anomaly: checker.StaleRead, Sentence: "2"}, {Anomaly: checker.StaleRead, Sentence: "3"},
-				{Anomaly: checker.StaleRead, Sentence: "4"}, {Anomaly: checker.StaleRead, Sentence: "5"}, {Anomaly: checker.LostCommit, Sentence: "6"},
+			checker.Result{Verdict: checker.Invalid, AsClaimed: checker.NotAsClaimed, Violations: []anomaly.Violation{
+				{Anomaly: anomaly.StaleRead, Sentence: "1"}, {Anomaly: anomaly.StaleRead, Sentence: "2"}, {Anomaly: anomaly.StaleRead, Sentence: "3"},
+				{Anomaly: anomaly.StaleRead, Sentence: "4"}, {Anomaly: anomaly.StaleRead, Sentence: "5"}, {Anomaly: anomaly.LostCommit, Sentence: "6"},
 			}},
 			`store mode=fast: INVALID, not as claimed (expect: stale read)
 0 operations: 0 answered, 0 failed, 0 unknown; no faults; seed 7
@@ -93,8 +96,8 @@ stale read: 3
 		},
 		{
 			"never served again", history.Manifest{Target: "store"},
-			checker.Result{Verdict: checker.Invalid, AsClaimed: checker.NotAsClaimed, Violations: []checker.Violation{
-				{Anomaly: checker.NoRecovery, Sentence: "no read was answered for 15 s"},
+			checker.Result{Verdict: checker.Invalid, AsClaimed: checker.NotAsClaimed, Violations: []anomaly.Violation{
+				{Anomaly: anomaly.NoRecovery, Sentence: "no read was answered for 15 s"},
 			}},
 			`store: INVALID, not as claimed
 0 operations: 0 answered, 0 failed, 0 unknown; no faults; seed 0
@@ -112,13 +115,13 @@ no recovery: no read was answered for 15 s`,
 
 // A summary stays short, and says what it leaves out.
 func TestSummaryIsBounded(t *testing.T) {
-	result := checker.Result{Statistics: checker.Statistics{Skipped: map[string]int{}}}
+	result := checker.Result{Statistics: statistics.Statistics{Skipped: map[string]int{}}}
 	for i := range 40 {
 		result.Statistics.Skipped[strings.Repeat("é", 200+i)]++
 		result.Warnings = append(result.Warnings, "short")
-		result.Violations = append(result.Violations, checker.Violation{Anomaly: checker.StaleRead})
+		result.Violations = append(result.Violations, anomaly.Violation{Anomaly: anomaly.StaleRead})
 		result.Statistics.Troubles = append(result.Statistics.Troubles, "gone")
-		result.Statistics.Errors = append(result.Statistics.Errors, checker.ErrorClass{Kind: history.Read, Count: 1})
+		result.Statistics.Errors = append(result.Statistics.Errors, statistics.ErrorClass{Kind: history.Read, Count: 1})
 	}
 	lines := strings.Split(harness.Summary(&history.Run{}, result), "\n")
 	if got := strings.Join(lines, "\n"); len(lines) != 2+3+3+3+5+5 || len(got) > 3000 || strings.Count(got, "… and 38 more") != 3 || strings.Count(got, "… and 36 more") != 2 {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -28,6 +29,7 @@ const (
 	stopBudget     = 5 * time.Second        // for client calls to return after their client was closed
 	lastLook       = 250 * time.Millisecond // for a node to end that the last operations bring down
 	progressEvery  = 2 * time.Second
+	defaultTimeout = 250 * time.Millisecond // of one client call
 )
 
 // Run runs the trial and judges it. What it recorded stays in trial.Dir, also
@@ -44,23 +46,24 @@ func Run(ctx context.Context, trial Trial) (*history.Run, checker.Result, error)
 	if err := trial.makeDir(); err != nil {
 		return nil, none, err
 	}
-	ctx, trial.fail = context.WithCancelCause(ctx)
-	defer trial.fail(nil)
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
 	if !trial.deadline.IsZero() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadlineCause(ctx, trial.deadline.Add(-closeReserve), errOutOfTime)
 		defer cancel()
 	}
-	run, result, left, err := trial.carryOut(ctx)
+	r := &run{Trial: &trial, fail: fail}
+	recorded, result, left, err := r.carryOut(ctx)
 	if err != nil {
-		return run, result, errors.Join(err, left)
+		return recorded, result, errors.Join(err, left)
 	}
 	if trial.Report != nil {
 		if err := trial.Report(trial.Dir); err != nil {
-			return run, result, errors.Join(fmt.Errorf("report of %s: %w", trial.Dir, err), left)
+			return recorded, result, errors.Join(fmt.Errorf("report of %s: %w", trial.Dir, err), left)
 		}
 	}
-	return run, result, left
+	return recorded, result, left
 }
 
 // makeDir makes the run directory, if that is not another run's already.
@@ -86,13 +89,18 @@ func (t *Trial) complete(ctx context.Context) error {
 	if t.Workload == nil {
 		return errors.New("trial: no workload (such as workloads.Register{})")
 	}
+	if err := t.Target.Claim.Validate(); err != nil {
+		return fmt.Errorf("trial: the claim of %s: %w", t.Target, err)
+	}
 	for _, name := range t.Target.Claim.Expect {
-		if !slices.Contains(checker.Anomalies, checker.Anomaly(name)) {
-			return fmt.Errorf("trial: the claim of %s expects %q, which is no anomaly (want some of %q)", t.Target, name, checker.Anomalies)
+		if !slices.Contains(anomaly.All, anomaly.Name(name)) {
+			return fmt.Errorf("trial: the claim of %s expects %q, which is no anomaly (want some of %q)", t.Target, name, anomaly.All)
 		}
 	}
-	if _, streams := t.Workload.(Streamer); t.FailFast && !streams {
-		return fmt.Errorf("trial: fail-fast is not available for the workload %s, whose violations only show afterwards", t.Workload.Name())
+	if t.FailFast {
+		if err := CanFailFast(t.Workload); err != nil {
+			return fmt.Errorf("trial: %w", err)
+		}
 	}
 	t.World = cmp.Or(t.World, t.Target.World)
 	if t.World == nil {
@@ -102,7 +110,11 @@ func (t *Trial) complete(ctx context.Context) error {
 	if t.Nodes < 1 || t.Nodes > MaxNodes {
 		return fmt.Errorf("trial: %d nodes (want 1 to %d)", t.Nodes, MaxNodes)
 	}
-	t.Concurrency = cmp.Or(t.Concurrency, 4*t.Nodes)
+	var err error
+	if t.layout, err = t.Target.layOut(t.Nodes); err != nil {
+		return err
+	}
+	t.Concurrency = cmp.Or(t.Concurrency, 4*len(t.layout.serving))
 	if t.Concurrency < 1 || t.Concurrency > MaxConcurrency {
 		return fmt.Errorf("trial: %d clients (want 1 to %d)", t.Concurrency, MaxConcurrency)
 	}
@@ -113,7 +125,7 @@ func (t *Trial) complete(ctx context.Context) error {
 	t.Quiet = cmp.Or(t.Quiet, 2*time.Second)
 	t.Duration = cmp.Or(t.Duration, 20*time.Second)
 	t.Recovery = cmp.Or(t.Recovery, 3*time.Second)
-	t.Timeout = cmp.Or(t.Timeout, 250*time.Millisecond)
+	t.Timeout = cmp.Or(t.Timeout, defaultTimeout)
 	if min(t.Quiet, t.Duration, t.Recovery, t.Timeout) < 0 {
 		return errors.New("trial: a negative duration")
 	}
@@ -153,51 +165,75 @@ func (t *Trial) tell(format string, arguments ...any) {
 	fmt.Fprintf(t.Progress, "%s: %s\n", t.Target, fmt.Sprintf(format, arguments...))
 }
 
+// A run is a trial while it is carried out. What it is made of is there once the step
+// that needs it begins.
+type run struct {
+	*Trial
+	fail     context.CancelCauseFunc // ends it
+	watch    *watch
+	cluster  cluster.Cluster
+	gate     *gate // the nemesis's way to the cluster
+	recorder *history.Recorder
+	load     *load
+}
+
 // carryOut records the trial on a cluster of its own, judges it, and keeps the nodes'
 // data if the target has broken its claim. What of the cluster could not be removed
 // is left.
-func (t *Trial) carryOut(ctx context.Context) (run *history.Run, result checker.Result, left, err error) {
-	run = &history.Run{Dir: t.Dir}
-	nodes := cluster.Names(t.Nodes)
-	if err := history.WriteManifest(t.Dir, history.Manifest{
-		Version: history.Version, Target: t.Target.Name, Options: t.Target.Options,
-		Workload: t.Workload.Name(), Nemesis: t.nemesisName(), World: t.World.Name(), Claim: t.Target.Claim,
-		Nodes: nodes, Concurrency: t.Concurrency, RatePerSecond: max(t.Rate, 0), Operations: t.Operations,
-		Quiet: t.Quiet, Faults: t.Duration, Recovery: t.Recovery, Timeout: t.Timeout,
-		Seed: t.Seed, Command: t.Command, Started: time.Now(),
-	}); err != nil {
-		return run, result, nil, err
+func (r *run) carryOut(ctx context.Context) (recorded *history.Run, result checker.Result, left, err error) {
+	recorded = &history.Run{Dir: r.Dir}
+	if err := r.writeManifest(); err != nil {
+		return recorded, result, nil, err
 	}
-	watch := newWatch(t)
-	cl, err := t.World.Build(ctx, cluster.Spec{
-		Nodes: nodes, Ports: t.Target.Ports, Program: t.program, Faults: t.needs(), Logs: filepath.Join(t.Dir, history.LogsDir),
-		Exited: watch.exited, Progress: func(step string) { t.tell("%s", step) },
-	})
-	if err != nil {
-		return run, result, nil, notByPanic(ctx, fmt.Errorf("build a cluster of %d × %s: %w", t.Nodes, t.Target, err))
+	if err := r.build(ctx); err != nil {
+		return recorded, result, nil, r.notByPanic(ctx, err)
 	}
 	defer func() {
-		watch.end()
-		left = cl.Close()
+		r.watch.end()
+		left = r.cluster.Close()
 	}()
-	if err := t.start(ctx, cl, watch); err != nil {
-		return run, result, nil, notByPanic(ctx, err)
+	if err := r.start(ctx); err != nil {
+		return recorded, result, nil, r.notByPanic(ctx, err)
 	}
-	if err := t.record(ctx, cl, watch); err != nil {
-		return run, result, nil, err
+	if err := r.record(ctx); err != nil {
+		return recorded, result, nil, err
 	}
-	recorded, result, err := t.judge(ctx)
-	if recorded != nil {
-		run = recorded
+	judged, result, err := r.judge(ctx)
+	if judged != nil {
+		recorded = judged
 	}
 	if err == nil && result.AsClaimed == checker.NotAsClaimed {
-		t.keepData(ctx, cl)
+		r.keepData(ctx)
 	}
-	return run, result, nil, err
+	return recorded, result, nil, err
+}
+
+func (r *run) writeManifest() error {
+	return history.WriteManifest(r.Dir, history.Manifest{
+		Version: history.Version, Target: r.Target.Name, Options: r.Target.Options,
+		Workload: r.Workload.Name(), Nemesis: r.nemesisName(), World: r.World.Name(), Claim: r.Target.Claim,
+		Nodes: cluster.Names(r.Nodes), Roles: r.layout.roles, Concurrency: r.Concurrency, RatePerSecond: max(r.Rate, 0), Operations: r.Operations,
+		Quiet: r.Quiet, Faults: r.Duration, Recovery: r.Recovery, Timeout: r.Timeout,
+		Seed: r.Seed, Command: r.Command, Started: time.Now(),
+	})
+}
+
+// build has the world lay out the cluster.
+func (r *run) build(ctx context.Context) (err error) {
+	r.watch = newWatch(r.Trial)
+	r.cluster, err = r.World.Build(ctx, cluster.Spec{
+		Nodes: cluster.Names(r.Nodes), Roles: r.layout.roles, Ports: r.Target.Ports, Program: r.program, Faults: r.needs(), Logs: filepath.Join(r.Dir, history.LogsDir),
+		Exited: r.watch.exited, Progress: func(step string) { r.tell("%s", step) },
+	})
+	if err != nil {
+		return fmt.Errorf("build a cluster of %d × %s: %w", r.Nodes, r.Target, err)
+	}
+	r.gate = newGate(r.cluster)
+	return nil
 }
 
 // notByPanic returns the error, or the panic that led to it.
-func notByPanic(ctx context.Context, err error) error {
+func (r *run) notByPanic(ctx context.Context, err error) error {
 	var p *panicked
 	if errors.As(context.Cause(ctx), &p) {
 		return fmt.Errorf("trial: %w", p)
@@ -206,64 +242,71 @@ func notByPanic(ctx context.Context, err error) error {
 }
 
 // record has the history and the events of the trial written, up to their end.
-func (t *Trial) record(ctx context.Context, cl cluster.Cluster, watch *watch) error {
-	recorder, err := history.NewRecorder(t.Dir)
-	if err != nil {
+func (r *run) record(ctx context.Context) (err error) {
+	if r.recorder, err = history.NewRecorder(r.Dir); err != nil {
 		return err
 	}
-	watch.recordBy(recorder.Event)
+	r.watch.recordBy(r.recorder.Event)
 	clean, foul := context.WithCancelCause(ctx)
 	defer foul(nil)
-	if !t.deadline.IsZero() {
+	if !r.deadline.IsZero() {
 		var cancel context.CancelFunc
-		clean, cancel = context.WithDeadlineCause(clean, t.deadline.Add(-t.afterFaults()), errOutOfTime)
+		clean, cancel = context.WithDeadlineCause(clean, r.deadline.Add(-r.afterFaults()), errOutOfTime)
 		defer cancel()
 	}
 	var stream *checker.Stream
-	if t.FailFast {
-		stream = t.Workload.(Streamer).Stream()
-		recorder.Observe(lookout{stream, foul})
+	if r.FailFast {
+		stream = r.Workload.(Streamer).Stream()
+		r.recorder.Observe(lookout{stream, foul})
 	}
-	load := t.newLoad(cl, recorder)
-	err = t.phases(ctx, clean, cl, recorder, load)
-	if hung := load.close(); hung != nil {
-		t.tell("%v", hung)
-	}
-	if err == nil {
-		t.lookOn(ctx)
-		t.searchLogs(ctx, cl, watch, recorder)
-		if err := cl.Linked(); err != nil {
-			event := history.Event{Type: history.Unlinked, Reason: err.Error()}
-			if past, ok := errors.AsType[*cluster.Bypass](err); ok {
-				event.Links = []string{past.Link.String()}
-			}
-			recorder.Event(event)
-		}
-		err = t.failure(ctx, recorder)
+	r.load = newLoad(r)
+	err = r.phases(ctx, clean)
+	if hung := r.load.close(); hung != nil {
+		r.tell("%v", hung)
 	}
 	if err == nil {
-		recorder.Event(history.Event{Type: history.PhaseBegins, Phase: history.Done})
+		r.lookOn(ctx)
+		r.searchLogs(ctx)
+		r.recordBypass()
+		err = r.failure(ctx)
 	}
-	watch.end()
-	if closeErr := recorder.Close(); closeErr != nil && !errors.Is(err, closeErr) {
-		return errors.Join(err, fmt.Errorf("record the history in %s: %w", t.Dir, closeErr))
+	if err == nil {
+		r.recorder.Event(history.Event{Type: history.PhaseBegins, Phase: history.Done})
 	}
-	if t.FailFast && stream.Off() != "" {
-		t.tell("the trial may have gone on after its first violation: the watch was %s", stream.Off())
+	r.watch.end()
+	if closeErr := r.recorder.Close(); closeErr != nil && !errors.Is(err, closeErr) {
+		return errors.Join(err, fmt.Errorf("record the history in %s: %w", r.Dir, closeErr))
+	}
+	if r.FailFast && stream.Off() != "" {
+		r.tell("the trial may have gone on after its first violation: the watch was %s", stream.Off())
 	}
 	return err
 }
 
+// recordBypass records why faults of links did not separate the nodes, if that is known.
+func (r *run) recordBypass() {
+	err := r.cluster.Linked()
+	if err == nil {
+		return
+	}
+	event := history.Event{Type: history.Unlinked, Reason: err.Error()}
+	if past, ok := errors.AsType[*cluster.Bypass](err); ok {
+		event.Links = []string{past.Link.String()}
+	}
+	r.recorder.Event(event)
+}
+
 // judge checks what was recorded, and writes the result.
-func (t *Trial) judge(ctx context.Context) (*history.Run, checker.Result, error) {
-	t.tell("checking …")
-	run, err := history.ReadRun(t.Dir)
+func (r *run) judge(ctx context.Context) (recorded *history.Run, result checker.Result, err error) {
+	defer r.guard("the workload's Check", &err)
+	r.tell("checking …")
+	recorded, err = history.ReadRun(r.Dir)
 	if err != nil {
-		return nil, checker.Result{}, err
+		return nil, result, err
 	}
-	if !t.deadline.IsZero() {
-		t.Options.Budget.Time = min(cmp.Or(t.Options.Budget.Time, checker.DefaultBudget.Time), max(time.Until(t.deadline)-closeReserve, time.Second))
+	if !r.deadline.IsZero() {
+		r.Options.Budget.Time = min(cmp.Or(r.Options.Budget.Time, checker.DefaultBudget.Time), max(time.Until(r.deadline)-closeReserve, time.Second))
 	}
-	result := t.Workload.Check(ctx, run, t.Options)
-	return run, result, history.WriteJSON(filepath.Join(t.Dir, history.ResultFile), result)
+	result = r.Workload.Check(ctx, recorded, r.Options)
+	return recorded, result, history.WriteJSON(filepath.Join(r.Dir, history.ResultFile), result)
 }

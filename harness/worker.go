@@ -30,11 +30,9 @@ const (
 // A seat is what a Worker stands for at run time: one process after another,
 // each with a client of its own, all pinned to the same node.
 type seat struct {
-	trial    *Trial
-	cluster  cluster.Cluster
-	recorder *history.Recorder
-	lane     *history.Lane
-	worker   Worker
+	trial  *run
+	lane   *history.Lane
+	worker Worker
 
 	process  int      // the number of the process in the seat
 	session  *session // its client; nil if none is open
@@ -60,15 +58,26 @@ func (c *counts) all() int64 { return c.answered.Load() + c.failed.Load() + c.un
 // for so long, or is down.
 type round struct {
 	ctx       context.Context
+	stop      context.CancelFunc // ends all seats' rounds
 	generator Generator
 	tries     int
 	patience  time.Duration
 	ended     func()
 
-	operation history.Operation // the present one
-	try       int               // of it, from 1
-	arrived   time.Duration     // at the seat's node; 0 before the first operation
-	moves     int               // from node to node
+	operation history.Operation          // the present one
+	try       int                        // of it, from 1
+	arrived   time.Duration              // at the seat's node; 0 before the first operation
+	moves     int                        // from node to node
+	over      []func(*history.Operation) // called when the operation is over
+}
+
+// end tells those who wait for it that the round's operation is over; nil means that
+// it was not carried out.
+func (r *round) end(operation *history.Operation) {
+	for _, tell := range r.over {
+		tell(operation)
+	}
+	r.over = nil
 }
 
 // run carries out the round until its generator or ctx ends, or nothing more can be
@@ -113,6 +122,7 @@ func (s *seat) run(r *round, last *history.Operation) {
 func (s *seat) next(r *round, last *history.Operation, wait func(time.Duration) bool) bool {
 	if last != nil {
 		s.previous = last
+		r.end(last)
 		inVain := !last.Answered() && (last.Outcome == history.Fail || r.tries > 1)
 		if inVain && !wait(breather<<min(r.try-1, 4)) {
 			return false
@@ -126,16 +136,23 @@ func (s *seat) next(r *round, last *history.Operation, wait func(time.Duration) 
 			return true
 		}
 	}
-	if r.ctx.Err() != nil || s.recorder.Err() != nil {
+	if s.trial.recorder.Err() != nil {
+		r.stop() // for others may wait for this seat
+	}
+	if r.ctx.Err() != nil {
 		return false
 	}
-	turn := Turn{Now: s.recorder.Now(), Previous: s.previous}
+	turn := Turn{Now: s.trial.recorder.Now(), Previous: s.previous, load: r.ctx, clock: s.trial.recorder.Now}
 	if r.arrived == 0 {
 		r.arrived = turn.Now
 	}
 	operation, ok := r.generator.Next(&turn)
-	r.operation, r.try = operation, 1
-	return ok && wait(turn.At-turn.Now)
+	r.operation, r.try, r.over = operation, 1, turn.over
+	due := ok && wait(turn.At-turn.Now)
+	if !due {
+		r.end(nil)
+	}
+	return due
 }
 
 // forsaken returns whether the round has no more patience with the seat's node.
@@ -144,23 +161,23 @@ func (s *seat) forsaken(r *round) bool {
 		return false
 	}
 	since := max(r.arrived, time.Duration(s.lately.all.answered.Load()))
-	return s.recorder.Now()-since > r.patience || s.cluster.State(s.worker.Node) != cluster.Running
+	return s.trial.recorder.Now()-since > r.patience || s.trial.cluster.State(s.worker.Node) != cluster.Running
 }
 
-// move seats a new process at the next node that runs. It returns false if the round
+// move seats a new process at the next node that serves and runs. It returns false if the round
 // has been at all of them, or is over.
 func (s *seat) move(r *round) bool {
-	nodes := s.cluster.Nodes()
+	nodes := s.trial.layout.serving
 	at := slices.Index(nodes, s.worker.Node)
 	for r.moves < len(nodes)-1 && r.ctx.Err() == nil {
 		r.moves++
 		at = (at + 1) % len(nodes)
-		if s.cluster.State(nodes[at]) != cluster.Running {
+		if s.trial.cluster.State(nodes[at]) != cluster.Running {
 			continue
 		}
 		s.leave()
 		s.process += s.worker.Of
-		s.worker.Node, r.arrived = nodes[at], s.recorder.Now()
+		s.worker.Node, r.arrived = nodes[at], s.trial.recorder.Now()
 		return true
 	}
 	return false
@@ -206,8 +223,10 @@ func (c *call) carryOut() bool {
 	if !c.take() {
 		return false
 	}
-	c.operation.Output, c.operation.Outcome = output, outcome(err)
-	if err != nil && !(c.operation.Outcome == history.Fail && errors.Is(err, ErrPrecondition)) {
+	c.operation.Outcome = outcome(err)
+	if refused := c.operation.Outcome == history.Fail && errors.Is(err, ErrPrecondition); err == nil || refused {
+		c.operation.Output = output
+	} else {
 		c.operation.Error = err.Error()
 	}
 	s.complete(&c.operation)
@@ -223,15 +242,15 @@ func (c *call) invoke(ctx context.Context, present *session, operation history.O
 	}
 	opened, err := c.seat.open(ctx)
 	if err != nil {
-		return nil, Definite(err) // nothing was sent
+		return history.Value{}, Definite(err) // nothing was sent
 	}
 	if !c.seats(opened) {
-		return nil, c.seat.trial.shut(opened.client)
+		return history.Value{}, c.seat.trial.shut(opened.client)
 	}
 	return opened.invoke(ctx, operation)
 }
 
-// guard is Trial.guard, and says what was called.
+// guard is run.guard, and says what was called.
 func (c *call) guard(err *error) {
 	if value := recover(); value != nil {
 		what := fmt.Sprintf("a client's call (%s %s through %s)", c.operation.Kind, c.operation.Key, c.operation.Node)
@@ -312,7 +331,7 @@ type session struct {
 }
 
 func (s *seat) open(ctx context.Context) (*session, error) {
-	client, err := s.trial.open(ctx, s.cluster, s.worker.Node)
+	client, err := s.trial.open(ctx, s.worker.Node)
 	if err != nil {
 		return nil, fmt.Errorf("open a client of %s: %w", s.worker.Node, err)
 	}

@@ -137,10 +137,12 @@ func (f *fake) change(ctx context.Context, action string, node cluster.Node, to 
 	return nil
 }
 
-func (f *fake) Nodes() []cluster.Node                   { return slices.Clone(f.nodes) }
-func (f *fake) PortAddress(cluster.Node, string) string { return "" }
-func (f *fake) Address(cluster.Node) string             { return "" }
-func (f *fake) Close() error                            { return nil }
+func (f *fake) Nodes() []cluster.Node                     { return slices.Clone(f.nodes) }
+func (f *fake) Role(cluster.Node) string                  { return "" }
+func (f *fake) PortAddress(cluster.Node, string) string   { return "" }
+func (f *fake) Address(cluster.Node) string               { return "" }
+func (f *fake) ClientAddress(cluster.Node, string) string { return "" }
+func (f *fake) Close() error                              { return nil }
 
 func (f *fake) Start(ctx context.Context, node cluster.Node) error {
 	to := cluster.Running

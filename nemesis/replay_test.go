@@ -103,11 +103,11 @@ func TestReplayErrors(t *testing.T) {
 		return one(history.Event{Family: "clock", Nodes: []string{"n1"}, Clock: &c})
 	}
 	for want, events := range map[string][]history.Event{
-		"a delay of -1ns ± 0s":                       late(history.Condition{Delay: -1}),
-		"a delay of 0s ± 2h0m0s":                     late(history.Condition{Jitter: 2 * time.Hour}),
+		"delay -1ns ± 0s":                            late(history.Condition{Delay: -1}),
+		"delay 0s ± 2h0m0s":                          late(history.Condition{Jitter: 2 * time.Hour}),
 		"-1 bytes per second":                        late(history.Condition{BytesPerSecond: -1}),
-		"a share of 1.5 packets":                     late(history.Condition{Loss: 1.5}),
-		"a share of -1 packets":                      late(history.Condition{Corrupt: -1}),
+		"share 1.5 of packets":                       late(history.Condition{Loss: 1.5}),
+		"share -1 of packets":                        late(history.Condition{Corrupt: -1}),
 		"a clock with strobe -1ns":                   skewed(history.Clock{Strobe: -1}),
 		"strobe 0s and drift -1 ":                    skewed(history.Clock{Drift: -1}),
 		"a latency that has no condition":            one(history.Event{Family: "latency", Links: []string{"n1>n2"}}),

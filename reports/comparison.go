@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/counts"
+	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -53,7 +55,7 @@ type System struct {
 	// AsClaimed is a share of runs, its interval plain Wilson.
 	AsClaimed Share `json:"as_claimed"`
 
-	// Shares of operations that were answered, as in checker.Statistics.
+	// Shares of operations that were answered, as in statistics.Statistics.
 	Before   Share `json:"available_before"`
 	During   Share `json:"available_during"`
 	After    Share `json:"available_after"`
@@ -65,8 +67,8 @@ type System struct {
 	StaleReads  Share `json:"stale_reads"`  // of reads
 	// Those of both that were invoked on either side of a partition; only registers
 	// and sets count them.
-	MajorityWrong checker.SideAnomalies `json:"majority"`
-	MinorityWrong checker.SideAnomalies `json:"minority"`
+	MajorityWrong counts.Sides `json:"majority"`
+	MinorityWrong counts.Sides `json:"minority"`
 
 	// How stale the stale reads of a run were: means of its percentiles, and the
 	// greatest of all runs.
@@ -93,7 +95,7 @@ type System struct {
 	P50During       Mean `json:"latency_seconds_p50_during"`
 	P99During       Mean `json:"latency_seconds_p99_during"`
 
-	shown Entry // the run that a page shows: the first invalid one, else the first
+	shown entry // the run that a page shows: the first invalid one, else the first
 }
 
 // Judged is one run in a comparison.
@@ -103,6 +105,7 @@ type Judged struct {
 	Verdict   checker.Verdict     `json:"verdict"`
 	Vacuous   bool                `json:"vacuous,omitempty"`
 	AsClaimed checker.Conformance `json:"as_claimed"`
+	Parts     []checker.Part      `json:"parts,omitempty"`
 	line      string              // verdictLine
 }
 
@@ -133,10 +136,16 @@ type Interval struct {
 
 // NewComparison sums up what each system showed.
 func NewComparison(command string, all []Tried) Comparison {
-	c := Comparison{Version: comparisonVersion, Command: command, Schedules: schedules(all)}
+	runs := make([][]entry, len(all))
+	for i, tried := range all {
+		for _, e := range tried.Runs {
+			runs[i] = append(runs[i], enter(e))
+		}
+	}
+	c := Comparison{Version: comparisonVersion, Command: Clean(command, 1000), Schedules: schedules(runs)}
 	order := make([]int, len(all))
 	for i, tried := range all {
-		c.Systems = append(c.Systems, newSystemOf(tried))
+		c.Systems = append(c.Systems, newSystemOf(tried, runs[i]))
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(a, b int) int {
@@ -178,18 +187,18 @@ func (s Share) value() float64 {
 	return min(float64(s.Count)/float64(s.Of), 1)
 }
 
-func newSystemOf(tried Tried) System {
-	s := System{Name: Clean(tried.Name, 60), Untried: tried.Untried}
-	if len(tried.Runs) == 0 {
+func newSystemOf(tried Tried, runs []entry) System {
+	s := System{Name: clean(tried.Name), Untried: clean(tried.Untried)}
+	if len(runs) == 0 {
 		return s
 	}
-	s.Name, s.Claim, s.shown = tried.Runs[0].name(), admission(tried.Runs[0]), tried.Runs[0]
+	s.Name, s.Claim, s.shown = runs[0].name(), admission(runs[0]), runs[0]
 	var results []checker.Result
-	for _, entry := range tried.Runs {
+	for _, entry := range runs {
 		r := entry.Result
 		results = append(results, r)
 		s.Runs = append(s.Runs, Judged{
-			Seed: entry.Run.Manifest.Seed, Dir: entry.Run.Dir, Verdict: r.Verdict, Vacuous: r.Vacuous != "", AsClaimed: r.AsClaimed, line: verdictLine(entry),
+			Seed: entry.Run.Manifest.Seed, Dir: entry.unclean.Run.Dir, Verdict: r.Verdict, Vacuous: r.Vacuous != "", AsClaimed: r.AsClaimed, Parts: r.Parts, line: verdictLine(entry),
 		})
 		if r.Verdict == checker.Invalid && s.shown.Result.Verdict != checker.Invalid {
 			s.shown = entry
@@ -216,20 +225,20 @@ func newSystemOf(tried Tried) System {
 
 // measureAnswers sets what was answered, and what of it was wrong.
 func (s *System) measureAnswers(results []checker.Result) {
-	available := func(of func(checker.Statistics) checker.Service) Share {
+	available := func(of func(statistics.Statistics) statistics.Service) Share {
 		return shareOf(results, func(r checker.Result) part {
 			return part{of(r.Statistics).OK, of(r.Statistics).Operations}
 		})
 	}
-	s.Before = available(func(s checker.Statistics) checker.Service { return s.Before })
-	s.During = available(func(s checker.Statistics) checker.Service { return s.During })
-	s.After = available(func(s checker.Statistics) checker.Service { return s.After })
-	s.Majority = available(func(s checker.Statistics) checker.Service { return s.Majority })
-	s.Minority = available(func(s checker.Statistics) checker.Service { return s.Minority })
-	s.LostCommits = anomalies(results, countsLostCommits, func(r checker.Result) (checker.Bounds, int) { return r.LostCommits, r.Statistics.Writes })
-	s.StaleReads = anomalies(results, countsStaleReads, func(r checker.Result) (checker.Bounds, int) { return r.StaleReads, r.Statistics.Reads })
+	s.Before = available(func(s statistics.Statistics) statistics.Service { return s.Before })
+	s.During = available(func(s statistics.Statistics) statistics.Service { return s.During })
+	s.After = available(func(s statistics.Statistics) statistics.Service { return s.After })
+	s.Majority = available(func(s statistics.Statistics) statistics.Service { return s.Majority })
+	s.Minority = available(func(s statistics.Statistics) statistics.Service { return s.Minority })
+	s.LostCommits = anomalies(results, countsLostCommits, func(r checker.Result) (counts.Bounds, int) { return r.LostCommits, r.Statistics.Writes })
+	s.StaleReads = anomalies(results, countsStaleReads, func(r checker.Result) (counts.Bounds, int) { return r.StaleReads, r.Statistics.Reads })
 
-	stale := func(of func(*checker.Staleness) float64) Mean {
+	stale := func(of func(*counts.Staleness) float64) Mean {
 		return meanOf(results, func(r checker.Result) (float64, bool) {
 			if r.Staleness == nil {
 				return 0, false
@@ -237,10 +246,10 @@ func (s *System) measureAnswers(results []checker.Result) {
 			return of(r.Staleness), true
 		})
 	}
-	s.AgeP50 = stale(func(s *checker.Staleness) float64 { return s.AgeP50.Seconds() })
-	s.AgeP99 = stale(func(s *checker.Staleness) float64 { return s.AgeP99.Seconds() })
-	s.VersionsP50 = stale(func(s *checker.Staleness) float64 { return float64(s.VersionsP50) })
-	s.VersionsP99 = stale(func(s *checker.Staleness) float64 { return float64(s.VersionsP99) })
+	s.AgeP50 = stale(func(s *counts.Staleness) float64 { return s.AgeP50.Seconds() })
+	s.AgeP99 = stale(func(s *counts.Staleness) float64 { return s.AgeP99.Seconds() })
+	s.VersionsP50 = stale(func(s *counts.Staleness) float64 { return float64(s.VersionsP50) })
+	s.VersionsP99 = stale(func(s *counts.Staleness) float64 { return float64(s.VersionsP99) })
 }
 
 // measureRecovery sets how long other leaders and recoveries took.
@@ -273,22 +282,22 @@ func (s *System) measureRecovery(results []checker.Result) {
 
 // measureSpeed sets throughput and latencies.
 func (s *System) measureSpeed(results []checker.Result) {
-	service := func(phase func(checker.Statistics) checker.Service, of func(checker.Service) (float64, bool)) Mean {
+	service := func(phase func(statistics.Statistics) statistics.Service, of func(statistics.Service) (float64, bool)) Mean {
 		return meanOf(results, func(r checker.Result) (float64, bool) { return of(phase(r.Statistics)) })
 	}
-	before := func(s checker.Statistics) checker.Service { return s.Before }
-	during := func(s checker.Statistics) checker.Service { return s.During }
+	before := func(s statistics.Statistics) statistics.Service { return s.Before }
+	during := func(s statistics.Statistics) statistics.Service { return s.During }
 	// None answered is a rate, and no latency.
-	perSecond := func(s checker.Service) (float64, bool) { return s.PerSecond, s.Operations > 0 }
-	p50 := func(s checker.Service) (float64, bool) { return s.P50.Seconds(), s.OK > 0 }
-	p99 := func(s checker.Service) (float64, bool) { return s.P99.Seconds(), s.OK > 0 }
+	perSecond := func(s statistics.Service) (float64, bool) { return s.PerSecond, s.Operations > 0 }
+	p50 := func(s statistics.Service) (float64, bool) { return s.P50.Seconds(), s.OK > 0 }
+	p99 := func(s statistics.Service) (float64, bool) { return s.P99.Seconds(), s.OK > 0 }
 	s.PerSecondBefore, s.PerSecondDuring = service(before, perSecond), service(during, perSecond)
 	s.P50Before, s.P99Before = service(before, p50), service(before, p99)
 	s.P50During, s.P99During = service(during, p50), service(during, p99)
 }
 
 // seen are the times of the leader changes that were seen, in order.
-func seen(changes []checker.LeaderChange) (times []time.Duration) {
+func seen(changes []statistics.LeaderChange) (times []time.Duration) {
 	for _, change := range changes {
 		if change.Took >= 0 {
 			times = append(times, change.Took)
@@ -298,8 +307,8 @@ func seen(changes []checker.LeaderChange) (times []time.Duration) {
 	return times
 }
 
-func plus(a, b checker.SideAnomalies) checker.SideAnomalies {
-	return checker.SideAnomalies{StaleReads: a.StaleReads + b.StaleReads, LostCommits: a.LostCommits + b.LostCommits}
+func plus(a, b counts.Sides) counts.Sides {
+	return counts.Sides{StaleReads: a.StaleReads + b.StaleReads, LostCommits: a.LostCommits + b.LostCommits}
 }
 
 func shareOf(results []checker.Result, of func(checker.Result) part) Share {
@@ -319,7 +328,7 @@ func shareOf(results []checker.Result, of func(checker.Result) part) Share {
 // anomalies is a share with bounds: its interval begins with that of the one and
 // ends with that of the other. Undecided keys are in Of alone, and may raise both, so
 // with any of them there is none.
-func anomalies(results []checker.Result, counts func(checker.Result) bool, of func(checker.Result) (checker.Bounds, int)) Share {
+func anomalies(results []checker.Result, counts func(checker.Result) bool, of func(checker.Result) (counts.Bounds, int)) Share {
 	results = slices.DeleteFunc(slices.Clone(results), func(r checker.Result) bool { return !counts(r) })
 	// Sets can lose what was shown and never acknowledged.
 	atMost := func(n, total int) part { return part{min(n, total), total} }

@@ -15,6 +15,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/counts"
+	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -22,7 +25,7 @@ import (
 func compared(entries ...Entry) Comparison {
 	var all []Tried
 	for _, e := range entries {
-		all = append(all, Tried{Name: e.name(), Runs: []Entry{e}})
+		all = append(all, Tried{Name: enter(e).name(), Runs: []Entry{e}})
 	}
 	return NewComparison("rashomon compare --seed 42", all)
 }
@@ -49,10 +52,10 @@ func fourSystems(seeds ...uint64) []Tried {
 	stale, rest := staleRaft(), others()
 	for _, e := range []*Entry{&stale, &rest[0]} {
 		e.Result.Statistics.Reads, e.Result.Statistics.Writes = 1500, 700
-		e.Result.Statistics.LeaderChanges = []checker.LeaderChange{{Fault: 1, At: 3 * s, Took: 310 * ms}, {Fault: 2, At: 7 * s, Took: -1}}
-		e.Result.Minority = checker.SideAnomalies{StaleReads: e.Result.StaleReads.Certain, LostCommits: e.Result.LostCommits.Certain}
+		e.Result.Statistics.LeaderChanges = []statistics.LeaderChange{{Fault: 1, At: 3 * s, Took: 310 * ms}, {Fault: 2, At: 7 * s, Took: -1}}
+		e.Result.Minority = counts.Sides{StaleReads: e.Result.StaleReads.Certain, LostCommits: e.Result.LostCommits.Certain}
 	}
-	stale.Result.Statistics.Minority = checker.Service{Operations: 180, OK: 171}
+	stale.Result.Statistics.Minority = statistics.Service{Operations: 180, OK: 171}
 	elsewhere := slices.Clone(stale.Run.Events)
 	elsewhere[4].Nodes = []string{"n2"}
 	stale.Run.Events = elsewhere
@@ -101,10 +104,10 @@ func TestComparisonClaim(t *testing.T) {
 	systems := fourSystems(7)
 	e := &systems[0].Runs[0]
 	run := *e.Run
-	run.Manifest.Claim = history.Claim{CAP: "CP", Expect: []string{string(checker.HeldTwice)}}
+	run.Manifest.Claim = history.Claim{CAP: "CP", Expect: []string{string(anomaly.HeldTwice)}}
 	e.Run = &run
 	c := NewComparison("", systems)
-	which := slices.IndexFunc(c.Systems, func(s System) bool { return s.shown.Run == e.Run })
+	which := slices.IndexFunc(c.Systems, func(s System) bool { return s.shown.unclean.Run == e.Run })
 	if !c.Systems[which].Claim.Linearizable() {
 		t.Errorf("claim %+v", c.Systems[which].Claim)
 	}
@@ -122,7 +125,7 @@ func TestComparisonSums(t *testing.T) {
 	if local.NewLeader.Mean != 0.31 || local.LeaderChanges.Count != 3 || local.LeaderChanges.Of != 6 {
 		t.Errorf("%+v, %+v", local.NewLeader, local.LeaderChanges)
 	}
-	if got := local.MinorityWrong; got != (checker.SideAnomalies{StaleReads: 36, LostCommits: 3}) {
+	if got := local.MinorityWrong; got != (counts.Sides{StaleReads: 36, LostCommits: 3}) {
 		t.Errorf("%+v", got)
 	}
 	if got := local.PerSecondDuring; math.Abs(got.Mean-106.9) > 1e-9 || got.Interval == nil || got.Low >= got.Mean || got.High <= got.Mean {
@@ -168,11 +171,11 @@ func TestComparisonTellsRecoveriesNotSeen(t *testing.T) {
 
 // A run that answered nothing during faults was slow, and not without a rate.
 func TestComparisonCountsRunsThatAnsweredNothing(t *testing.T) {
-	during := func(s checker.Service) func(*checker.Result) {
+	during := func(s statistics.Service) func(*checker.Result) {
 		return func(r *checker.Result) { r.Statistics.During = s }
 	}
-	fast := during(checker.Service{Operations: 600, OK: 300, PerSecond: 100, P50: 2 * ms, P99: 4 * ms})
-	system := variants(fast, fast, during(checker.Service{Operations: 600}), during(checker.Service{}))
+	fast := during(statistics.Service{Operations: 600, OK: 300, PerSecond: 100, P50: 2 * ms, P99: 4 * ms})
+	system := variants(fast, fast, during(statistics.Service{Operations: 600}), during(statistics.Service{}))
 	if m := system.PerSecondDuring; m.Runs != 3 || math.Abs(m.Mean-200./3) > 1e-9 {
 		t.Errorf("%+v", m)
 	}
@@ -183,14 +186,14 @@ func TestComparisonCountsRunsThatAnsweredNothing(t *testing.T) {
 
 // What a check did not come to may be anomalies without end.
 func TestComparisonOfUndecidedRunsHasNoUpperBound(t *testing.T) {
-	with := func(verdict checker.Verdict, undecided int, stale checker.Bounds) func(*checker.Result) {
+	with := func(verdict checker.Verdict, undecided int, stale counts.Bounds) func(*checker.Result) {
 		return func(r *checker.Result) {
 			r.Verdict, r.KeysUnknown, r.StaleReads, r.Statistics.Reads = verdict, undecided, stale, 2500
 		}
 	}
-	none := with(checker.Unknown, 3, checker.Bounds{})
-	some := with(checker.Invalid, 0, checker.Bounds{Certain: 50, Possible: 70})
-	most := with(checker.Invalid, 1, checker.Bounds{Certain: 50, Possible: 70})
+	none := with(checker.Unknown, 3, counts.Bounds{})
+	some := with(checker.Invalid, 0, counts.Bounds{Certain: 50, Possible: 70})
+	most := with(checker.Invalid, 1, counts.Bounds{Certain: 50, Possible: 70})
 	for _, test := range []struct {
 		system System
 		want   string
@@ -228,9 +231,9 @@ func TestWhatAModelDoesNotCountIsUnmeasured(t *testing.T) {
 	} {
 		e := staleRaft()
 		e.Result.Model, e.Result.Statistics.Reads, e.Result.Statistics.Writes = test.model, 20, 30
-		e.Result.StaleReads, e.Result.LostCommits = checker.Bounds{Certain: 2, Possible: 2}, checker.Bounds{Certain: 3, Possible: 3}
+		e.Result.StaleReads, e.Result.LostCommits = counts.Bounds{Certain: 2, Possible: 2}, counts.Bounds{Certain: 3, Possible: 3}
 		shown := map[string]string{}
-		for _, row := range rows(e) {
+		for _, row := range rows(enter(e)) {
 			shown[row[0]] = row[1]
 		}
 		side := strings.NewReplacer(" stale reads", "", " lost commits", "").Replace(shown["wrong on a minority side"])
@@ -278,12 +281,13 @@ func TestScheduleTellsWhoseRoleMadeItDiffer(t *testing.T) {
 	for _, system := range []int{0, 2} {
 		events := slices.Clone(leaderless[system].Runs[0].Run.Events)
 		for i := range events {
+			events[i].NoLeader = strings.HasPrefix(events[i].Shape, "leader")
 			events[i].Shape = strings.Replace(events[i].Shape, "leader", "random", 1)
 		}
 		leaderless[system].Runs[0].Run.Events = events
 	}
 	schedule = NewComparison("", leaderless).Schedules[0]
-	names := leaderless[0].Runs[0].name() + ", " + leaderless[2].Runs[0].name()
+	names := enter(leaderless[0].Runs[0]).name() + ", " + enter(leaderless[2].Runs[0]).name()
 	want = "seed 7: 4 faults, planned the same for every system; they hit other nodes in some: 2; random nodes in place of a leader in " + names + ", which have none; skipped in some: 4"
 	if got := schedule.line(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)

@@ -8,51 +8,54 @@ import (
 	"strings"
 
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/counts"
+	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
 // A figure is one line of every summary, in text and in HTML.
 type figure struct {
 	name  string
-	value func(Entry) string
+	value func(entry) string
 }
 
 var figures = []figure{
 	{"claims", claim},
-	{"verdict", func(e Entry) string { return e.Result.Judgement() }},
-	{"stale reads", func(e Entry) string {
+	{"verdict", func(e entry) string { return e.Result.Judgement() }},
+	{"stale reads", func(e entry) string {
 		if !countsStaleReads(e.Result) {
 			return unmeasured
 		}
 		return atLeast(e.Result, e.Result.StaleReads)
 	}},
-	{"lost commits", func(e Entry) string {
+	{"lost commits", func(e entry) string {
 		if !countsLostCommits(e.Result) {
 			return unmeasured
 		}
 		return atLeast(e.Result, e.Result.LostCommits)
 	}},
-	{"stale by p50/p99/max", timed(staleness(func(s *checker.Staleness) []string {
+	{"stale by p50/p99/max", timed(staleness(func(s *counts.Staleness) []string {
 		return []string{duration(s.AgeP50), duration(s.AgeP99), duration(s.AgeMax)}
 	}))},
-	{"… in versions", staleness(func(s *checker.Staleness) []string {
+	{"… in versions", staleness(func(s *counts.Staleness) []string {
 		return []string{count(s.VersionsP50), count(s.VersionsP99), count(s.VersionsMax)}
 	})},
-	{"first violation at", timed(func(e Entry) string {
+	{"first violation at", timed(func(e entry) string {
 		if e.Result.FirstViolation == 0 {
 			return unmeasured
 		}
 		return duration(e.Result.FirstViolation)
 	})},
-	{"available before faults", func(e Entry) string { return availability(e.Result.Statistics.Before) }},
-	{"available during faults", func(e Entry) string { return availability(e.Result.Statistics.During) }},
-	{"available after faults", func(e Entry) string { return availability(e.Result.Statistics.After) }},
-	{"… on a majority side", func(e Entry) string { return availability(e.Result.Statistics.Majority) }},
-	{"… on a minority side", func(e Entry) string { return availability(e.Result.Statistics.Minority) }},
-	{"wrong on a majority side", func(e Entry) string { return sideFigure(e.Result, e.Result.Statistics.Majority, e.Result.Majority) }},
-	{"wrong on a minority side", func(e Entry) string { return sideFigure(e.Result, e.Result.Statistics.Minority, e.Result.Minority) }},
-	{"new leader after", func(e Entry) string { return newLeader(e.Result.Statistics.LeaderChanges) }},
-	{"recovery took", func(e Entry) string {
+	{"available before faults", func(e entry) string { return availability(e.Result.Statistics.Before) }},
+	{"available during faults", func(e entry) string { return availability(e.Result.Statistics.During) }},
+	{"available after faults", func(e entry) string { return availability(e.Result.Statistics.After) }},
+	{"… on a majority side", func(e entry) string { return availability(e.Result.Statistics.Majority) }},
+	{"… on a minority side", func(e entry) string { return availability(e.Result.Statistics.Minority) }},
+	{"wrong on a majority side", func(e entry) string { return sideFigure(e.Result, e.Result.Statistics.Majority, e.Result.Majority) }},
+	{"wrong on a minority side", func(e entry) string { return sideFigure(e.Result, e.Result.Statistics.Minority, e.Result.Minority) }},
+	{"new leader after", func(e entry) string { return newLeader(e.Result.Statistics.LeaderChanges) }},
+	{"recovery took", func(e entry) string {
 		switch s := e.Result.Statistics; {
 		case len(s.Faults) == 0:
 			return unmeasured
@@ -62,27 +65,21 @@ var figures = []figure{
 			return duration(s.Recovery)
 		}
 	}},
-	{"p50 / p99 before faults", func(e Entry) string { return latency(e.Result.Statistics.Before) }},
-	{"p50 / p99 during faults", func(e Entry) string { return latency(e.Result.Statistics.During) }},
-	{"operations", func(e Entry) string { return count(e.Result.Statistics.Operations) }},
-	{"answered / failed / unknown", func(e Entry) string {
+	{"p50 / p99 before faults", func(e entry) string { return latency(e.Result.Statistics.Before) }},
+	{"p50 / p99 during faults", func(e entry) string { return latency(e.Result.Statistics.During) }},
+	{"operations", func(e entry) string { return count(e.Result.Statistics.Operations) }},
+	{"answered / failed / unknown", func(e entry) string {
 		s := e.Result.Statistics
 		return count(s.OK) + " / " + count(s.Failed) + " / " + count(s.Unknown)
 	}},
-	{"faults landed", func(e Entry) string { return tally(e.Result.Statistics.Faults) }},
-	{"checked", func(e Entry) string {
+	{"faults landed", func(e entry) string { return tally(e.Result.Statistics.Faults) }},
+	{"checked", func(e entry) string {
 		return fmt.Sprintf("%s by %s in %s", counted(e.Result.Keys, "key"), engines(e.Result), duration(e.Result.Took))
 	}},
 }
 
-var setFigures = []figure{
-	{"set: ok / lost / stale", set(func(s *checker.SetResult) []int { return []int{s.OK, s.Lost, s.Stale} })},
-	{"set: recovered / never read", set(func(s *checker.SetResult) []int { return []int{s.Recovered, s.NeverRead} })},
-	{"set: unexpected", set(func(s *checker.SetResult) []int { return []int{s.Unexpected} })},
-}
-
 // newLeader names all times, or sums them up if they are many.
-func newLeader(changes []checker.LeaderChange) string {
+func newLeader(changes []statistics.LeaderChange) string {
 	if len(changes) == 0 {
 		return unmeasured
 	}
@@ -118,7 +115,7 @@ func isOf(result checker.Result, models ...checker.Model) bool {
 	return slices.ContainsFunc(models, func(m checker.Model) bool { return m.String() == result.Model })
 }
 
-func sideFigure(result checker.Result, side checker.Service, wrong checker.SideAnomalies) string {
+func sideFigure(result checker.Result, side statistics.Service, wrong counts.Sides) string {
 	if side.Operations == 0 || !countsSides(result) {
 		return unmeasured
 	}
@@ -126,8 +123,8 @@ func sideFigure(result checker.Result, side checker.Service, wrong checker.SideA
 }
 
 // timed figures are not to be had of a history without times.
-func timed(figure func(Entry) string) func(Entry) string {
-	return func(e Entry) string {
+func timed(figure func(entry) string) func(entry) string {
+	return func(e entry) string {
 		if e.Run.History.Untimed {
 			return unmeasured
 		}
@@ -135,8 +132,8 @@ func timed(figure func(Entry) string) func(Entry) string {
 	}
 }
 
-func staleness(pick func(*checker.Staleness) []string) func(Entry) string {
-	return func(e Entry) string {
+func staleness(pick func(*counts.Staleness) []string) func(entry) string {
+	return func(e entry) string {
 		if e.Result.Staleness == nil {
 			return unmeasured
 		}
@@ -144,82 +141,31 @@ func staleness(pick func(*checker.Staleness) []string) func(Entry) string {
 	}
 }
 
-var queueFigures = []figure{
-	{"queue: acknowledged / dequeued", queue(func(q *checker.QueueResult) []int { return []int{q.Acknowledged, q.Dequeued} })},
-	{"queue: duplicated / unexpected", queue(func(q *checker.QueueResult) []int { return []int{q.Duplicated, q.Unexpected} })},
-	{"queue: out of order / not empty", queue(func(q *checker.QueueResult) []int { return []int{q.OutOfOrder, q.NotEmpty} })},
-}
-
-func queue(pick func(*checker.QueueResult) []int) func(Entry) string {
-	return func(e Entry) string {
-		if e.Result.Queue == nil {
-			return unmeasured
-		}
-		return slashed(pick(e.Result.Queue))
-	}
-}
-
-var lockFigures = []figure{
-	{"lock: holds / held twice", lock(func(l *checker.LockResult) []int { return []int{l.Holds, l.HeldTwice} })},
-	{"lock: uses / refused", lock(func(l *checker.LockResult) []int { return []int{l.Uses, l.Refused} })},
-	{"lock: corrupted", lock(func(l *checker.LockResult) []int { return []int{l.Corrupted} })},
-}
-
-func lock(pick func(*checker.LockResult) []int) func(Entry) string {
-	return func(e Entry) string {
-		if e.Result.Lock == nil {
-			return unmeasured
-		}
-		return slashed(pick(e.Result.Lock))
-	}
-}
-
-// slashed is counts side by side: "12 / 3".
-func slashed(counts []int) string {
-	var texts []string
-	for _, n := range counts {
-		texts = append(texts, count(n))
-	}
-	return strings.Join(texts, " / ")
-}
-
-func set(pick func(*checker.SetResult) []int) func(Entry) string {
-	return func(e Entry) string {
-		if e.Result.Set == nil {
-			return unmeasured
-		}
-		return slashed(pick(e.Result.Set))
-	}
-}
-
 // rows is the whole summary of a run: a row a figure, its name first.
-func rows(e Entry) [][]string {
-	shown := figures
-	if e.Result.Set != nil {
-		shown = slices.Concat(shown, setFigures)
-	}
-	if e.Result.Queue != nil {
-		shown = slices.Concat(shown, queueFigures)
-	}
-	if e.Result.Lock != nil {
-		shown = slices.Concat(shown, lockFigures)
-	}
-	shown = slices.Concat(shown, countFigures([]Entry{e}))
+func rows(e entry) [][]string {
 	var table [][]string
-	for _, figure := range shown {
+	for _, figure := range figures {
 		table = append(table, []string{figure.name, figure.value(e)})
+	}
+	table = append(table, countRows(e.Result)...)
+	for _, part := range e.Result.Parts[:min(len(e.Result.Parts), maxParts)] {
+		verdict := string(part.Verdict)
+		if reason := part.Reason; reason != "" {
+			verdict += ": " + reason
+		}
+		table = append(table, []string{"judged: " + part.Name, verdict})
 	}
 	return table
 }
 
 // claim is what the system promises: "CP, linearizable". A history alone tells
 // no side of CAP.
-func claim(e Entry) string {
+func claim(e entry) string {
 	promise := "linearizable"
 	if !admission(e).Linearizable() {
 		promise = "expects " + expected(e)
 	}
-	if side := Clean(e.Run.Manifest.Claim.CAP, 8); side != "" {
+	if side := e.Run.Manifest.Claim.CAP; side != "" {
 		return side + ", " + promise
 	}
 	return promise
@@ -230,19 +176,18 @@ var countable = regexp.MustCompile(` (read|commit|swap|count|id)$`)
 
 // admission is the target's claim without anomalies that the trial's model cannot
 // show, such as what becomes of locks in a trial of registers.
-func admission(e Entry) history.Claim {
+func admission(e entry) history.Claim {
 	claim := e.Run.Manifest.Claim
-	claim.Expect = slices.DeleteFunc(slices.Clone(claim.Expect), func(anomaly string) bool {
-		model := checker.Anomaly(anomaly).Of()
+	claim.Expect = slices.DeleteFunc(slices.Clone(claim.Expect), func(name string) bool {
+		model := anomaly.Name(name).Of()
 		return model != "" && model != e.Result.Model
 	})
 	return claim
 }
 
-func expected(e Entry) string {
+func expected(e entry) string {
 	var anomalies []string
 	for _, anomaly := range admission(e).Expect {
-		anomaly = Clean(anomaly, 30)
 		if countable.MatchString(anomaly) {
 			anomaly += "s"
 		}
@@ -252,7 +197,7 @@ func expected(e Entry) string {
 }
 
 // verdictLine is the judgement in one line, with its reasons.
-func verdictLine(e Entry) string {
+func verdictLine(e entry) string {
 	line := e.name() + ": " + e.Result.Judgement()
 	admits := !admission(e).Linearizable()
 	switch {
@@ -272,7 +217,7 @@ func verdictLine(e Entry) string {
 
 // atLeast marks a count as a lower bound where keys were left undecided. Else it
 // shows both bounds where they differ: "7–9".
-func atLeast(result checker.Result, n checker.Bounds) string {
+func atLeast(result checker.Result, n counts.Bounds) string {
 	switch {
 	case result.Verdict == checker.Unknown || result.KeysUnknown > 0:
 		return "≥ " + count(n.Certain)
@@ -291,7 +236,7 @@ func tally(counts map[string]int) string {
 			break
 		}
 		if counts[name] > 0 {
-			parts = append(parts, Clean(name, 20)+" "+count(counts[name]))
+			parts = append(parts, name+" "+count(counts[name]))
 		}
 	}
 	if len(parts) == 0 {
@@ -301,11 +246,11 @@ func tally(counts map[string]int) string {
 }
 
 // notes are what a reader must know before believing the figures.
-func notes(e Entry) []string {
+func notes(e entry) []string {
 	var notes []string
 	for _, event := range e.Run.Events {
 		if event.Type == history.Stop {
-			notes = append(notes, fmt.Sprintf("Stopped at %s: %s", duration(event.Time), Clean(event.Reason, 300)))
+			notes = append(notes, fmt.Sprintf("Stopped at %s: %s", duration(event.Time), event.Reason))
 		}
 	}
 	if e.Result.KeysUnknown > 0 {
@@ -316,21 +261,21 @@ func notes(e Entry) []string {
 			notes = append(notes, fmt.Sprintf("… and %s.", counted(len(e.Result.Warnings)-maxNotes, "more warning")))
 			break
 		}
-		notes = append(notes, "Warning: "+Clean(warning, 200))
+		notes = append(notes, "Warning: "+warning)
 	}
 	for i, trouble := range e.Result.Statistics.Troubles {
 		if i == maxNotes {
 			notes = append(notes, "… and more trouble.")
 			break
 		}
-		notes = append(notes, "Trouble: "+Clean(trouble, 200))
+		notes = append(notes, "Trouble: "+trouble)
 	}
 	for i, reason := range slices.Sorted(maps.Keys(e.Result.Statistics.Skipped)) {
 		if i == 8 {
 			notes = append(notes, "More faults skipped, for other reasons.")
 			break
 		}
-		notes = append(notes, fmt.Sprintf("%s skipped: %s", counted(e.Result.Statistics.Skipped[reason], "fault"), Clean(reason, 300)))
+		notes = append(notes, fmt.Sprintf("%s skipped: %s", counted(e.Result.Statistics.Skipped[reason], "fault"), reason))
 	}
 	return notes
 }
@@ -344,7 +289,7 @@ func decisions(result checker.Result) string {
 			parts = append(parts, "…")
 			break
 		}
-		parts = append(parts, fmt.Sprintf("%s by %s (%s)", counted(len(decision.Keys), "key"), Clean(string(decision.Engine), 20), Clean(decision.Why, 80)))
+		parts = append(parts, fmt.Sprintf("%s by %s (%s)", counted(len(decision.Keys), "key"), decision.Engine, decision.Why))
 	}
 	if len(parts) == 0 {
 		return "Decided: nothing."
@@ -356,7 +301,7 @@ func decisions(result checker.Result) string {
 func engines(result checker.Result) string {
 	var names []string
 	for _, decision := range result.Decisions {
-		if name := Clean(string(decision.Engine), 20); !slices.Contains(names, name) {
+		if name := string(decision.Engine); !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}

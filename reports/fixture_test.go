@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/counts"
+	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -42,27 +45,27 @@ func staleRaft() Entry {
 	}
 	result := checker.Result{
 		Version: 1, Verdict: checker.Invalid, AsClaimed: checker.AsClaimed, Model: "register", Decisions: []checker.Decision{{Engine: "porcupine", Why: "a fixture", Keys: []string{"k1"}}},
-		Took: 1200 * ms, Keys: 3, KeysInvalid: 1, StaleReads: checker.Bounds{Certain: 12, Possible: 14}, LostCommits: checker.Bounds{Certain: 1, Possible: 1}, FirstViolation: 3420 * ms,
-		Staleness: &checker.Staleness{
+		Took: 1200 * ms, Keys: 3, KeysInvalid: 1, StaleReads: counts.Bounds{Certain: 12, Possible: 14}, LostCommits: counts.Bounds{Certain: 1, Possible: 1}, FirstViolation: 3420 * ms,
+		Staleness: &counts.Staleness{
 			Reads: 12, AgeP50: 212 * ms, AgeP99: 1900 * ms, AgeMax: 1900 * ms, Ages: []int{0, 0, 1, 0, 0, 0, 0, 1, 6, 2, 1, 1},
 			VersionsP50: 3, VersionsP99: 71, VersionsMax: 71, Versions: []int{4, 5, 1, 0, 1, 0, 1},
 		},
-		Lost: []checker.Loss{{Key: "k1", Value: 1200, Process: 9, Node: "n5", At: 9310 * ms, Certain: true}},
-		Violations: []checker.Violation{{
-			Anomaly: checker.StaleRead, Key: "k1",
+		Lost: []counts.Loss{{Key: "k1", Value: 1200, Process: 9, Node: "n5", At: 9310 * ms, Certain: true}},
+		Violations: []anomaly.Violation{{
+			Anomaly: anomaly.StaleRead, Key: "k1",
 			Sentence: "p0 read k1 = 1007 through n1 at 3.415 s, 0.212 s after the swap of k1 from 1007 to 1008 had been acknowledged to p7 through n3; n1 had been cut off from n3 n4 n5 since 3.000 s",
 			Witness: []history.Operation{
-				{Process: 3, Node: "n4", Kind: history.Write, Key: "k1", Input: history.Value{1007}, Invoke: 2900 * ms, Complete: 2904 * ms, Outcome: history.OK},
-				{Process: 7, Node: "n3", Kind: history.CompareAndSet, Key: "k1", Input: history.Value{1007, 1008}, Invoke: 3150 * ms, Complete: 3203 * ms, Outcome: history.OK},
-				{Process: 0, Node: "n1", Kind: history.Read, Key: "k1", Output: history.Value{1007}, Invoke: 3415 * ms, Complete: 3420 * ms, Outcome: history.OK},
+				{Process: 3, Node: "n4", Kind: history.Write, Key: "k1", Input: history.Ints(1007), Invoke: 2900 * ms, Complete: 2904 * ms, Outcome: history.OK},
+				{Process: 7, Node: "n3", Kind: history.CompareAndSet, Key: "k1", Input: history.Ints(1007, 1008), Invoke: 3150 * ms, Complete: 3203 * ms, Outcome: history.OK},
+				{Process: 0, Node: "n1", Kind: history.Read, Key: "k1", Output: history.Ints(1007), Invoke: 3415 * ms, Complete: 3420 * ms, Outcome: history.OK},
 			},
 		}, {
-			Anomaly: checker.LostCommit, Key: "k1",
+			Anomaly: anomaly.LostCommit, Key: "k1",
 			Sentence: "k1 = 1200 had been acknowledged to p9 through n5 at 9.310 s, yet p15 read k1 = 1190 through n1 at 15.500 s: a commit is lost; n4 had been killed at 7.000 s",
 			Witness: []history.Operation{
-				{Process: 2, Node: "n3", Kind: history.Write, Key: "k1", Input: history.Value{1190}, Invoke: 9200 * ms, Complete: 9200*ms + 800_000, Outcome: history.Info, Error: "time-out: no answer within 250 ms"},
-				{Process: 9, Node: "n5", Kind: history.Write, Key: "k1", Input: history.Value{1200}, Invoke: 9305 * ms, Complete: 9310 * ms, Outcome: history.OK},
-				{Process: 15, Node: "n1", Kind: history.Read, Key: "k1", Output: history.Value{1190}, Invoke: 15500 * ms, Complete: 15501 * ms, Outcome: history.OK},
+				{Process: 2, Node: "n3", Kind: history.Write, Key: "k1", Input: history.Ints(1190), Invoke: 9200 * ms, Complete: 9200*ms + 800_000, Outcome: history.Info, Error: "time-out: no answer within 250 ms"},
+				{Process: 9, Node: "n5", Kind: history.Write, Key: "k1", Input: history.Ints(1200), Invoke: 9305 * ms, Complete: 9310 * ms, Outcome: history.OK},
+				{Process: 15, Node: "n1", Kind: history.Read, Key: "k1", Output: history.Ints(1190), Invoke: 15500 * ms, Complete: 15501 * ms, Outcome: history.OK},
 			},
 		}},
 	}
@@ -81,64 +84,64 @@ func load(run *history.Run, result *checker.Result, length time.Duration, operat
 		seats[i] = i
 	}
 	random := rand.New(rand.NewPCG(1, 2))
-	statistics := &result.Statistics
-	statistics.SeriesStep = 200 * ms
-	for start := time.Duration(0); start < length; start += statistics.SeriesStep {
-		statistics.Series = append(statistics.Series, checker.Slice{Start: start})
+	measured := &result.Statistics
+	measured.SeriesStep = 200 * ms
+	for start := time.Duration(0); start < length; start += measured.SeriesStep {
+		measured.Series = append(measured.Series, statistics.Slice{Start: start})
 	}
 	for i := range operations {
 		at := length / time.Duration(operations) * time.Duration(i)
 		took := time.Duration(float64(2*ms) * math.Exp(random.NormFloat64()/2))
 		o := history.Operation{
 			Process: seats[i%15], Node: run.Manifest.Nodes[i%5], Kind: history.Read, Key: []string{"k1", "k2", "k3"}[random.IntN(3)],
-			Output: history.Value{int64(i)}, Invoke: at, Complete: at + took, Outcome: history.OK,
+			Output: history.Ints(int64(i)), Invoke: at, Complete: at + took, Outcome: history.OK,
 		}
-		slice := &statistics.Series[at/statistics.SeriesStep]
+		slice := &measured.Series[at/measured.SeriesStep]
 		switch faulty := at > 3*s && at < 11*s; {
 		case faulty && i%5 == 0:
-			o.Outcome, o.Complete, o.Error, o.Output = history.Info, at+99*ms, "time-out", nil
+			o.Outcome, o.Complete, o.Error, o.Output = history.Info, at+99*ms, "time-out", history.Value{}
 			seats[i%15] += 15
-			statistics.Unknown++
+			measured.Unknown++
 			slice.Unknown++
 		case faulty && i%7 == 0:
-			o.Outcome, o.Error, o.Output = history.Fail, "no leader", nil
-			statistics.Failed++
+			o.Outcome, o.Error, o.Output = history.Fail, "no leader", history.Value{}
+			measured.Failed++
 			slice.Failed++
 		default:
-			statistics.OK++
+			measured.OK++
 			slice.OK++
 			slice.P50, slice.P99, slice.Max = 2*ms, max(slice.P99, took-ms/2), max(slice.Max, took)
 		}
 		run.History.Operations = append(run.History.Operations, o)
 	}
-	statistics.Operations = operations
-	statistics.Before = checker.Service{Operations: 450, OK: 450, PerSecond: 150, P50: 2 * ms, P99: 7100 * time.Microsecond}
-	statistics.During = checker.Service{Operations: 1800, OK: 1403, PerSecond: 116.9, P50: 2100 * time.Microsecond, P99: 187 * ms}
-	statistics.After = checker.Service{Operations: 525, OK: 524, PerSecond: 149.7, P50: 2 * ms, P99: 8 * ms}
-	statistics.Majority = checker.Service{Operations: 270, OK: 251}
-	statistics.Minority = checker.Service{Operations: 180, OK: 34}
-	statistics.Kinds = map[history.Kind]checker.Service{history.Read: statistics.During, history.Write: statistics.After}
-	statistics.Errors = []checker.ErrorClass{
-		{Kind: history.Read, Outcome: history.Info, Count: statistics.Unknown, Example: "time-out", Node: "n1"},
-		{Kind: history.Read, Outcome: history.Fail, Count: statistics.Failed, Example: "no leader", Node: "n3"},
+	measured.Operations = operations
+	measured.Before = statistics.Service{Operations: 450, OK: 450, PerSecond: 150, P50: 2 * ms, P99: 7100 * time.Microsecond}
+	measured.During = statistics.Service{Operations: 1800, OK: 1403, PerSecond: 116.9, P50: 2100 * time.Microsecond, P99: 187 * ms}
+	measured.After = statistics.Service{Operations: 525, OK: 524, PerSecond: 149.7, P50: 2 * ms, P99: 8 * ms}
+	measured.Majority = statistics.Service{Operations: 270, OK: 251}
+	measured.Minority = statistics.Service{Operations: 180, OK: 34}
+	measured.Kinds = map[history.Kind]statistics.Service{history.Read: measured.During, history.Write: measured.After}
+	measured.Errors = []statistics.ErrorClass{
+		{Kind: history.Read, Outcome: history.Info, Count: measured.Unknown, Example: "time-out", Node: "n1"},
+		{Kind: history.Read, Outcome: history.Fail, Count: measured.Failed, Example: "no leader", Node: "n3"},
 	}
-	statistics.Nodes = map[string]checker.Service{"n1": statistics.During, "n2": statistics.Minority}
+	measured.Nodes = map[string]statistics.Service{"n1": measured.During, "n2": measured.Minority}
 }
 
 // others are three more systems: one sound, one vacuous, one undecided.
 func others() []Entry {
 	sound := staleRaft()
 	sound.Run.Manifest.Options, sound.Run.Manifest.Claim.Expect, sound.Run.Dir = "", nil, "runs/raft-register-20250102T030505"
-	sound.Result.Verdict, sound.Result.Violations, sound.Result.StaleReads, sound.Result.LostCommits = checker.Valid, nil, checker.Bounds{}, checker.Bounds{}
+	sound.Result.Verdict, sound.Result.Violations, sound.Result.StaleReads, sound.Result.LostCommits = checker.Valid, nil, counts.Bounds{}, counts.Bounds{}
 	sound.Result.KeysInvalid, sound.Result.FirstViolation, sound.Result.Staleness, sound.Result.Lost = 0, 0, nil, nil
 
 	vacuous := staleRaft()
 	vacuous.Run.Manifest.Target, vacuous.Run.Manifest.Options = "lww", ""
 	vacuous.Run.Manifest.Claim = history.Claim{CAP: "AP", Expect: []string{"stale read", "lost commit"}}
 	vacuous.Result.Verdict, vacuous.Result.AsClaimed, vacuous.Result.Vacuous = checker.Valid, checker.Undecided, "None of 0 operations succeeded."
-	vacuous.Result.Violations, vacuous.Result.StaleReads, vacuous.Result.LostCommits = nil, checker.Bounds{}, checker.Bounds{}
+	vacuous.Result.Violations, vacuous.Result.StaleReads, vacuous.Result.LostCommits = nil, counts.Bounds{}, counts.Bounds{}
 	vacuous.Result.FirstViolation, vacuous.Result.Staleness, vacuous.Result.Lost = 0, nil, nil
-	vacuous.Result.Statistics = checker.Statistics{Recovery: -1}
+	vacuous.Result.Statistics = statistics.Statistics{Recovery: -1}
 
 	undecided := staleRaft()
 	undecided.Run.Manifest.Target, undecided.Run.Manifest.Options, undecided.Run.Manifest.Claim = "async", "", history.Claim{CAP: "AP"}
@@ -148,6 +151,6 @@ func others() []Entry {
 	undecided.Result.Violations = undecided.Result.Violations[:1]
 	undecided.Result.Warnings = []string{"Nobody else led after a fault at the leader: faults of 1.5 s are too short; try --interval 10s."}
 	undecided.Result.Statistics.Troubles = []string{"at 7.000 s: kill leader n4: the engine did not answer"}
-	undecided.Result.Set = &checker.SetResult{OK: 1400, Lost: 3, Stale: 12, Recovered: 4, NeverRead: 1}
+	undecided.Result.Set = &counts.Set{OK: 1400, Lost: 3, Stale: 12, Recovered: 4, NeverRead: 1}
 	return []Entry{sound, vacuous, undecided}
 }

@@ -21,6 +21,9 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/counts"
+	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -51,6 +54,45 @@ func TestText(t *testing.T) {
 		var b bytes.Buffer
 		Text(&b, entry.Run, entry.Result)
 		golden(t, name, b.Bytes())
+	}
+}
+
+// Each of several named verdicts is told, and which of them a violation is of: as text, on
+// the page and in a comparison.
+func TestNamedVerdicts(t *testing.T) {
+	entry := staleRaft()
+	entry.Result.Parts = []checker.Part{
+		{Name: "linearizable", Verdict: checker.Valid},
+		{Name: "no lost <append>", Verdict: checker.Invalid},
+		{Name: "bounded", Verdict: checker.Unknown, Reason: "out of time"},
+	}
+	entry.Result.Violations[0].Part = "no lost <append>"
+	var text, compared bytes.Buffer
+	Text(&text, entry.Run, entry.Result)
+	p, err := newPage(enter(entry))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var page bytes.Buffer
+	if err := pageTemplate.Execute(&page, p); err != nil {
+		t.Fatal(err)
+	}
+	other := staleRaft()
+	other.Result.Parts = []checker.Part{{Name: "no lost <append>", Verdict: checker.Valid}}
+	NewComparison("rashomon compare", []Tried{{Name: "raft", Runs: []Entry{entry, other}}, {Name: "etcd", Runs: others()[:1]}}).Text(&compared)
+	for where, c := range map[string]struct {
+		in   string
+		want []string
+	}{
+		"text":       {text.String(), []string{"judged: linearizable        │ valid", "judged: no lost <append>    │ invalid", "judged: bounded             │ unknown: out of time", "\nstale read (no lost <append>): p0 read"}},
+		"page":       {page.String(), []string{"<dt>judged: no lost &lt;append&gt;</dt><dd>invalid</dd>", "<b>stale read (no lost &lt;append&gt;)</b>"}},
+		"comparison": {compared.String(), []string{"What each part of the check says", "no lost <append>", "1 × invalid, 1 × valid"}},
+	} {
+		for _, want := range c.want {
+			if !strings.Contains(c.in, want) {
+				t.Errorf("%s lacks %q:\n%s", where, want, c.in)
+			}
+		}
 	}
 }
 
@@ -85,7 +127,7 @@ func TestVerdictLine(t *testing.T) {
 		{"raft: INVALID, not as claimed but VACUOUS (claims linearizability): little happened", nil, checker.Result{Verdict: checker.Invalid, AsClaimed: checker.NotAsClaimed, Vacuous: "little happened"}},
 	} {
 		run := &history.Run{Manifest: history.Manifest{Target: "raft", Claim: history.Claim{CAP: "CP", Expect: test.expect}}}
-		if got := verdictLine(Entry{run, test.result}); got != test.want {
+		if got := verdictLine(enter(Entry{run, test.result})); got != test.want {
 			t.Errorf("got %q, want %q", got, test.want)
 		}
 	}
@@ -117,15 +159,15 @@ func TestFormat(t *testing.T) {
 		{count(7), "7"}, {count(1234), "1,234"}, {count(1234567), "1,234,567"},
 		{counted(1, "key"), "1 key"}, {counted(1000, "key"), "1,000 keys"},
 		{Clean("n1 é →", 10), "n1 é →"}, {Clean("a\x1b[31m\n\u202e\xff", 100), `a\x1b[31m\n\u202e\xff`}, {Clean("12345", 3), "123…"},
-		{atLeast(checker.Result{Verdict: checker.Invalid}, checker.Bounds{Certain: 7, Possible: 1009}), "7–1,009"},
-		{atLeast(checker.Result{Verdict: checker.Valid}, checker.Bounds{}), "0"},
-		{atLeast(checker.Result{Verdict: checker.Invalid, KeysUnknown: 1}, checker.Bounds{Certain: 7, Possible: 9}), "≥ 7"},
+		{atLeast(checker.Result{Verdict: checker.Invalid}, counts.Bounds{Certain: 7, Possible: 1009}), "7–1,009"},
+		{atLeast(checker.Result{Verdict: checker.Valid}, counts.Bounds{}), "0"},
+		{atLeast(checker.Result{Verdict: checker.Invalid, KeysUnknown: 1}, counts.Bounds{Certain: 7, Possible: 9}), "≥ 7"},
 		{tally(nil), "none"}, {tally(map[string]int{"pause": 0, "kill": 2}), "kill 2"},
 		{call(history.Operation{Kind: history.Read, Key: "k", Outcome: history.OK}, nil), "read(k) = nothing"},
 		{call(history.Operation{Kind: history.Read, Key: "k"}, nil), "read(k)"},
-		{call(history.Operation{Kind: history.CompareAndSet, Key: "k", Input: history.Value{1, 2}, Output: history.Value{3}, Outcome: history.Fail}, nil), "cas(k, 1, 2) saw 3"},
-		{call(history.Operation{Kind: history.ReadAll, Outcome: history.OK, Output: slices.Repeat(history.Value{1}, 1010)}, nil), "read-all() = {1, 1, 1, 1, 1, 1, 1, 1, … 1,002 more}"},
-		{call(history.Operation{Kind: history.ReadAll, Outcome: history.OK, Output: history.Value{5, 9}}, []int64{7, 5}), "read-all() with 5 without 7"},
+		{call(history.Operation{Kind: history.CompareAndSet, Key: "k", Input: history.Ints(1, 2), Output: history.Ints(3), Outcome: history.Fail}, nil), "cas(k, 1, 2) saw 3"},
+		{call(history.Operation{Kind: history.ReadAll, Outcome: history.OK, Output: history.Ints(slices.Repeat([]int64{1}, 1010)...)}, nil), "read-all() = {1, 1, 1, 1, 1, 1, 1, 1, … 1,002 more}"},
+		{call(history.Operation{Kind: history.ReadAll, Outcome: history.OK, Output: history.Ints(5, 9)}, []int64{7, 5}), "read-all() with 5 without 7"},
 		{call(history.Operation{Kind: history.ReadAll, Outcome: history.OK}, []int64{7}), "read-all() without 7"},
 		{interval(history.Operation{Invoke: s, Complete: 2 * s}), "1.000000 s – ?"},
 	} {
@@ -137,12 +179,12 @@ func TestFormat(t *testing.T) {
 
 // However many leader changes there were, the slowest and those not seen are told.
 func TestNewLeader(t *testing.T) {
-	var changes []checker.LeaderChange
+	var changes []statistics.LeaderChange
 	for i := range 10 {
-		changes = append(changes, checker.LeaderChange{Took: time.Duration(10-i) * 100 * ms})
+		changes = append(changes, statistics.LeaderChange{Took: time.Duration(10-i) * 100 * ms})
 	}
-	lost := checker.LeaderChange{Took: -1}
-	for want, some := range map[string][]checker.LeaderChange{
+	lost := statistics.LeaderChange{Took: -1}
+	for want, some := range map[string][]statistics.LeaderChange{
 		"–":               nil,
 		"not seen 1 time": {lost},
 		"600 ms, 700 ms, 1.00 s, not seen 1 time":                                          {changes[0], changes[3], lost, changes[4]},
@@ -179,7 +221,7 @@ func hostileEntry(text string) Entry {
 	spoil(e.Run.History.Operations)
 	for i := range e.Result.Violations {
 		v := &e.Result.Violations[i]
-		v.Key, v.Sentence, v.Anomaly = text, text, checker.Anomaly(text)
+		v.Key, v.Sentence, v.Anomaly = text, text, anomaly.Name(text)
 		spoil(v.Witness)
 	}
 	for i := range e.Run.Events {
@@ -191,13 +233,13 @@ func hostileEntry(text string) Entry {
 		}
 	}
 	e.Run.Events[3].Type, e.Run.Events[3].Detail = history.Crash, text
-	e.Result.Violations = append(e.Result.Violations, checker.Violation{Anomaly: checker.Anomaly(text), Sentence: text})
+	e.Result.Violations = append(e.Result.Violations, anomaly.Violation{Anomaly: anomaly.Name(text), Sentence: text})
 	e.Result.Warnings = slices.Repeat([]string{text}, 40)
 	s := &e.Result.Statistics
 	s.Troubles = slices.Repeat([]string{text}, 40)
-	s.Errors = slices.Repeat([]checker.ErrorClass{{Kind: history.Kind(text), Count: 1, Example: text, Node: text}}, 40)
+	s.Errors = slices.Repeat([]statistics.ErrorClass{{Kind: history.Kind(text), Count: 1, Example: text, Node: text}}, 40)
 	s.Faults, s.Skipped = map[string]int{text: 3}, map[string]int{text: 3}
-	s.Kinds, s.Nodes = map[history.Kind]checker.Service{history.Kind(text): s.During}, map[string]checker.Service{text: s.During}
+	s.Kinds, s.Nodes = map[history.Kind]statistics.Service{history.Kind(text): s.During}, map[string]statistics.Service{text: s.During}
 	return e
 }
 
@@ -251,7 +293,7 @@ func TestPageIsBounded(t *testing.T) {
 // writePage makes the page of a run, or of a comparison if there are several.
 func writePage(t *testing.T, path string, entries []Entry) {
 	t.Helper()
-	p, err := newPage(entries[0])
+	p, err := newPage(enter(entries[0]))
 	if len(entries) > 1 {
 		p, err = newComparisonPage(path, compared(entries...))
 	}
@@ -266,7 +308,7 @@ func writePage(t *testing.T, path string, entries []Entry) {
 func hugeEntry(operations int, key string) Entry {
 	e := staleRaft()
 	template := history.Operation{
-		Node: "n1", Kind: history.Write, Key: key, Input: history.Value{-1 << 63}, Error: strings.Repeat(key, 10), Outcome: history.Fail,
+		Node: "n1", Kind: history.Write, Key: key, Input: history.Ints(-1 << 63), Error: strings.Repeat(key, 10), Outcome: history.Fail,
 	}
 	e.Run.History.Operations = make([]history.Operation, operations)
 	for i := range e.Run.History.Operations {
@@ -279,8 +321,8 @@ func hugeEntry(operations int, key string) Entry {
 		witness[i].Outcome = history.OK
 		witness[i].Process, witness[i].Complete = -1-i, time.Duration(operations)*ms
 	}
-	e.Result.Violations = slices.Repeat([]checker.Violation{{
-		Anomaly: checker.StaleRead, Key: key, Sentence: strings.Repeat(key, 100), Witness: witness,
+	e.Result.Violations = slices.Repeat([]anomaly.Violation{{
+		Anomaly: anomaly.StaleRead, Key: key, Sentence: strings.Repeat(key, 100), Witness: witness,
 	}}, checker.MaxViolations)
 	event := history.Event{Type: history.Inject, Family: "partition", Shape: key, Nodes: slices.Repeat([]string{key}, 64), Links: slices.Repeat([]string{"n1>n2"}, 4000), Reason: key}
 	e.Run.Events = nil
@@ -290,11 +332,11 @@ func hugeEntry(operations int, key string) Entry {
 	}
 	e.Result.Statistics.Series = nil
 	for i := range 50_000 {
-		e.Result.Statistics.Series = append(e.Result.Statistics.Series, checker.Slice{Start: time.Duration(i) * s, OK: i, P50: time.Duration(i) * ms, P99: time.Duration(i%17) * s, Max: time.Duration(i%97) * s})
+		e.Result.Statistics.Series = append(e.Result.Statistics.Series, statistics.Slice{Start: time.Duration(i) * s, OK: i, P50: time.Duration(i) * ms, P99: time.Duration(i%17) * s, Max: time.Duration(i%97) * s})
 	}
-	e.Result.Staleness = &checker.Staleness{Ages: slices.Repeat([]int{math.MinInt, 3, math.MaxInt}, 1000)}
+	e.Result.Staleness = &counts.Staleness{Ages: slices.Repeat([]int{math.MinInt, 3, math.MaxInt}, 1000)}
 	for i := range 1000 {
-		e.Result.Statistics.Nodes[fmt.Sprint("n", i)] = checker.Service{Operations: i}
+		e.Result.Statistics.Nodes[fmt.Sprint("n", i)] = statistics.Service{Operations: i}
 	}
 	return e
 }
@@ -398,9 +440,29 @@ func TestFaults(t *testing.T) {
 		{Time: 4, Type: history.Heal, Fault: 1, Family: "kill"},
 		{Time: 5, Type: history.Heal, Fault: 9, Family: "kill"},
 	}
-	want := []fault{{"kill", "kill", 1, 4}, {"other", "volcano", 2, 99}}
+	want := []fault{{"kill", "kill", "kill", 1, 4}, {"other", "volcano", "volcano", 2, 99}}
 	if diff := cmp.Diff(want, faults(events, 99)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Families of a user's own have lanes of their own, up to a limit, and are told by name.
+func TestOwnFamiliesAreDrawn(t *testing.T) {
+	e := staleRaft()
+	for i := range maxLanes + 2 {
+		e.Run.Events = append(e.Run.Events, history.Event{
+			Time: 7 * s, Type: history.Inject, Fault: 100 + i, Family: fmt.Sprintf("flush%d", i), Shape: "leader", Nodes: []string{"n1"}, Leader: "n1", Own: &history.Family{Did: "been flushed"}})
+	}
+	drawn := faults(e.Run.Events, 20*s)
+	want := []string{"partition", "kill", "pause", "other", "flush0", "flush1", "flush2", "flush3", "flush4", "flush5"}
+	if diff := cmp.Diff(want, lanes(drawn)); diff != "" {
+		t.Error(diff)
+	}
+	page := pageOf(t, e)
+	for _, text := range []string{">flush5</text>", ">other</text>", `<tr class="other"><td>7.000 s</td><td>inject</td><td>#107</td><td>flush7 leader n1</td>`} {
+		if !strings.Contains(page, text) {
+			t.Errorf("%q is missing on the page", text)
+		}
 	}
 }
 
@@ -418,12 +480,12 @@ func TestMoreFaultsThanAreDrawn(t *testing.T) {
 }
 
 func TestThinKeepsCountsAndExtremes(t *testing.T) {
-	var series []checker.Slice
+	var series []statistics.Slice
 	for i := range 10 {
-		series = append(series, checker.Slice{Start: time.Duration(i), OK: 1, Failed: 2, Unknown: 3, P50: time.Duration(i), P99: time.Duration(20 - i), Max: 5})
+		series = append(series, statistics.Slice{Start: time.Duration(i), OK: 1, Failed: 2, Unknown: 3, P50: time.Duration(i), P99: time.Duration(20 - i), Max: 5})
 	}
 	got, step := thin(series, 1, 3)
-	want := []checker.Slice{
+	want := []statistics.Slice{
 		{Start: 0, OK: 4, Failed: 8, Unknown: 12, P50: 3, P99: 20, Max: 5},
 		{Start: 4, OK: 4, Failed: 8, Unknown: 12, P50: 7, P99: 16, Max: 5},
 		{Start: 8, OK: 2, Failed: 4, Unknown: 6, P50: 9, P99: 12, Max: 5},
@@ -509,7 +571,7 @@ func FuzzReport(f *testing.F) {
 		}
 		c := compared(e, e)
 		c.Text(&b)
-		p, err := newPage(e)
+		p, err := newPage(enter(e))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -550,7 +612,7 @@ func TestFamiliesHaveColours(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, family := range families {
+	for _, family := range hues {
 		for _, variable := range []string{"--" + family + ": #", "--" + family + "-shade: #"} {
 			if found := strings.Count(string(page), variable); found != 2 {
 				t.Errorf("%q is defined %d times", variable, found)

@@ -9,7 +9,7 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
-	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/counts"
 )
 
 const (
@@ -20,7 +20,7 @@ const (
 
 // staleChart draws how many reads were how old: a bar for each power of two of
 // milliseconds. Empty if none was stale.
-func staleChart(s *checker.Staleness) (template.HTML, error) {
+func staleChart(s *counts.Staleness) (template.HTML, error) {
 	if s == nil || len(s.Ages) == 0 {
 		return "", nil
 	}

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"github.com/olekukonko/tablewriter/tw"
 
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/counts"
 )
 
 // A table of a comparison has a system in each row, so that many systems make
@@ -37,16 +39,16 @@ var comparisonTables = []struct {
 	{"What each refused, and what it got wrong", []column{
 		{"claims", func(s System) string {
 			if s.Claim.Linearizable() {
-				return Clean(s.Claim.CAP, 8) + ", linearizable"
+				return s.Claim.CAP + ", linearizable"
 			}
-			return Clean(s.Claim.CAP, 8) + ", weaker"
+			return s.Claim.CAP + ", weaker"
 		}},
 		{"verdict", verdicts},
 		{"as claimed", func(s System) string { return runs(s.AsClaimed) }},
 		{"answered on majority side", func(s System) string { return share(s.Majority) }},
 		{"answered on minority side", func(s System) string { return share(s.Minority) }},
-		{"lost commits, of writes", func(s System) string { return counts(s.LostCommits) }},
-		{"stale reads, of reads", func(s System) string { return counts(s.StaleReads) }},
+		{"lost commits, of writes", func(s System) string { return withCount(s.LostCommits) }},
+		{"stale reads, of reads", func(s System) string { return withCount(s.StaleReads) }},
 	}},
 	{"How wrong, and where", []column{
 		{"stale by, p50", func(s System) string { return span(s.AgeP50) }},
@@ -93,7 +95,49 @@ func tables(c Comparison) []table {
 		}
 		all = append(all, t)
 	}
+	if t := partsTable(c); len(t.header) > 1 {
+		all = append(all, t)
+	}
 	return all
+}
+
+// partsTable has a column for each of the named verdicts.
+func partsTable(c Comparison) table {
+	t := table{title: "What each part of the check says", header: []string{""}}
+	for _, system := range c.Systems {
+		for _, run := range system.Runs {
+			for _, part := range run.Parts {
+				if name := part.Name; !slices.Contains(t.header, name) && len(t.header) <= maxParts {
+					t.header = append(t.header, name)
+				}
+			}
+		}
+	}
+	for _, system := range c.Systems {
+		row := []string{system.Name}
+		for _, name := range t.header[1:] {
+			row = append(row, system.partVerdicts(name))
+		}
+		t.rows = append(t.rows, row)
+	}
+	return t
+}
+
+// partVerdicts is what a part says of the system's runs: "2 × invalid, 1 × valid".
+func (s System) partVerdicts(name string) string {
+	runs := map[string]int{}
+	for _, run := range s.Runs {
+		for _, part := range run.Parts {
+			if part.Name == name {
+				runs[string(part.Verdict)]++
+			}
+		}
+	}
+	var cells []string
+	for _, verdict := range slices.Sorted(maps.Keys(runs)) {
+		cells = append(cells, fmt.Sprintf("%d × %s", runs[verdict], verdict))
+	}
+	return cmp.Or(strings.Join(cells, ", "), unmeasured)
 }
 
 // Text writes the comparison for a terminal: tables, the schedules, and each
@@ -161,7 +205,7 @@ func (c Comparison) untried() []string {
 				lines = append(lines, fmt.Sprintf("%s: … and %s that could not be tried.", s.Name, counted(len(s.Untried)-maxSeeds, "more run")))
 				break
 			}
-			lines = append(lines, fmt.Sprintf("%s: not tried with seed %d: %s", s.Name, u.Seed, Clean(u.Reason, 400)))
+			lines = append(lines, fmt.Sprintf("%s: not tried with seed %d: %s", s.Name, u.Seed, u.Reason))
 		}
 	}
 	return lines
@@ -234,8 +278,8 @@ func share(s Share) string {
 	return percent(s.value()) + interval95(s.Interval, percent)
 }
 
-// counts shows none as none, and else the share with its count.
-func counts(s Share) string {
+// withCount shows none as none, and else the share with its count.
+func withCount(s Share) string {
 	if s.Of == 0 && s.Count == 0 && !s.AtLeast {
 		return unmeasured
 	}
@@ -284,7 +328,7 @@ func ofSeen(s System, m Mean, seen Share) string {
 	return text + fmt.Sprintf("\n%d of %d seen", seen.Count, seen.Of)
 }
 
-func wrong(s System, side Share, wrong checker.SideAnomalies) string {
+func wrong(s System, side Share, wrong counts.Sides) string {
 	if side.Of == 0 || !countsSides(s.shown.Result) {
 		return unmeasured
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -182,7 +182,7 @@ func (s scale) nearest(t time.Duration) time.Duration {
 // neighbours returns the operations on the violation's key that were under way
 // around its witness, ordered by Invoke, and how many there were: those nearest
 // to an end of an operation of the witness, and at most maxNeighbours.
-func neighbours(violation checker.Violation, witness, operations []history.Operation) (nearest []history.Operation, total int) {
+func neighbours(violation anomaly.Violation, witness, operations []history.Operation) (nearest []history.Operation, total int) {
 	scale := newScale(witness)
 	first, last := scale.at[0], scale.at[len(scale.at)-1]
 	type candidate struct {

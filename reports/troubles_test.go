@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -20,9 +22,9 @@ func crashed() Entry {
 		history.Event{Time: 20 * s, Type: history.Logged, Nodes: []string{"n2"}, Detail: "stderr.log", Reason: "panic: no such row"},
 		history.Event{Time: 20 * s, Type: history.Unserved, Nodes: []string{"n1", "n2"}, Took: 15 * s})
 	e.Result.AsClaimed, e.Result.FirstViolation = checker.NotAsClaimed, 0
-	e.Result.Violations = []checker.Violation{
-		{Anomaly: checker.NoRecovery, Sentence: "The cluster did not serve again."},
-		{Anomaly: checker.NodeCrashed, Sentence: "n2 ended by itself at 4.000 s with exit status 2."},
+	e.Result.Violations = []anomaly.Violation{
+		{Anomaly: anomaly.NoRecovery, Sentence: "The cluster did not serve again."},
+		{Anomaly: anomaly.NodeCrashed, Sentence: "n2 ended by itself at 4.000 s with exit status 2."},
 	}
 	e.Result.Warnings = []string{"Faults of 1.5 s were too short."}
 	e.Result.Statistics.Troubles = []string{"at 7.000 s: kill leader n4: the engine did not answer"}
@@ -82,7 +84,7 @@ func TestWhatWentWrongIsTold(t *testing.T) {
 			t.Errorf("%q is missing on the page:\n%s", want, page)
 		}
 	}
-	if got := faults(e.Run.Events, 20*s); !slices.Contains(got, fault{"crash", "crash of n2 (exit status 2)", 4 * s, 4 * s}) {
+	if got := faults(e.Run.Events, 20*s); !slices.Contains(got, fault{"crash", "crash", "crash of n2 (exit status 2)", 4 * s, 4 * s}) {
 		t.Errorf("no crash among the faults %v", got)
 	}
 }
@@ -92,8 +94,8 @@ func TestCrashOnATimeline(t *testing.T) {
 	e := staleRaft()
 	v := e.Result.Violations[0]
 	for at, want := range map[fault]int{
-		{Family: "crash", From: 3300 * ms, To: 3300 * ms}: 1,
-		{Family: "crash", From: 300 * ms, To: 300 * ms}:   0,
+		{Hue: "crash", From: 3300 * ms, To: 3300 * ms}: 1,
+		{Hue: "crash", From: 300 * ms, To: 300 * ms}:   0,
 	} {
 		if drawn := newTimeline(v.Witness, nil, nil, []fault{at}).Faults; len(drawn) != want || want == 1 && drawn[0].Width < 1 {
 			t.Errorf("at %v: %+v, want %d", at.From, drawn, want)
@@ -103,10 +105,10 @@ func TestCrashOnATimeline(t *testing.T) {
 
 // Errors that nobody else has are the others.
 func TestErrorRows(t *testing.T) {
-	rows := errorRows([]checker.ErrorClass{
+	rows := errorRows(clean([]statistics.ErrorClass{
 		{Kind: history.Write, Outcome: history.Fail, Count: 8911, Example: "no\nleader"},
 		{Count: 3, Example: "i/o timeout", Node: "n2"},
-	})
+	}))
 	want := [][]string{{"8,911", "write", "failed", `no\nleader`}, {"3", "others", "–", "i/o timeout (through n2)"}}
 	if !slices.EqualFunc(rows, want, slices.Equal) {
 		t.Errorf("got %q, want %q", rows, want)

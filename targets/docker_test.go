@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/cluster/docker"
 	"github.com/rashomon-io/rashomon/harness/cluster/process"
@@ -102,12 +103,12 @@ func TestFollowersAreBehind(t *testing.T) {
 	for _, c := range []struct {
 		name, options string
 		workload      string
-		anomaly       checker.Anomaly
+		anomaly       anomaly.Name
 	}{
-		{"etcd", "reads=serializable", "register", checker.StaleRead},
-		{"zookeeper", "reads=plain", "register", checker.StaleRead},
-		{"etcd", "lease=1s", "lock", checker.HeldTwice},
-		{"zookeeper", "session=1s", "lock", checker.HeldTwice},
+		{"etcd", "reads=serializable", "register", anomaly.StaleRead},
+		{"zookeeper", "reads=plain", "register", anomaly.StaleRead},
+		{"etcd", "lease=1s", "lock", anomaly.HeldTwice},
+		{"zookeeper", "session=1s", "lock", anomaly.HeldTwice},
 	} {
 		t.Run(c.name+" "+c.options, func(t *testing.T) {
 			t.Parallel()

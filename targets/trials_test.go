@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/cluster/process"
@@ -63,9 +64,9 @@ func TestImage(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			program := target.Program(cluster.Place{Node: "n1", Public: map[cluster.Node]map[string]string{"n1": {}}})
-			if program.ImageOnly != (image != "") || image != "" && (program.Image != image || program.Equivalent != "") {
-				t.Errorf("%s runs %q, only that: %t", target, program.Image, program.ImageOnly)
+			container := target.Program(cluster.Place{Node: "n1", Public: map[cluster.Node]map[string]string{"n1": {}}}).Container
+			if container.Only != (image != "") || image != "" && (container.Image != image || container.Equivalent != "") {
+				t.Errorf("%s runs %q, only that: %t", target, container.Image, container.Only)
 			}
 		}
 	}
@@ -81,29 +82,29 @@ func TestCaught(t *testing.T) {
 	for _, c := range []struct {
 		target, faults string
 		workload       harness.Workload
-		anomalies      []checker.Anomaly // any of these
+		anomalies      []anomaly.Name // any of these
 	}{
-		{"raft:reads=any", "partition,kill,pause", workloads.Register{}, []checker.Anomaly{checker.StaleRead}},
-		{"raft:reads=local", "partition,kill,pause", workloads.Register{}, []checker.Anomaly{checker.StaleRead}},
-		{"async", "partition,kill,pause", workloads.Set{}, []checker.Anomaly{checker.LostCommit}},
-		{"async", "partition,kill,pause", workloads.Queue{}, []checker.Anomaly{checker.LostCommit, checker.DequeuedTwice}},
-		{"async", "partition:leader", &workloads.Lock{}, []checker.Anomaly{checker.HeldTwice}},
-		{"lww", "partition,kill,pause", workloads.Register{}, []checker.Anomaly{checker.StaleRead, checker.LostCommit, checker.DoubleSwap}},
-		{"async", "partition:leader,kill:leader", workloads.Counter{}, []checker.Anomaly{checker.LostCommit}},
-		{"async", "partition:leader,pause:leader", workloads.Bank{}, []checker.Anomaly{checker.StaleRead}},
-		{"async", "partition:leader,pause:leader", workloads.IDs{}, []checker.Anomaly{checker.DuplicateID}},
-		{"lww", "none", workloads.Counter{}, []checker.Anomaly{checker.LostCommit}},
-		{"lww", "none", workloads.Bank{}, []checker.Anomaly{checker.WrongCount}},
-		{"lww", "none", workloads.IDs{}, []checker.Anomaly{checker.DuplicateID}},
+		{"raft:reads=any", "partition,kill,pause", workloads.Register{}, []anomaly.Name{anomaly.StaleRead}},
+		{"raft:reads=local", "partition,kill,pause", workloads.Register{}, []anomaly.Name{anomaly.StaleRead}},
+		{"async", "partition,kill,pause", workloads.Set{}, []anomaly.Name{anomaly.LostCommit}},
+		{"async", "partition,kill,pause", workloads.Queue{}, []anomaly.Name{anomaly.LostCommit, anomaly.DequeuedTwice}},
+		{"async", "partition:leader", &workloads.Lock{}, []anomaly.Name{anomaly.HeldTwice}},
+		{"lww", "partition,kill,pause", workloads.Register{}, []anomaly.Name{anomaly.StaleRead, anomaly.LostCommit, anomaly.DoubleSwap}},
+		{"async", "partition:leader,kill:leader", workloads.Counter{}, []anomaly.Name{anomaly.LostCommit}},
+		{"async", "partition:leader,pause:leader", workloads.Bank{}, []anomaly.Name{anomaly.StaleRead}},
+		{"async", "partition:leader,pause:leader", workloads.IDs{}, []anomaly.Name{anomaly.DuplicateID}},
+		{"lww", "none", workloads.Counter{}, []anomaly.Name{anomaly.LostCommit}},
+		{"lww", "none", workloads.Bank{}, []anomaly.Name{anomaly.WrongCount}},
+		{"lww", "none", workloads.IDs{}, []anomaly.Name{anomaly.DuplicateID}},
 
-		{"raft:bug=ack-before-commit", "partition:leader,kill:leader", workloads.Set{}, []checker.Anomaly{checker.LostCommit}},
-		{"raft:bug=no-fsync", "kill:all", workloads.Set{}, []checker.Anomaly{checker.LostCommit}},
-		{"raft:bug=stale-follower", "partition", workloads.Register{}, []checker.Anomaly{checker.StaleRead}},
+		{"raft:bug=ack-before-commit", "partition:leader,kill:leader", workloads.Set{}, []anomaly.Name{anomaly.LostCommit}},
+		{"raft:bug=no-fsync", "kill:all", workloads.Set{}, []anomaly.Name{anomaly.LostCommit}},
+		{"raft:bug=stale-follower", "partition", workloads.Register{}, []anomaly.Name{anomaly.StaleRead}},
 		{"raft:bug=blind-cas", "none", workloads.Register{}, nil},
-		{"raft:bug=short-snapshot", "kill:all", workloads.Set{}, []checker.Anomaly{checker.LostCommit}},
+		{"raft:bug=short-snapshot", "kill:all", workloads.Set{}, []anomaly.Name{anomaly.LostCommit}},
 		{"raft:bug=double-apply", "latency", workloads.Register{}, nil},
-		{"raft:bug=double-apply", "latency", workloads.Queue{}, []checker.Anomaly{checker.LostCommit, checker.OutOfOrder}},
-		{"raft:bug=double-apply", "latency", workloads.Counter{}, []checker.Anomaly{checker.WrongCount}},
+		{"raft:bug=double-apply", "latency", workloads.Queue{}, []anomaly.Name{anomaly.LostCommit, anomaly.OutOfOrder}},
+		{"raft:bug=double-apply", "latency", workloads.Counter{}, []anomaly.Name{anomaly.WrongCount}},
 	} {
 		t.Run(c.target+" "+c.workload.Name(), func(t *testing.T) {
 			t.Parallel()

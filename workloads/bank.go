@@ -3,7 +3,6 @@ package workloads
 import (
 	"cmp"
 	"context"
-	"fmt"
 
 	"github.com/rashomon-io/rashomon/checker"
 	"github.com/rashomon-io/rashomon/harness"
@@ -41,13 +40,17 @@ const (
 // Name implements harness.Workload.
 func (Bank) Name() string { return "bank" }
 
-// Generator implements harness.Workload.
-func (b Bank) Generator(worker harness.Worker) harness.Generator {
+// Generators implements harness.Workload.
+func (b Bank) Generators(workers []harness.Worker) []harness.Generator {
+	return harness.PerWorker(b.generator)(workers)
+}
+
+func (b Bank) generator(worker harness.Worker) harness.Generator {
 	random := worker.Rand
 	return withReads(worker, cmp.Or(b.ReadPercent, 30), readAll, harness.GeneratorFunc(func(*harness.Turn) (history.Operation, bool) {
 		from := random.Int64N(bankAccounts)
 		to := (from + 1 + random.Int64N(bankAccounts-1)) % bankAccounts // another
-		return history.Operation{Kind: history.Transfer, Input: history.Value{from, to, 1 + random.Int64N(maxTransfer)}}, true
+		return history.Operation{Kind: history.Transfer, Input: history.Ints(from, to, 1+random.Int64N(maxTransfer))}, true
 	}))
 }
 
@@ -58,23 +61,20 @@ func (Bank) Final(harness.Worker) harness.Generator {
 
 // Bind implements harness.Workload.
 func (Bank) Bind(client harness.Client) (harness.Invoke, error) {
-	bank, ok := client.(BankClient)
-	if !ok {
-		return nil, fmt.Errorf("the bank workload needs a client with Transfer and Balances; %T is none (see workloads.BankClient)", client)
-	}
-	return func(ctx context.Context, operation history.Operation) (history.Value, error) {
+	return bind(Bank{}.Name(), client, func(ctx context.Context, bank BankClient, operation history.Operation) (history.Value, error) {
 		switch operation.Kind {
 		case history.Transfer:
-			transferred, err := bank.Transfer(ctx, int(operation.Input[0]), int(operation.Input[1]), operation.Input[2])
+			transferred, err := bank.Transfer(ctx, int(operation.Input.At(0)), int(operation.Input.At(1)), operation.Input.At(2))
 			if err == nil && !transferred {
 				err = harness.ErrPrecondition
 			}
-			return nil, err
+			return history.Value{}, err
 		case history.ReadAll:
-			return bank.Balances(ctx, bankAccounts)
+			balances, err := bank.Balances(ctx, bankAccounts)
+			return history.Ints(balances...), err
 		}
-		return nil, harness.Definite(fmt.Errorf("the bank workload has no operation %q", operation.Kind))
-	}, nil
+		return history.Value{}, noOperation(operation)
+	})
 }
 
 // Check implements harness.Workload.

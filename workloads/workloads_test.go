@@ -19,12 +19,17 @@ func worker(index int) harness.Worker {
 	return harness.Worker{Index: index, Of: 5, Node: "n1", Rand: rand.New(rand.NewPCG(1, uint64(index)))}
 }
 
+// generatorOf returns what one of five workers does.
+func generatorOf(workload harness.Workload, index int) harness.Generator {
+	return workload.Generators([]harness.Worker{worker(index)})[0]
+}
+
 // A value that is written twice makes most stale reads invisible.
 func TestNoValueIsWrittenTwice(t *testing.T) {
 	for _, workload := range []harness.Workload{workloads.Register{}, workloads.Set{}, workloads.Queue{}} {
 		written := map[int64]bool{}
 		for index := range 5 {
-			generator := workload.Generator(worker(index))
+			generator := generatorOf(workload, index)
 			turn := harness.Turn{}
 			for range 5000 {
 				operation, ok := generator.Next(&turn)
@@ -33,10 +38,10 @@ func TestNoValueIsWrittenTwice(t *testing.T) {
 				}
 				operation.Outcome = history.OK
 				turn = harness.Turn{Now: turn.Now + time.Millisecond, Previous: &operation}
-				if len(operation.Input) == 0 {
+				if operation.Input.Len() == 0 {
 					continue
 				}
-				value := operation.Input[len(operation.Input)-1]
+				value := operation.Input.At(operation.Input.Len() - 1)
 				if written[value] {
 					t.Fatalf("%s writes %d twice", workload.Name(), value)
 				}
@@ -47,7 +52,7 @@ func TestNoValueIsWrittenTwice(t *testing.T) {
 }
 
 func TestRegisterMixesAndRotates(t *testing.T) {
-	generator := workloads.Register{}.Generator(worker(0))
+	generator := generatorOf(workloads.Register{}, 0)
 	kinds, generations := map[history.Kind]int{}, map[string]int{}
 	turn := harness.Turn{}
 	for range 10_000 {
@@ -70,7 +75,7 @@ func TestRegisterMixesAndRotates(t *testing.T) {
 
 // However many reads there are, something is written.
 func TestRegisterOfMostlyReads(t *testing.T) {
-	generator := workloads.Register{ReadPercent: 90}.Generator(worker(0))
+	generator := generatorOf(workloads.Register{ReadPercent: 90}, 0)
 	kinds := map[history.Kind]int{}
 	for range 10_000 {
 		operation, _ := generator.Next(&harness.Turn{})
@@ -124,17 +129,17 @@ func TestCompareAndSetSaysWhatItSaw(t *testing.T) {
 		output history.Value
 		err    error
 	}{
-		{"swapped", scripted{swapped: true}, nil, nil},
-		{"did not", scripted{}, nil, harness.ErrPrecondition},
-		{"saw another", scripted{err: &workloads.Mismatch{Value: 9, Found: true}}, history.Value{9}, harness.ErrPrecondition},
-		{"saw nothing", scripted{err: &workloads.Mismatch{}}, nil, harness.ErrPrecondition},
-		{"unknown", scripted{err: reset}, nil, reset},
+		{"swapped", scripted{swapped: true}, history.Value{}, nil},
+		{"did not", scripted{}, history.Value{}, harness.ErrPrecondition},
+		{"saw another", scripted{err: &workloads.Mismatch{Value: 9, Found: true}}, history.Ints(9), harness.ErrPrecondition},
+		{"saw nothing", scripted{err: &workloads.Mismatch{}}, history.Value{}, harness.ErrPrecondition},
+		{"unknown", scripted{err: reset}, history.Value{}, reset},
 	} {
 		invoke, err := workloads.Register{}.Bind(c.client)
 		if err != nil {
 			t.Fatal(err)
 		}
-		output, err := invoke(t.Context(), history.Operation{Kind: history.CompareAndSet, Input: history.Value{1, 2}})
+		output, err := invoke(t.Context(), history.Operation{Kind: history.CompareAndSet, Input: history.Ints(1, 2)})
 		if diff := cmp.Diff(c.output, output); diff != "" || !errors.Is(err, c.err) {
 			t.Errorf("%s: output %v, error %v; want %v, %v", c.name, output, err, c.output, c.err)
 		}
@@ -159,7 +164,7 @@ func TestARefusedTransferIsAnAnswer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := invoke(t.Context(), history.Operation{Kind: history.Transfer, Input: history.Value{0, 1, 5}}); !errors.Is(err, want) {
+		if _, err := invoke(t.Context(), history.Operation{Kind: history.Transfer, Input: history.Ints(0, 1, 5)}); !errors.Is(err, want) {
 			t.Errorf("transferred %v: %v, want %v", transferred, err, want)
 		}
 	}
@@ -177,11 +182,11 @@ func TestCountsMix(t *testing.T) {
 		{workloads.Bank{}, map[history.Kind]int{history.Transfer: 6500, history.ReadAll: 2500}},
 		{workloads.IDs{}, map[history.Kind]int{history.Generate: 10_000}},
 	} {
-		generator, kinds := c.workload.Generator(worker(0)), map[history.Kind]int{}
+		generator, kinds := generatorOf(c.workload, 0), map[history.Kind]int{}
 		for range 10_000 {
 			operation, _ := generator.Next(&harness.Turn{})
 			kinds[operation.Kind]++
-			if in := operation.Input; operation.Kind == history.Transfer && (in[0] == in[1] || max(in[0], in[1]) > 4 || in[2] < 1 || in[2] > 5) {
+			if in := operation.Input; operation.Kind == history.Transfer && (in.At(0) == in.At(1) || max(in.At(0), in.At(1)) > 4 || in.At(2) < 1 || in.At(2) > 5) {
 				t.Fatalf("transfer %v", in)
 			}
 		}
@@ -198,7 +203,7 @@ func TestCountsMix(t *testing.T) {
 
 // A negative share means none, of a system that has no such operation.
 func TestRegisterWithoutSwaps(t *testing.T) {
-	generator := workloads.Register{CompareAndSetPercent: -1}.Generator(worker(0))
+	generator := generatorOf(workloads.Register{CompareAndSetPercent: -1}, 0)
 	var previous *history.Operation
 	for range 1000 {
 		operation, ok := generator.Next(&harness.Turn{Previous: previous})
@@ -207,7 +212,7 @@ func TestRegisterWithoutSwaps(t *testing.T) {
 		}
 		operation.Outcome = history.OK
 		if operation.Kind == history.Read {
-			operation.Output = history.Value{1}
+			operation.Output = history.Ints(1)
 		}
 		previous = &operation
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/history"
 	"github.com/rashomon-io/rashomon/nemesis"
@@ -19,7 +20,7 @@ import (
 // off does not learn of new values, and goes on answering.
 func TestBucketHasStaleReads(t *testing.T) {
 	target := target(t)
-	target.Claim = history.Claim{CAP: "CP", Expect: []string{string(checker.StaleRead)}}
+	target.Claim = history.Claim{CAP: "CP", Expect: []string{string(anomaly.StaleRead)}}
 	partitions := nemesis.Partitions("follower:reset")
 	partitions.Interval = 4 * time.Second
 	result := harness.Check(t, harness.Trial{
@@ -46,7 +47,7 @@ func TestStreamIsLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Log(harness.Summary(run, result))
-	lost := func(v checker.Violation) bool { return v.Anomaly == checker.NoRecovery }
+	lost := func(v anomaly.Violation) bool { return v.Anomaly == anomaly.NoRecovery }
 	if result.AsClaimed != checker.NotAsClaimed || !slices.ContainsFunc(result.Violations, lost) {
 		t.Errorf("the stream is lost, and the trial is %s, %s", result.Verdict, result.AsClaimed)
 	}

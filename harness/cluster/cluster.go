@@ -30,8 +30,13 @@ func Names(count int) []Node {
 	return nodes
 }
 
-// A Link is the directed path of packets from one node to another.
+// A Link is the directed path of packets from one node to another, or from Clients to
+// a node, or from a node to Clients.
 type Link struct{ From, To Node }
+
+// Clients is who is at one end of the links between clients and nodes, all clients
+// together. No node has this name.
+const Clients Node = "clients"
 
 func (l Link) String() string { return l.From + ">" + l.To }
 
@@ -75,6 +80,29 @@ type Condition struct {
 	Repair bool
 }
 
+// MaxDelay bounds a Condition's Delay and Jitter, so that sums of some thousands are
+// still durations.
+const MaxDelay = time.Hour
+
+// Validate returns what no link can have, in a line.
+func (c Condition) Validate() error {
+	if c.Cut != Whole && c.Cut != Silent && c.Cut != Reset {
+		return fmt.Errorf("unknown cut %q (want %q or %q)", c.Cut, Silent, Reset)
+	}
+	if min(c.Delay, c.Jitter) < 0 || max(c.Delay, c.Jitter) > MaxDelay {
+		return fmt.Errorf("delay %v ± %v is out of range (want 0 to %v)", c.Delay, c.Jitter, MaxDelay)
+	}
+	if c.BytesPerSecond < 0 {
+		return fmt.Errorf("rate of %d bytes per second is negative (0 means unbounded)", c.BytesPerSecond)
+	}
+	for _, share := range []float64{c.Loss, c.Reorder, c.Duplicate, c.Corrupt} {
+		if !(share >= 0 && share <= 1) {
+			return fmt.Errorf("share %v of packets is out of range (want 0 to 1)", share)
+		}
+	}
+	return nil
+}
+
 // A Clock is how a node's processes see the time. The zero Clock is right.
 type Clock struct {
 	// Offset is added to the time, of either sign, up to years.
@@ -102,10 +130,11 @@ const (
 	CutFault    Fault = "cut"
 	DelayFault  Fault = "delay"
 	RateFault   Fault = "rate"
+	ClientFault Fault = "client" // links between clients and nodes are cut, slow or late
 )
 
 // Faults are all that a world is asked about, in the order of reports.
-var Faults = []Fault{CutFault, DelayFault, RateFault, LossFault, KillFault, PauseFault, SignalFault, ClockFault, DiskFault}
+var Faults = []Fault{CutFault, DelayFault, RateFault, LossFault, ClientFault, KillFault, PauseFault, SignalFault, ClockFault, DiskFault}
 
 // A Place is where a node lives, told to its Program.
 type Place struct {
@@ -123,6 +152,8 @@ type Place struct {
 	// Public gives, for every node, this one too, and each of the ports, its
 	// Port.Public.
 	Public map[Node]map[string]string
+	// Roles is Spec.Roles: of every node, this one too.
+	Roles map[Node]string
 	// Data is the node's own directory. It survives kill and restart, and is
 	// removed with the cluster.
 	Data string
@@ -140,31 +171,36 @@ type Port struct {
 
 // A Program is how one node is run.
 type Program struct {
-	// Path is an executable's path, or its name in PATH. In a container it takes the
-	// place of the image's ENTRYPOINT. Empty means the image's ENTRYPOINT or, without
-	// an image, this very binary, which then must hand its hidden "node" arguments
-	// to targets.Main.
+	// Path is an executable's path, or its name in PATH. Empty means the image's own
+	// or, without an image, this very binary, which then must hand its hidden "node"
+	// arguments to targets.Main or harness.NodeMain.
 	Path string
-	// Args are the arguments. If Path is empty, they take the place of the image's
-	// CMD; if they are empty too, the image's CMD is what it runs with.
+	// Args are the arguments.
 	Args []string
 	// Env is added to the harness's own environment, as KEY=value; in a
 	// container, to the image's.
 	Env []string
-	// Image is the container image, with Path and Args as its command: if both
-	// are empty, the image's own. Worlds without containers ignore it. Empty
-	// means the image of this very binary.
-	Image string
-	// ImageOnly says that no program of Path's name but the image's will do, so
-	// that a world without containers refuses.
-	ImageOnly bool
-	// Equivalent is an image that takes the place of Image where the engine has
-	// this one only: see package images of the targets.
-	Equivalent string
+	// Container is the container that it runs in, in a world of containers.
+	Container Container
 	// Files are written before each start, executable, by slash-separated name: a
 	// relative one such as "conf/store.conf" in Place.Data, an absolute one in the
 	// container. Worlds without containers refuse absolute ones.
 	Files map[string][]byte
+}
+
+// A Container is what a world of containers needs to know of a program. Other worlds
+// ignore it, but for Only.
+type Container struct {
+	// Image is any image. Program.Path takes the place of its ENTRYPOINT; if Path is
+	// empty, Args take the place of its CMD; if they are empty too, the image runs as
+	// it is. No image means that of this very binary.
+	Image string
+	// Equivalent is an image that takes the place of Image where the engine has
+	// this one only: see package images of the targets.
+	Equivalent string
+	// Only says that no program of Path's name but the image's will do, so that a
+	// world without containers refuses.
+	Only bool
 }
 
 // MaxPorts bounds Spec.Ports.
@@ -176,6 +212,8 @@ const CollectLimit = 1 << 30
 // A Spec is what a world needs to build a cluster.
 type Spec struct {
 	Nodes []Node
+	// Roles are words for what each node is, such as "router"; nil if all are alike.
+	Roles map[Node]string
 	// Ports names the ports that each node needs besides its main one; at most
 	// MaxPorts.
 	Ports []string
@@ -233,8 +271,19 @@ func (s Spec) Validate() error {
 		if !nodeName.MatchString(name) {
 			return fmt.Errorf("%q cannot name a node (want a name such as n1)", name)
 		}
+		if name == Clients {
+			return fmt.Errorf("%q cannot name a node (it stands for all clients)", name)
+		}
 		if slices.Contains(s.Nodes[:i], name) {
 			return fmt.Errorf("two nodes are named %q", name)
+		}
+	}
+	for node, role := range s.Roles {
+		if !slices.Contains(s.Nodes, node) {
+			return fmt.Errorf("%q has a role and is no node", node)
+		}
+		if !nodeName.MatchString(role) {
+			return fmt.Errorf("%q cannot name the role of %s (want a word such as router)", role, node)
 		}
 	}
 	if len(s.Ports) > MaxPorts {
@@ -266,16 +315,9 @@ type World interface {
 	Build(ctx context.Context, spec Spec) (Cluster, error)
 }
 
-// A Cluster is a set of nodes and the directed links between them. All methods
-// may be called concurrently, except Close.
-type Cluster interface {
-	// Nodes returns the names given in the Spec, in that order.
-	Nodes() []Node
-	// Address is the TCP address at which clients reach the node, whatever
-	// happens to links between nodes. It stays the same over restarts.
-	Address(Node) string
-	// PortAddress is the same of one of the Spec's further ports.
-	PortAddress(node Node, port string) string
+// An Injector changes nodes and links: it injects faults and heals them. All methods
+// may be called concurrently.
+type Injector interface {
 	// Start runs the node, which must not be running. It returns when the
 	// process exists, not when it serves.
 	Start(context.Context, Node) error
@@ -288,18 +330,39 @@ type Cluster interface {
 	Resume(context.Context, Node) error
 	// SetLinks gives each of the links that condition. It returns when every
 	// byte read from now on obeys it. Bytes that a Silent cut holds back are
-	// delivered when it is lifted, as a retransmission would.
+	// delivered when it is lifted, as a retransmission would. The links of Clients are
+	// there if the Spec has ClientFault, and do not lose packets.
 	SetLinks(ctx context.Context, links []Link, condition Condition) error
-	// Linked returns why faults of links do not separate the nodes, as far as that was
-	// seen by now: no node has connected to another at the addresses that links lead
-	// from, or, a *Bypass, one has at another address. Nil if there is nothing to say.
-	Linked() error
 	// SetClock gives the node's processes that clock, also those that it starts
 	// later, and after Kill and Start.
 	SetClock(context.Context, Node, Clock) error
 	// Signal sends SIGKILL, SIGSTOP or SIGCONT to those of the node's processes
 	// that have this name, as Linux' /proc/PID/comm tells it, and to no other.
 	Signal(ctx context.Context, node Node, process string, signal syscall.Signal) error
+}
+
+// A Cluster is a set of nodes and the directed links between them. All methods
+// may be called concurrently, except Close.
+type Cluster interface {
+	Injector
+	// Nodes returns the names given in the Spec, in that order.
+	Nodes() []Node
+	// Role returns the node's role; empty if it has none.
+	Role(Node) string
+	// Address is the TCP address at which the harness reaches the node, whatever
+	// happens to links. It stays the same over restarts.
+	Address(Node) string
+	// PortAddress is the same of one of the Spec's further ports.
+	PortAddress(node Node, port string) string
+	// ClientAddress is where clients reach the node's main port, if port is empty, or
+	// one of the Spec's further ports. If the Spec has ClientFault, it leads over the
+	// links between Clients and the node, and a node that is down resets connections
+	// instead of refusing them; else it is Address or PortAddress.
+	ClientAddress(node Node, port string) string
+	// Linked returns why faults of links do not separate the nodes, as far as that was
+	// seen by now: no node has connected to another at the addresses that links lead
+	// from, or, a *Bypass, one has at another address. Nil if there is nothing to say.
+	Linked() error
 	// Collect copies the node's data, what is in Place.Data, into the directory
 	// dir, which it makes: regular files, whole, and CollectLimit bytes at most.
 	// An error says what is missing of the copy. Pause the node first, or the

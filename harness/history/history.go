@@ -19,7 +19,7 @@
 // operation is two events: its invocation, and its completion, which is ok,
 // fail or info.
 //
-//	{"rashomon":"history","version":1}
+//	{"rashomon":"history","version":2}
 //	{"time":1200345,"process":3,"type":"invoke","op":"write","key":"x","value":[41],"node":"n1"}
 //	{"time":1310871,"process":4,"type":"invoke","op":"read","key":"x","node":"n2"}
 //	{"time":1900112,"process":3,"type":"ok","op":"write","key":"x"}
@@ -28,9 +28,8 @@
 //
 // Every event has time (nanoseconds since the run began, never less than on the
 // line before), process (an integer), type and op (a Kind). A field left out is
-// an empty one: key, value (an array of 64-bit integers: the input of an
-// invocation, the output of a completion), node (invocations only) and error
-// (completions only). A completion repeats the op and key of the invocation
+// an empty one: key, value (any JSON: the input of an invocation, the output of
+// a completion), node (invocations only) and error (completions only). A completion repeats the op and key of the invocation
 // that it belongs to: the open one of its process. A process has at most one
 // open operation, and none after an info. Lines are at most 64 MiB long; blank
 // ones are skipped.
@@ -38,6 +37,11 @@
 // Without the end line the file has been cut off, perhaps in the middle of a
 // line. Its events are still in causal order (see Recorder); an operation
 // without a completion is info.
+//
+// In version 1, values were arrays of 64-bit integers alone; it is read as well.
+// Every file is written in version 2, also if it holds no other values, as the
+// header comes before them. A build that knows only version 1 refuses it, and
+// names both versions.
 //
 // The file nemesis.jsonl has no header; each line is an Event.
 package history
@@ -76,10 +80,6 @@ const NoVersion = -1
 
 // NoBalance stands where a ReadAll of a bank showed no balance of an account.
 const NoBalance = math.MinInt64
-
-// A Value is what an operation carries in or out: none (nil or empty), one
-// integer, a pair, or the elements of a collection.
-type Value []int64
 
 // Outcome is what is known of an operation's effect.
 type Outcome uint8
@@ -127,8 +127,8 @@ type Operation struct {
 	Kind Kind   `json:"kind"`
 	// Key names the object; histories of different keys are independent.
 	Key    string `json:"key,omitempty"`
-	Input  Value  `json:"input,omitempty"`
-	Output Value  `json:"output,omitempty"`
+	Input  Value  `json:"input,omitzero"`
+	Output Value  `json:"output,omitzero"`
 	// Invoke and Complete are since the run began. For an info, Complete is
 	// when the client gave up waiting; the operation itself stays concurrent
 	// with everything after Invoke.
@@ -209,18 +209,22 @@ type Event struct {
 	Phase Phase `json:"phase,omitempty"`
 	// Fault numbers the faults of a run from 1 and pairs Inject with Heal.
 	Fault int `json:"fault,omitempty"`
-	// Family is "partition", "kill", "pause", "latency", "loss", "flaky",
-	// "slow" or "clock".
-	Family string `json:"family,omitempty"`
+	// Family is the name of one of Families, or of a user's own; what is known of an
+	// injected fault of the latter is Own.
+	Family string  `json:"family,omitempty"`
+	Own    *Family `json:"own,omitempty"`
 	// Shape is how the victims were chosen: "majority-minority", "leader", ….
 	Shape string `json:"shape,omitempty"`
 	// Nodes are the victims of a kill, a pause or a wrong clock; for faults of
 	// links, the nodes on the smaller side, where there is one.
 	Nodes []string `json:"nodes,omitempty"`
-	// Leader is who led when rooms were separated or, of a Heal, who led at the end
-	// of a fault that aimed at the leader, just before it was healed: as far as the
-	// system could tell, which is asked once; else empty.
+	// Leader is who led when a fault was injected that aims at the leader, or spares it,
+	// or separates rooms; of a Heal, who led at the end of a fault that aimed at the
+	// leader, just before it was healed: as far as the system could tell; else empty.
 	Leader string `json:"leader,omitempty"`
+	// NoLeader means that the fault would have aimed at the leader, or spared it, and
+	// the system has none, ever: random nodes were hit.
+	NoLeader bool `json:"no_leader,omitempty"`
 	// Processes is the name of those of the nodes' processes that a kill or a
 	// pause hit; empty means all.
 	Processes string `json:"processes,omitempty"`

@@ -1,6 +1,8 @@
 package history
 
 import (
+	"maps"
+	"math"
 	"slices"
 	"time"
 )
@@ -17,8 +19,10 @@ type Manifest struct {
 	World    string `json:"world"`
 	Claim    Claim  `json:"claim"`
 
-	Nodes       []string `json:"nodes"`
-	Concurrency int      `json:"concurrency"`
+	Nodes []string `json:"nodes"`
+	// Roles are those of the nodes; none if all are alike.
+	Roles       map[string]string `json:"roles,omitempty"`
+	Concurrency int               `json:"concurrency"`
 	// RatePerSecond is of all clients together; 0 means as fast as they can.
 	RatePerSecond float64 `json:"rate_per_second,omitempty"`
 	// Operations bounds the quiet and faults phases by count; 0 means by time.
@@ -33,22 +37,6 @@ type Manifest struct {
 	Started time.Time `json:"started"`
 }
 
-// A Claim is what a target promises, in its own words and in ours.
-type Claim struct {
-	// CAP is "CP" or "AP": what the target gives up when it is partitioned.
-	CAP string `json:"cap"`
-	// Expect names the anomalies that the target admits to, such as "stale
-	// read" and "lost commit" (checker.Anomalies). Empty means that it claims
-	// linearizability.
-	Expect []string `json:"expect,omitempty"`
-}
-
-// Admits reports whether the target admits to the anomaly.
-func (c Claim) Admits(anomaly string) bool { return slices.Contains(c.Expect, anomaly) }
-
-// Linearizable reports whether the target claims to be.
-func (c Claim) Linearizable() bool { return len(c.Expect) == 0 }
-
 // IsTrial reports whether the run is one of this harness, with phases and a nemesis,
 // as opposed to a history from elsewhere.
 func (r *Run) IsTrial() bool { return r.Manifest.Version > 0 }
@@ -61,4 +49,52 @@ type Run struct {
 	History  History
 	// Events are the nemesis's, ordered by Time.
 	Events []Event
+}
+
+// Never is later than any time of a run.
+const Never = time.Duration(math.MaxInt64)
+
+// PhaseBegins returns when a phase began; Never if it did not.
+func (r *Run) PhaseBegins(phase Phase) time.Duration {
+	for _, e := range r.Events {
+		if e.Type == PhaseBegins && e.Phase == phase {
+			return e.Time
+		}
+	}
+	return Never
+}
+
+// Healed returns when the last fault was healed, or else when the recovery phase
+// began; Never if neither was.
+func (r *Run) Healed() time.Duration {
+	for _, e := range slices.Backward(r.Events) {
+		if e.Type == Heal {
+			return e.Time
+		}
+	}
+	return r.PhaseBegins(Recovery)
+}
+
+// Nodes names the cluster's nodes; where the run has no manifest, those through
+// which operations went.
+func (r *Run) Nodes() []string {
+	if len(r.Manifest.Nodes) > 0 {
+		return r.Manifest.Nodes
+	}
+	seen := map[string]bool{}
+	for i := range r.History.Operations {
+		if node := r.History.Operations[i].Node; node != "" {
+			seen[node] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(seen))
+}
+
+// TakesLeader returns who led and is taken away, or cut off, by the fault that the event
+// injects; empty if nobody is known to.
+func (e Event) TakesLeader() string {
+	if family := e.Of(); e.Type == Inject && (family.Away || family.Cuts) && slices.Contains(e.Nodes, e.Leader) {
+		return e.Leader
+	}
+	return ""
 }

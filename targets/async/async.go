@@ -41,7 +41,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/history"
@@ -56,10 +56,10 @@ func Target() harness.Target {
 	return harness.Target{
 		Name: name,
 		Claim: history.Claim{CAP: "AP", Expect: []string{
-			string(checker.StaleRead), string(checker.LostCommit), string(checker.DoubleSwap),
-			string(checker.Resurrected), string(checker.Disorder),
-			string(checker.OutOfOrder), string(checker.DequeuedTwice), string(checker.HeldTwice),
-			string(checker.DuplicateID),
+			string(anomaly.StaleRead), string(anomaly.LostCommit), string(anomaly.DoubleSwap),
+			string(anomaly.Resurrected), string(anomaly.Disorder),
+			string(anomaly.OutOfOrder), string(anomaly.DequeuedTwice), string(anomaly.HeldTwice),
+			string(anomaly.DuplicateID),
 		}},
 		Program: func(place cluster.Place) cluster.Program {
 			return cluster.Program{Args: node.Args(name, place)}

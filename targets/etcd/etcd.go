@@ -43,12 +43,12 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/history"
 	"github.com/rashomon-io/rashomon/targets/images"
-	"github.com/rashomon-io/rashomon/targets/internal/options"
+	"github.com/rashomon-io/rashomon/targets/options"
 )
 
 const (
@@ -122,9 +122,9 @@ func (o *Options) list() options.List {
 // Target returns the target. Its World is nil.
 func Target(options Options) harness.Target {
 	// A lock on a lease may always have two holders, whatever else holds.
-	expect := []string{string(checker.HeldTwice)}
+	expect := []string{string(anomaly.HeldTwice)}
 	if options.SerializableReads {
-		expect = append(expect, string(checker.StaleRead))
+		expect = append(expect, string(anomaly.StaleRead))
 	}
 	return harness.Target{
 		Name:        "etcd",
@@ -154,9 +154,7 @@ func (o Options) program(place cluster.Place) cluster.Program {
 	for _, node := range slices.Sorted(maps.Keys(place.Public)) {
 		members = append(members, node+"=http://"+place.Public[node][peerPort])
 	}
-	program := images.Program(image, o.Image)
-	program.Path = "etcd"
-	program.Args = []string{
+	return cluster.Program{Path: "etcd", Container: images.Container(image, o.Image), Args: []string{
 		"--name", place.Node,
 		"--data-dir", filepath.Join(place.Data, "etcd"),
 		"--listen-client-urls", "http://" + place.Listen,
@@ -170,8 +168,7 @@ func (o Options) program(place cluster.Place) cluster.Program {
 		"--pre-vote=true",
 		"--logger", "zap",
 		"--log-level", "warn",
-	}
-	return program
+	}}
 }
 
 // ready is Target.Ready: all members name one leader, and each can read through it.

@@ -113,13 +113,13 @@ func Equivalent(image string) string {
 	return ""
 }
 
-// Program runs the image that a user chose, and nothing else; or else the usual
+// Container runs the image that a user chose, and nothing else; or else the usual
 // image, its equivalent or, in a world without images, a program of that name.
-func Program(usual, chosen string) cluster.Program {
+func Container(usual, chosen string) cluster.Container {
 	if chosen != "" {
-		return cluster.Program{Image: chosen, ImageOnly: true}
+		return cluster.Container{Image: chosen, Only: true}
 	}
-	return cluster.Program{Image: usual, Equivalent: Equivalent(usual)}
+	return cluster.Container{Image: usual, Equivalent: Equivalent(usual)}
 }
 
 // changes returns the image's configuration as Dockerfile instructions.

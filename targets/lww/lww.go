@@ -37,7 +37,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/history"
@@ -52,9 +52,9 @@ func Target() harness.Target {
 	return harness.Target{
 		Name: name,
 		Claim: history.Claim{CAP: "AP", Expect: []string{
-			string(checker.StaleRead), string(checker.LostCommit), string(checker.DoubleSwap),
-			string(checker.Resurrected), string(checker.Disorder),
-			string(checker.WrongCount), string(checker.DuplicateID),
+			string(anomaly.StaleRead), string(anomaly.LostCommit), string(anomaly.DoubleSwap),
+			string(anomaly.Resurrected), string(anomaly.Disorder),
+			string(anomaly.WrongCount), string(anomaly.DuplicateID),
 		}},
 		Program: func(place cluster.Place) cluster.Program {
 			return cluster.Program{Args: node.Args(name, place)}

@@ -29,14 +29,14 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/history"
 	"github.com/rashomon-io/rashomon/targets/internal/consensus"
 	"github.com/rashomon-io/rashomon/targets/internal/line"
 	"github.com/rashomon-io/rashomon/targets/internal/node"
-	"github.com/rashomon-io/rashomon/targets/internal/options"
+	"github.com/rashomon-io/rashomon/targets/options"
 )
 
 // Options are what a user can choose. The zero Options is a correct system.
@@ -63,7 +63,7 @@ const (
 )
 
 // Choices are examples of what ParseOptions reads, for lists.
-var Choices = []string{"reads=linearizable", "reads=lease", "reads=local", "reads=any"}
+var Choices = []string{"reads=local", "reads=any", "reads=lease", "reads=linearizable"}
 
 // ParseOptions reads "key=value,key=value", such as "reads=local"; empty means
 // the defaults.
@@ -89,7 +89,7 @@ func Target(options Options) harness.Target {
 		// each state that a node can have is a committed prefix of the log. So
 		// what a read returns has been committed, nothing committed goes away,
 		// and a read can be old but no worse.
-		claim.Expect = []string{string(checker.StaleRead)}
+		claim.Expect = []string{string(anomaly.StaleRead)}
 	}
 	return harness.Target{
 		Name:    "raft",

@@ -19,7 +19,7 @@ import (
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
 
-	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/targets/internal/line"
@@ -33,7 +33,7 @@ func TestMain(m *testing.M) { nodetest.Main(m, Node) }
 const patience = 10 * time.Second
 
 func TestOptions(t *testing.T) {
-	weak := []string{string(checker.StaleRead)}
+	weak := []string{string(anomaly.StaleRead)}
 	tests := []struct {
 		text   string
 		want   Options

@@ -35,13 +35,13 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/history"
 	"github.com/rashomon-io/rashomon/targets/internal/consensus"
 	"github.com/rashomon-io/rashomon/targets/internal/node"
-	"github.com/rashomon-io/rashomon/targets/internal/options"
+	"github.com/rashomon-io/rashomon/targets/options"
 	"github.com/rashomon-io/rashomon/targets/redis"
 )
 
@@ -73,11 +73,11 @@ func (o *Options) list() options.List {
 // Target returns the target. Its World is nil.
 func Target(options Options) harness.Target {
 	// A lock on a lease may always have two holders, whatever else holds.
-	expect := []string{string(checker.HeldTwice)}
+	expect := []string{string(anomaly.HeldTwice)}
 	if options.LocalReads {
 		// Each state that a node can have is a committed prefix of the log, so a
 		// read can be old but no worse.
-		expect = append(expect, string(checker.StaleRead))
+		expect = append(expect, string(anomaly.StaleRead))
 	}
 	return harness.Target{
 		Name:    name,

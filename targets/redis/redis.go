@@ -41,12 +41,12 @@ import (
 	"sync"
 	"time"
 
-	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/history"
 	"github.com/rashomon-io/rashomon/targets/images"
-	"github.com/rashomon-io/rashomon/targets/internal/options"
+	"github.com/rashomon-io/rashomon/targets/options"
 )
 
 const (
@@ -141,9 +141,9 @@ func Target(options Options) harness.Target {
 		// these, and no option excludes them. A phantom read is not among them:
 		// what a server refused it never does, and nothing is made up.
 		Claim: history.Claim{CAP: "AP", Expect: []string{
-			string(checker.StaleRead), string(checker.LostCommit), string(checker.DoubleSwap),
-			string(checker.Resurrected), string(checker.Disorder), string(checker.WrongCount),
-			string(checker.OutOfOrder), string(checker.DequeuedTwice), string(checker.HeldTwice),
+			string(anomaly.StaleRead), string(anomaly.LostCommit), string(anomaly.DoubleSwap),
+			string(anomaly.Resurrected), string(anomaly.Disorder), string(anomaly.WrongCount),
+			string(anomaly.OutOfOrder), string(anomaly.DequeuedTwice), string(anomaly.HeldTwice),
 		}},
 		LogPatterns: []*regexp.Regexp{corruption},
 		Ports:       []string{serverPort, sentinelPort},
@@ -189,7 +189,5 @@ func (s *system) program(place cluster.Place) cluster.Program {
 	for node, ports := range place.Public {
 		s.announced.Store(ports[serverPort], node)
 	}
-	program := images.Program(image, s.options.Image)
-	program.Path, program.Args = "sh", s.arguments(place)
-	return program
+	return cluster.Program{Path: "sh", Args: s.arguments(place), Container: images.Container(image, s.options.Image)}
 }

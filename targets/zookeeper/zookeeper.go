@@ -51,12 +51,12 @@ import (
 	"github.com/go-zookeeper/zk"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/history"
 	"github.com/rashomon-io/rashomon/targets/images"
-	"github.com/rashomon-io/rashomon/targets/internal/options"
+	"github.com/rashomon-io/rashomon/targets/options"
 )
 
 const (
@@ -127,9 +127,9 @@ func (o *Options) list() options.List {
 // Target returns the target. Its World is nil.
 func Target(options Options) harness.Target {
 	// A lock that ends with its holder's session may always have two holders.
-	expect := []string{string(checker.HeldTwice)}
+	expect := []string{string(anomaly.HeldTwice)}
 	if options.PlainReads {
-		expect = append(expect, string(checker.StaleRead))
+		expect = append(expect, string(anomaly.StaleRead))
 	}
 	return harness.Target{
 		Name:        "zookeeper",
@@ -221,10 +221,11 @@ func (o Options) program(place cluster.Place) cluster.Program {
 	if o.DefaultTimes {
 		java = runtime
 	}
-	program := images.Program(image, o.Image)
-	program.Path = "sh"
-	program.Args = []string{"-c", start, "zookeeper", data, configuration, strconv.Itoa(id), java}
-	return program
+	return cluster.Program{
+		Path:      "sh",
+		Args:      []string{"-c", start, "zookeeper", data, configuration, strconv.Itoa(id), java},
+		Container: images.Container(image, o.Image),
+	}
 }
 
 // Parents of the workloads' nodes.

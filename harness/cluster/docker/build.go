@@ -19,7 +19,7 @@ import (
 	"github.com/testcontainers/testcontainers-go"
 
 	"github.com/rashomon-io/rashomon/harness/cluster"
-	"github.com/rashomon-io/rashomon/nemesis/agent"
+	"github.com/rashomon-io/rashomon/harness/cluster/docker/agent"
 )
 
 const (
@@ -165,13 +165,13 @@ func (n *node) createAgent(ctx context.Context) error {
 
 // createTarget creates the target, which start starts.
 func (n *node) createTarget(ctx context.Context, program cluster.Program) error {
-	if program.Image == "" && program.Path != "" {
+	if program.Container.Image == "" && program.Path != "" {
 		return fmt.Errorf("%s is a program of this machine, which no container has; name an image that has it", program.Path)
 	}
 	image := n.image
-	if program.Image != "" {
+	if program.Container.Image != "" {
 		var err error
-		if image, err = n.engine.imageOf(ctx, program, nil); err != nil {
+		if image, err = n.engine.imageOf(ctx, program.Container, nil); err != nil {
 			return err
 		}
 	}
@@ -194,14 +194,14 @@ func (n *node) createTarget(ctx context.Context, program cluster.Program) error 
 		ConfigModifier: func(config *container.Config) {
 			config.Env = program.Env
 			config.OpenStdin = true // and nobody ever writes there
-			if program.Image == "" {
+			if program.Container.Image == "" {
 				config.WorkingDir = data
 			}
 		},
 		HostConfigModifier: func(host *container.HostConfig) {
 			n.join(host)
 			host.Mounts = []mount.Mount{n.volume(n.name+"-data", data)}
-			if n.gated && program.Image != "" {
+			if n.gated && program.Container.Image != "" {
 				host.Mounts = append(host.Mounts, n.gateMount(true))
 			}
 		},
@@ -210,7 +210,7 @@ func (n *node) createTarget(ctx context.Context, program cluster.Program) error 
 		return err
 	}
 	n.target, n.program = id, program
-	if program.Image == "" {
+	if program.Container.Image == "" {
 		return nil
 	}
 	// Any user can write to the volume, whoever the image's is.

@@ -197,7 +197,7 @@ func TestEntrypoint(t *testing.T) {
 	} {
 		for _, faults := range [][]cluster.Fault{nil, {cluster.ClockFault}} { // also behind the gate
 			t.Run(fmt.Sprint(want, faults), func(t *testing.T) {
-				program.Image = image
+				program.Container.Image = image
 				c := started(t, cluster.Spec{Nodes: cluster.Names(1), Faults: faults, Program: func(cluster.Place) cluster.Program { return program }})
 				expect(t, c, "n1", "ping", want)
 				must(t, c.Close()) // the image is to be removed
@@ -239,8 +239,8 @@ func TestBuildRefusesPrograms(t *testing.T) {
 		program cluster.Program
 		want    string
 	}{
-		"image that is nowhere":   {cluster.Program{Image: "rashomon.invalid/nowhere:1"}, "image rashomon.invalid/nowhere:1 is not here and cannot be pulled (`rashomon images`"},
-		"image that has no name":  {cluster.Program{Image: "No Name"}, "No Name"},
+		"image that is nowhere":   {cluster.Program{Container: cluster.Container{Image: "rashomon.invalid/nowhere:1"}}, "image rashomon.invalid/nowhere:1 is not here and cannot be pulled (`rashomon images`"},
+		"image that has no name":  {cluster.Program{Container: cluster.Container{Image: "No Name"}}, "No Name"},
 		"program of this machine": {cluster.Program{Path: "/bin/sh"}, "/bin/sh is a program of this machine"},
 		"file that is nowhere":    {cluster.Program{Files: map[string][]byte{"../file": nil}}, `n1: file "../file": want a name such as`},
 	} {
@@ -261,7 +261,7 @@ func TestEquivalentImageTakesThePlace(t *testing.T) {
 	} {
 		var told []string
 		c := built(t, cluster.Spec{Nodes: cluster.Names(1), Progress: func(step string) { told = append(told, step) }, Program: func(cluster.Place) cluster.Program {
-			return cluster.Program{Image: test.image, Equivalent: test.equivalent}
+			return cluster.Program{Container: cluster.Container{Image: test.image, Equivalent: test.equivalent}}
 		}})
 		if tells := slices.ContainsFunc(told, func(step string) bool { return strings.Contains(step, test.want+" takes its place") }); tells != (test.want != test.image) {
 			t.Errorf("of %s in the place of %s it tells %q", test.want, test.image, told)

@@ -114,10 +114,10 @@ func (e *engine) address(port string) string { return net.JoinHostPort(e.host, p
 
 func (e *engine) close() { e.api.Close() }
 
-// imageOf returns a program's image, which the engine has from then on. One that
+// imageOf returns a container's image, which the engine has from then on. One that
 // it has is preferred to a pull.
-func (e *engine) imageOf(ctx context.Context, program cluster.Program, progress func(string)) (string, error) {
-	for _, image := range []string{program.Image, program.Equivalent} {
+func (e *engine) imageOf(ctx context.Context, container cluster.Container, progress func(string)) (string, error) {
+	for _, image := range []string{container.Image, container.Equivalent} {
 		if image == "" {
 			continue
 		}
@@ -125,8 +125,8 @@ func (e *engine) imageOf(ctx context.Context, program cluster.Program, progress 
 			return image, err
 		}
 	}
-	defer telling(progress, "pulling the image "+program.Image)()
-	return program.Image, e.pull(ctx, program.Image)
+	defer telling(progress, "pulling the image "+container.Image)()
+	return container.Image, e.pull(ctx, container.Image)
 }
 
 // telling tells every few seconds what is being done, until the returned function

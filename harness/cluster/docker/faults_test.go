@@ -20,7 +20,7 @@ func TestSupports(t *testing.T) {
 		err := w.Supports(t.Context(), fault)
 		t.Logf("%s: %v", fault, err)
 		switch fault {
-		case cluster.KillFault, cluster.PauseFault, cluster.SignalFault:
+		case cluster.KillFault, cluster.PauseFault, cluster.SignalFault, cluster.ClientFault:
 			must(t, err)
 		case cluster.DiskFault, "earthquake":
 			if err == nil {
@@ -135,7 +135,7 @@ func TestSetClock(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := started(t, cluster.Spec{Nodes: cluster.Names(2), Faults: []cluster.Fault{cluster.ClockFault}, Program: func(place cluster.Place) cluster.Program {
 				program := echo(place)
-				program.Image = image
+				program.Container.Image = image
 				return program
 			}})
 			if why := c.hello().Lacks[cluster.ClockFault]; why != "" {

@@ -16,7 +16,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/rashomon-io/rashomon/harness/cluster"
-	"github.com/rashomon-io/rashomon/nemesis/agent"
+	"github.com/rashomon-io/rashomon/harness/cluster/docker/agent"
 )
 
 const (

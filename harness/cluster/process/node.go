@@ -181,8 +181,8 @@ func (n *node) write(files map[string][]byte) error {
 
 // command is how the program is run, all but its streams.
 func (n *node) command(program cluster.Program) (*exec.Cmd, error) {
-	if program.ImageOnly {
-		return nil, fmt.Errorf("it is to run the image %s, and only containers have images: choose the world docker", program.Image)
+	if program.Container.Only {
+		return nil, fmt.Errorf("it is to run the image %s, and only containers have images: choose the world docker", program.Container.Image)
 	}
 	find := os.Executable
 	if program.Path != "" {

@@ -75,7 +75,7 @@ func clientLines(operations []history.Operation) ([]line, error) {
 		o := &operations[i]
 		keys[o.Key] = true
 		isBank = isBank || o.Kind == history.Transfer
-		isVersioned = isVersioned || o.Outcome == history.OK && (o.Kind == history.Read && len(o.Output) == 2 || (o.Kind == history.Write || o.Kind == history.CompareAndSet) && len(o.Output) == 1)
+		isVersioned = isVersioned || o.Outcome == history.OK && (o.Kind == history.Read && o.Output.Len() == 2 || (o.Kind == history.Write || o.Kind == history.CompareAndSet) && o.Output.Len() == 1)
 	}
 	type moment struct {
 		time    time.Duration
@@ -120,7 +120,7 @@ func clientLines(operations []history.Operation) ([]line, error) {
 		if o.Outcome == history.OK && output.kind != absent {
 			completion.value = value(output)
 		}
-		if o.Outcome == history.Fail && (o.Error == "" || len(o.Output) > 0) {
+		if o.Outcome == history.Fail && (o.Error == "" || o.Output.Len() > 0) {
 			completion.extra = append(completion.extra, field{"saw", outputDatum(o, false)})
 		}
 		if o.Error != "" {
@@ -136,7 +136,7 @@ func integerDatum(number int64) datum { return datum{kind: integer, number: numb
 
 func vectorDatum(value history.Value) datum {
 	d := datum{kind: vector}
-	for _, number := range value {
+	for _, number := range value.Ints() {
 		d.items = append(d.items, integerDatum(number))
 	}
 	return d
@@ -144,16 +144,16 @@ func vectorDatum(value history.Value) datum {
 
 func inputDatum(o *history.Operation) datum {
 	switch {
-	case o.Kind == history.Transfer && len(o.Input) == 3:
+	case o.Kind == history.Transfer && o.Input.Len() == 3:
 		d := datum{kind: mapping}
 		for i, name := range []string{"from", "to", "amount"} {
-			d.items = append(d.items, datum{kind: keyword, text: name}, integerDatum(o.Input[i]))
+			d.items = append(d.items, datum{kind: keyword, text: name}, integerDatum(o.Input.At(i)))
 		}
 		return d
-	case len(o.Input) == 0:
+	case o.Input.Len() == 0:
 		return datum{kind: null}
-	case len(o.Input) == 1:
-		return integerDatum(o.Input[0])
+	case o.Input.Len() == 1:
+		return integerDatum(o.Input.At(0))
 	}
 	return vectorDatum(o.Input)
 }
@@ -163,7 +163,7 @@ func outputDatum(o *history.Operation, isBank bool) datum {
 	switch {
 	case o.Kind == history.ReadAll && isBank:
 		d := datum{kind: mapping}
-		for account, balance := range o.Output {
+		for account, balance := range o.Output.Ints() {
 			held := integerDatum(balance)
 			if balance == history.NoBalance {
 				held = datum{kind: null}
@@ -171,10 +171,10 @@ func outputDatum(o *history.Operation, isBank bool) datum {
 			d.items = append(d.items, integerDatum(int64(account)), held)
 		}
 		return d
-	case o.Kind == history.ReadAll || len(o.Output) > 1:
+	case o.Kind == history.ReadAll || o.Output.Len() > 1:
 		return vectorDatum(o.Output)
-	case len(o.Output) == 1:
-		return integerDatum(o.Output[0])
+	case o.Output.Len() == 1:
+		return integerDatum(o.Output.At(0))
 	}
 	return datum{}
 }
@@ -182,14 +182,14 @@ func outputDatum(o *history.Operation, isBank bool) datum {
 // versionedDatums are [version value] of an operation on a versioned register.
 func versionedDatums(o *history.Operation) (input, output datum) {
 	version, value := datum{kind: null}, datum{kind: null}
-	if o.Outcome == history.OK && len(o.Output) > 0 && o.Output[0] != history.NoVersion {
-		version = integerDatum(o.Output[0])
+	if o.Outcome == history.OK && o.Output.Len() > 0 && o.Output.At(0) != history.NoVersion {
+		version = integerDatum(o.Output.At(0))
 	}
 	switch {
 	case o.Kind != history.Read:
 		value = inputDatum(o)
-	case o.Outcome == history.OK && len(o.Output) == 2:
-		value = integerDatum(o.Output[1])
+	case o.Outcome == history.OK && o.Output.Len() == 2:
+		value = integerDatum(o.Output.At(1))
 	}
 	output = datum{kind: vector, items: []datum{version, value}}
 	if input = (datum{kind: null}); o.Kind != history.Read {

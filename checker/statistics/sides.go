@@ -1,0 +1,122 @@
+package statistics
+
+import (
+	"sort"
+	"time"
+
+	"github.com/rashomon-io/rashomon/harness/history"
+)
+
+// A side is where a node is during a partition.
+type side int
+
+const (
+	noSide side = iota // the node is killed or paused
+	majoritySide
+	minoritySide
+)
+
+// A placement is who is where, from a moment on until the next one.
+type placement struct {
+	since  time.Duration
+	parted bool // a link is cut
+	sides  map[string]side
+}
+
+// placements returns those of a run, in order; the first one has been for ever.
+func placements(run *history.Run) []placement {
+	nodes := run.Nodes()
+	inForce := map[int]history.Event{}
+	all := []placement{place(nodes, inForce)}
+	all[0].since = -history.Never
+	for _, e := range run.Events {
+		switch e.Type {
+		case history.Inject:
+			inForce[e.Fault] = e
+		case history.Heal:
+			delete(inForce, e.Fault)
+		default:
+			continue
+		}
+		next := place(nodes, inForce)
+		next.since = e.Time
+		all = append(all, next)
+	}
+	return all
+}
+
+// at returns the placement at a moment.
+func at(moment time.Duration, places []placement) placement {
+	return places[sort.Search(len(places)-1, func(i int) bool { return places[i+1].since > moment })]
+}
+
+// place is who is where under the faults in force. The majority side are
+// nodes with whole links both ways to enough others to be, with themselves,
+// more than half.
+func place(nodes []string, inForce map[int]history.Event) placement {
+	cut := map[string]bool{}
+	away := map[string]bool{} // killed or paused
+	for _, e := range inForce {
+		switch family := e.Of(); {
+		case family.Cuts:
+			for _, link := range e.Links {
+				cut[link] = true
+			}
+		case family.Away:
+			for _, node := range e.Nodes {
+				away[node] = true
+			}
+		}
+	}
+	s := placement{parted: len(cut) > 0, sides: map[string]side{}}
+	for _, node := range nodes {
+		if away[node] {
+			continue
+		}
+		reached := 0
+		for _, peer := range nodes {
+			if !away[peer] && !cut[node+">"+peer] && !cut[peer+">"+node] {
+				reached++ // itself, too
+			}
+		}
+		s.sides[node] = minoritySide
+		if 2*reached > len(nodes) {
+			s.sides[node] = majoritySide
+		}
+	}
+	return s
+}
+
+// services returns the service on either side of partitions.
+func services(places []placement, operations []*history.Operation, end time.Duration) (majority, minority Service) {
+	var groups [3]group // by side
+	for _, o := range operations {
+		if s := at(o.Invoke, places); s.parted {
+			groups[s.sides[o.Node]].add(o)
+		}
+	}
+	var parted time.Duration
+	for i, s := range places {
+		until := end
+		if i+1 < len(places) {
+			until = places[i+1].since
+		}
+		if s.parted {
+			parted += until - s.since
+		}
+	}
+	return groups[majoritySide].service(parted), groups[minoritySide].service(parted)
+}
+
+// CountBySide counts operations by the side of a partition on which they were
+// invoked, as Statistics counts its services.
+func CountBySide(run *history.Run, operations []*history.Operation) (majority, minority int) {
+	places := placements(run)
+	var counts [3]int // by side
+	for _, o := range operations {
+		if p := at(o.Invoke, places); p.parted {
+			counts[p.sides[o.Node]]++
+		}
+	}
+	return counts[majoritySide], counts[minoritySide]
+}
