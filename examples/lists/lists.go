@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"os/exec"
 	"path/filepath"
@@ -18,58 +19,74 @@ import (
 // n1 is the primary, always.
 const primary = "n1"
 
-// lists is the store on trial. Arguments are further ones of its server.
-func lists(options string, arguments ...string) harness.Target {
-	return harness.Target{
-		Name:    "lists",
-		Options: options,
-		World:   process.World(),
-		Program: func(p cluster.Place) cluster.Program {
-			args := []string{"-listen", p.Listen, "-primary", p.Peers[primary]}
-			if p.Node == primary {
-				args = append([]string{"-listen", p.Listen, "-log", filepath.Join(p.Data, "log")}, arguments...)
-			}
-			return cluster.Program{Path: server(), Args: args}
-		},
-		Ready: func(ctx context.Context, c cluster.Cluster) error {
-			for _, node := range c.Nodes() {
-				conn := &connection{address: c.Address(node)}
-				_, err := conn.ask(ctx, message{Do: "get"})
-				conn.Close()
-				if err != nil {
-					return err
-				}
-			}
-			return nil
-		},
-		Open: func(_ context.Context, c cluster.Cluster, node cluster.Node) (harness.Client, error) {
-			return &client{&connection{address: c.Address(primary)}, &connection{address: c.Address(node)}}, nil
-		},
+// system is the store as the command line names it.
+var system = harness.System{
+	Name: "lists", About: "a primary with a log on disk, backups in memory",
+	Options: []string{"reads=own", "compaction=hasty"}, Target: target,
+}
+
+// target is the store on trial: reads go to the primary or, with reads=own, to the
+// client's own node, which may lag behind. With compaction=hasty it has a bug.
+func target(options string) (harness.Target, error) {
+	t := harness.Target{Name: "lists", Options: options, World: process.World(), Ready: ready}
+	var reads cluster.Node = primary
+	var more []string
+	switch options {
+	case "":
+	case "reads=own":
+		reads, t.Claim.Expect = "", []string{"disorder"}
+	case "compaction=hasty":
+		more = []string{"-hasty"}
+	default:
+		return t, fmt.Errorf("no options %q (want reads=own or compaction=hasty)", options)
 	}
+	t.Program = func(p cluster.Place) cluster.Program {
+		args := []string{"-listen", p.Listen, "-primary", p.Peers[primary]}
+		if p.Node == primary {
+			args = append([]string{"-listen", p.Listen, "-log", filepath.Join(p.Data, "log")}, more...)
+		}
+		return cluster.Program{Path: server(), Args: args}
+	}
+	t.Open = func(_ context.Context, c cluster.Cluster, node cluster.Node) (harness.Client, error) {
+		if reads != "" {
+			node = reads
+		}
+		return &client{&connection{address: c.ClientAddress(primary, "")}, &connection{address: c.ClientAddress(node, "")}}, nil
+	}
+	return t, nil
+}
+
+func ready(ctx context.Context, c cluster.Cluster) error {
+	for _, node := range c.Nodes() {
+		if _, err := once(ctx, c.ClientAddress(node, ""), message{Do: "get"}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // server builds the server, which go.mod names as a tool, and returns where it is.
 var server = sync.OnceValue(func() string {
 	path, err := exec.Command("go", "tool", "-n", "server").Output()
 	if err != nil {
-		panic(err)
+		panic(fmt.Sprint("the server cannot be built: ", err))
 	}
 	return strings.TrimSpace(string(path))
 })
 
-// A client writes to the primary, and reads from its own node.
-type client struct{ primary, own *connection }
+// A client updates the primary.
+type client struct{ updates, reads *connection }
 
 func (c *client) Append(ctx context.Context, key, text string) error {
-	_, err := c.primary.ask(ctx, message{Do: "append", Key: key, Value: text})
+	_, err := c.updates.ask(ctx, message{Do: "append", Key: key, Value: text})
 	return err
 }
 
 func (c *client) Get(ctx context.Context, key string) ([]string, error) {
-	return c.own.ask(ctx, message{Do: "get", Key: key})
+	return c.reads.ask(ctx, message{Do: "get", Key: key})
 }
 
-func (c *client) Close() error { return errors.Join(c.primary.Close(), c.own.Close()) }
+func (c *client) Close() error { return errors.Join(c.updates.Close(), c.reads.Close()) }
 
 // A message is the server's.
 type message struct {
@@ -84,8 +101,14 @@ type connection struct {
 	conn    net.Conn
 }
 
-// ask sends one request. A refused connection, and what the server refuses, have
-// certainly changed nothing.
+// once asks on a connection of its own.
+func once(ctx context.Context, address string, request message) ([]string, error) {
+	c := &connection{address: address}
+	defer c.Close()
+	return c.ask(ctx, request)
+}
+
+// ask has a definite error if the connection was refused, or the server refused.
 func (c *connection) ask(ctx context.Context, request message) ([]string, error) {
 	if c.conn == nil {
 		conn, err := new(net.Dialer).DialContext(ctx, "tcp", c.address)
