@@ -219,8 +219,8 @@ func TestBankPropertyAlone(t *testing.T) {
 
 const testAccounts = 3
 
-// banks are those that the differential fuzz tries.
-var banks = []struct {
+// bankTests are those that the differential fuzz tries.
+var bankTests = []struct {
 	name  string
 	rules BankRules
 }{
@@ -328,7 +328,7 @@ func drawBank(r *rand.Rand, rules BankRules) []history.Operation {
 }
 
 func TestBankAgreesWithPorcupine(t *testing.T) {
-	for _, bank := range banks {
+	for _, bank := range bankTests {
 		t.Run(bank.name, func(t *testing.T) {
 			t.Parallel()
 			compareBanks(t, bank.rules)
@@ -339,7 +339,7 @@ func TestBankAgreesWithPorcupine(t *testing.T) {
 func compareBanks(t *testing.T, rules BankRules) {
 	anomalies := map[anomaly.Name]int{}
 	invalid, cheap := 0, 0
-	for seed := range uint64(histories(t)) {
+	for seed := range uint64(script.Histories(t)) {
 		operations := drawBank(rand.New(rand.NewPCG(seed, 19)), rules)
 		run := &history.Run{History: history.History{Operations: operations}}
 		want := Valid
@@ -349,16 +349,16 @@ func compareBanks(t *testing.T, rules BankRules) {
 		}
 		got := Check(t.Context(), run, BankOf(rules), Options{})
 		if got.Verdict != want || got.Bank.Ordered != (want == Valid) {
-			t.Fatalf("seed %d: verdict %s (%s), but Porcupine says %s, of\n%s", seed, got.Verdict, got.Reason, want, list(operations))
+			t.Fatalf("seed %d: verdict %s (%s), but Porcupine says %s, of\n%s", seed, got.Verdict, got.Reason, want, script.List(operations))
 		}
 		if got.StaleReads.Certain > 0 && want == Valid {
-			t.Fatalf("seed %d: %d stale in a valid history\n%s", seed, got.StaleReads, list(operations))
+			t.Fatalf("seed %d: %d stale in a valid history\n%s", seed, got.StaleReads, script.List(operations))
 		}
 		// What is known of the total alone suffices for no more.
 		total := BankRules{Accounts: rules.Accounts, Total: 13, Negative: rules.Negative}
 		if rules.Balances[0] == 9 {
 			if less := Check(t.Context(), run, BankOf(total), Options{}); want == Valid && less.Verdict != Valid || (less.Verdict == Invalid) != (got.Bank.WrongTotal+got.Bank.Negative+got.Bank.Incomplete > 0) {
-				t.Fatalf("seed %d: by the total alone %s\n%s", seed, less.Verdict, list(operations))
+				t.Fatalf("seed %d: by the total alone %s\n%s", seed, less.Verdict, script.List(operations))
 			}
 		}
 		if want == Invalid && got.Decisions[0].Engine == Polynomial {
@@ -367,12 +367,12 @@ func compareBanks(t *testing.T, rules BankRules) {
 		for _, v := range got.Violations {
 			anomalies[v.Anomaly]++
 			if plainPorcupineBank(v.Witness, rules) || v.Sentence == "" {
-				t.Fatalf("seed %d: %s, not a witness:\n%s\nof\n%s", seed, v.Sentence, list(v.Witness), list(operations))
+				t.Fatalf("seed %d: %s, not a witness:\n%s\nof\n%s", seed, v.Sentence, script.List(v.Witness), script.List(operations))
 			}
 		}
 	}
-	t.Logf("%d of %d invalid, %d of these without a search: %v", invalid, histories(t), cheap, anomalies)
-	if invalid == 0 || invalid == histories(t) {
+	t.Logf("%d of %d invalid, %d of these without a search: %v", invalid, script.Histories(t), cheap, anomalies)
+	if invalid == 0 || invalid == script.Histories(t) {
 		t.Error("the histories are all alike")
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/internal/court"
+	"github.com/rashomon-io/rashomon/checker/internal/model"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -28,7 +29,7 @@ func Compose(model Model, others ...Model) Model {
 	return Model{name: model.name, judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
 		judgePart(ctx, len(others)+1, model, run, options, result)
 		for i, other := range others {
-			part := Result{Verdict: Valid}
+			part := Result{Verdict: Valid, Guarantees: result.Guarantees} // which are judged once
 			judgePart(ctx, len(others)-i, other, run, options, &part)
 			result.join(part)
 		}
@@ -70,30 +71,29 @@ func (r *Result) join(part Result) {
 	r.KeysUnknown += part.KeysUnknown
 }
 
-// Own is the engine of a ModelFunc.
-const Own Engine = "own"
+// Function is the engine of a ModelFunc.
+const Function Engine = "function"
 
 // ModelFunc is a model that a function of a user's own decides. The function returns
 // what is wrong with a run, each with a sentence and the operations that show it; an
 // error means that it cannot tell, as when its context has ended. Nobody checks what it
-// says again. A violation without an Anomaly gets the model's name.
+// says again. A violation without an Anomaly gets the model's name, which no claim
+// admits.
 func ModelFunc(name string, check func(context.Context, *history.Run) ([]anomaly.Violation, error)) Model {
 	return Model{name: name, judge: func(ctx context.Context, run *history.Run, _ Options, result *Result) {
 		violations, err := check(ctx, run)
-		first := never
+		answer := model.NewAnswer()
+		answer.Keys = 1
+		answer.Decided(string(Function), name, "")
 		for _, v := range violations {
 			v.Anomaly = cmp.Or(v.Anomaly, anomaly.Name(name))
-			first = min(first, max(v.At(), 1))
-			result.Violations = append(result.Violations, v)
+			answer.First = min(answer.First, max(v.At(), 1))
+			answer.Violations = append(answer.Violations, v)
+			answer.KeysInvalid = 1
 		}
-		result.Keys = 1
-		result.decided(Own, "it is a function of its own", "")
 		if err != nil {
-			result.KeysUnknown, result.Reason = 1, name+": "+err.Error()
+			answer.KeysUnknown, answer.Reason = 1, name+": "+err.Error()
 		}
-		if len(violations) > 0 {
-			result.KeysInvalid = 1
-		}
-		result.conclude(first)
+		result.take(answer)
 	}}
 }

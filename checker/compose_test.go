@@ -33,7 +33,7 @@ func TestTheWorstVerdictDecides(t *testing.T) {
 	run.Manifest.Claim.Expect = []string{"wrong"}
 	valid, wrong, doubt := says("fine", 0, nil), says("wrong", 2, nil), says("doubt", 0, errors.New("no idea"))
 	alien := ModelOf("alien", textStore)
-	alien.kinds = map[history.Kind]arity{"put": {1, 0}}
+	alien.kinds = []history.Kind{"put"}
 	for name, c := range map[string]struct {
 		model Model
 		want  Verdict

@@ -15,7 +15,6 @@ import (
 
 	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/counts"
-	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -331,28 +330,6 @@ func TestCounterUnknown(t *testing.T) {
 	}
 }
 
-// Porcupine acquits whom the bounds should not have charged, and then there is no
-// verdict.
-func TestTheInnocentAreAcquitted(t *testing.T) {
-	run := script.Parse(t, `p1 n1 increment c 2 [0,1] info
-	                 p2 n1 increment c -1 [0,1] info
-	                 p3 n2 read c -> 5 [2,3] ok
-	                 p3 n2 read c -> 7 [4,5] ok`)
-	c, err := newCounter("c", never, pointers(run.History.Operations))
-	if err != nil {
-		t.Fatal(err)
-	}
-	memory := court.NewMemory(1 << 30)
-	help := evidence{anchor: c.reads[0], read: c.reads[1], may: c.additions[:1], fits: atMost}
-	if found, err := prove(t.Context(), memory, []charge{c.charge(help, anomaly.StaleRead, nil)}); len(found.stories) > 0 || err != court.ErrDisagree {
-		t.Errorf("with help: %v, %v", found, err)
-	}
-	help.may = nil
-	if found, err := prove(t.Context(), memory, []charge{c.charge(help, anomaly.StaleRead, nil)}); len(found.stories) != 1 || err != nil {
-		t.Errorf("without help: %v, %v", found, err)
-	}
-}
-
 // plainPorcupineCounter judges one counter with a model of its own.
 func plainPorcupineCounter(operations []history.Operation) bool {
 	var entries []porcupine.Operation
@@ -435,7 +412,7 @@ func TestCounterAgreesWithPorcupine(t *testing.T) {
 			t.Parallel()
 			anomalies := map[anomaly.Name]int{}
 			invalid, searched := 0, 0
-			for seed := range uint64(histories(t)) {
+			for seed := range uint64(script.Histories(t)) {
 				operations := drawCounter(rand.New(rand.NewPCG(seed, 13)), amounts)
 				run := &history.Run{History: history.History{Operations: operations}}
 				if seed%3 == 0 {
@@ -448,26 +425,26 @@ func TestCounterAgreesWithPorcupine(t *testing.T) {
 				}
 				got := Check(t.Context(), run, Counter, Options{})
 				if got.Verdict != want {
-					t.Fatalf("seed %d: verdict %s (%s), but Porcupine says %s, of\n%s", seed, got.Verdict, got.Reason, want, list(operations))
+					t.Fatalf("seed %d: verdict %s (%s), but Porcupine says %s, of\n%s", seed, got.Verdict, got.Reason, want, script.List(operations))
 				}
 				if (got.StaleReads.Certain > 0 || got.LostCommits.Certain > 0 || got.Counter.LostLeast != 0) && want == Valid {
-					t.Fatalf("seed %d: %d stale and %d lost in a valid history\n%s", seed, got.StaleReads, got.LostCommits, list(operations))
+					t.Fatalf("seed %d: %d stale and %d lost in a valid history\n%s", seed, got.StaleReads, got.LostCommits, script.List(operations))
 				}
 				if got.Decisions[0].Engine == Porcupine {
 					searched++
 				}
 				if c := got.Counter; c.LostLeast > c.LostMost || c.FinalLeast > c.FinalMost {
-					t.Fatalf("seed %d: %+v of\n%s", seed, *c, list(operations))
+					t.Fatalf("seed %d: %+v of\n%s", seed, *c, script.List(operations))
 				}
 				for _, v := range got.Violations {
 					anomalies[v.Anomaly]++
 					if plainPorcupineCounter(v.Witness) || v.Sentence == "" {
-						t.Fatalf("seed %d: %s, not a witness:\n%s", seed, v.Sentence, list(v.Witness))
+						t.Fatalf("seed %d: %s, not a witness:\n%s", seed, v.Sentence, script.List(v.Witness))
 					}
 				}
 			}
-			t.Logf("%d of %d invalid, %d searched: %v", invalid, histories(t), searched, anomalies)
-			if invalid == 0 || invalid == histories(t) {
+			t.Logf("%d of %d invalid, %d searched: %v", invalid, script.Histories(t), searched, anomalies)
+			if invalid == 0 || invalid == script.Histories(t) {
 				t.Error("the histories are all alike")
 			}
 		})

@@ -6,6 +6,9 @@ import (
 
 	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/guarantees"
+	"github.com/rashomon-io/rashomon/checker/internal/model"
+	"github.com/rashomon-io/rashomon/checker/internal/sentence"
+	"github.com/rashomon-io/rashomon/checker/internal/versions"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -23,18 +26,17 @@ func (m Model) judgeGuarantees(ctx context.Context, run *history.Run, budget Bud
 		Run: run, Model: name, Reason: result.Reason, MemoryBytes: budget.MemoryBytes,
 		Linearizable: map[Verdict]guarantees.Verdict{Valid: guarantees.Holds, Invalid: guarantees.Broken, Unknown: guarantees.Unknown}[result.Verdict],
 		Tell: func(key string, o *history.Operation) string {
+			teller := sentence.Teller{Run: run, Key: key}
 			if name == VersionedRegister.name {
-				for _, s := range newVersions(key, []*history.Operation{o}).steps {
-					return s.did(narrator{run}, key)
-				}
+				return versions.Dated(teller, o)
 			}
-			return story{key: key}.dated(narrator{run}, o)
+			return teller.Dated(o)
 		},
 	}
 	result.Guarantees = guarantees.Judge(ctx, trial)
 	for i := range result.Guarantees {
 		if v := result.Guarantees[i].Violation; v != nil {
-			v.Sentence += faults(run, spanOf(pointersTo(v.Witness)...)) + "."
+			v.Sentence += sentence.Faults(run, sentence.SpanOf(model.Pointers(v.Witness)...)) + "."
 		}
 	}
 }

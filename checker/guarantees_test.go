@@ -75,9 +75,10 @@ func TestGuarantees(t *testing.T) {
 		{"too stale by versions", twoWrites + "p1 n1 write x 3 [4,5] ok\n p2 n1 read x -> 1 [6,7] ok\n", Register, []string{"stale by at most 1 version", "stale by at most 2 versions"}, []guarantees.Verdict{broken, holds}, NotAsClaimed, 4, "that p1 wrote x = 1"},
 
 		{"diverged", twoWrites + "p2 n1 read x -> 2 [51,52] ok\n p3 n2 read x -> 1 [51,52] ok\n" + finally, Register, []string{"converges"}, []guarantees.Verdict{broken}, NotAsClaimed, 2,
-			"10.000 s after the faults were healed, the final reads do not agree: p2 read x = 2"},
+			"10.000 s after what they differ in, the final reads do not agree: p2 read x = 2"},
 		{"agreed on what is older", twoWrites + "p2 n1 read x -> 1 [51,52] ok\n p3 n2 read x -> 1 [51,52] ok\n" + finally, Register, []string{"converges"}, []guarantees.Verdict{holds}, AsClaimed, 0, ""},
 		{"what nobody knows may come later", twoWrites + "p4 n1 write x 3 [4,5] info\n p2 n1 read x -> 3 [51,52] ok\n p3 n2 read x -> 2 [51,52] ok\n" + finally, Register, []string{"converges"}, []guarantees.Verdict{holds}, AsClaimed, 0, ""},
+		{"diverged in what is new", twoWrites + "p4 n1 write x 3 [44,45] ok\n p2 n1 read x -> 3 [51,52] ok\n p3 n2 read x -> 2 [51,52] ok\n" + finally, Register, []string{"converges", "converges within 5s", "converges within 6s", "converges within 11s"}, []guarantees.Verdict{holds, broken, holds, unknown}, NotAsClaimed, 2, "5.000 s after what they differ in"},
 		{"one node alone", twoWrites + "p2 n1 read x -> 2 [51,52] ok\n p3 n1 read x -> 2 [51,52] ok\n" + finally, Register, []string{"converges"}, []guarantees.Verdict{unknown}, Undecided, 0, "no key was read through two nodes"},
 		{"no final phase", stale, Register, []string{"converges"}, []guarantees.Verdict{unknown}, Undecided, 0, "no final phase"},
 		{"sets diverged", "p1 n1 add s 1 [0,1] ok\n p1 n1 add s 2 [2,3] ok\n p2 n1 read-all s -> 2 1 [51,52] ok\n p3 n2 read-all s -> 1 [51,52] ok\n" + finally, Set, []string{"converges"}, []guarantees.Verdict{broken}, NotAsClaimed, 2, "do not agree"},
@@ -143,7 +144,7 @@ func TestGuaranteesForemost(t *testing.T) {
 	run.Manifest.Claim.Guarantees = []string{"read your writes"}
 	result := Check(t.Context(), run, Register, Options{})
 	told := result.Foremost(run.Manifest.Claim)
-	if len(told) != 2 || told[0].Anomaly != "not read your writes" || told[1].Anomaly != anomaly.StaleRead {
+	if len(told) != 2 || told[0].Anomaly != "broken: read your writes" || told[1].Anomaly != anomaly.StaleRead {
 		t.Errorf("%+v", told)
 	}
 }

@@ -82,7 +82,7 @@ func TestIDsAreNotVacuous(t *testing.T) {
 func TestIDsAgreeWithPorcupine(t *testing.T) {
 	t.Parallel()
 	invalid := 0
-	for seed := range uint64(histories(t)) {
+	for seed := range uint64(script.Histories(t)) {
 		r := rand.New(rand.NewPCG(seed, 17))
 		operations := make([]history.Operation, 1+r.IntN(8))
 		var entries []porcupine.Operation
@@ -108,10 +108,10 @@ func TestIDsAgreeWithPorcupine(t *testing.T) {
 		}
 		slices.SortStableFunc(operations, func(a, b history.Operation) int { return int(a.Invoke - b.Invoke) })
 		if got := Check(t.Context(), &history.Run{History: history.History{Operations: operations}}, IDs, Options{}); got.Verdict != want {
-			t.Fatalf("seed %d: %s, but Porcupine says %s, of\n%s", seed, got.Verdict, want, list(operations))
+			t.Fatalf("seed %d: %s, but Porcupine says %s, of\n%s", seed, got.Verdict, want, script.List(operations))
 		}
 	}
-	if invalid == 0 || invalid == histories(t) {
+	if invalid == 0 || invalid == script.Histories(t) {
 		t.Error("the histories are all alike")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/guarantees"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -40,7 +41,13 @@ func (r Result) Judgement() string {
 // tested nothing, what is unknown, and where it was cut off. Empty if there is none.
 func (r Result) Why() string {
 	var reasons []string
-	for _, reason := range []string{r.Vacuous, r.Reason, r.Torn} {
+	all := []string{r.Vacuous, r.Reason, r.Torn}
+	for _, g := range r.Guarantees {
+		if g.Verdict == guarantees.Unknown {
+			all = append(all, g.Guarantee+" is not decided: "+g.Reason)
+		}
+	}
+	for _, reason := range all {
 		if reason = strings.TrimSuffix(reason, "."); reason != "" && !strings.Contains(strings.Join(reasons, "; "), reason) {
 			reasons = append(reasons, reason)
 		}

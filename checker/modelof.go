@@ -70,7 +70,7 @@ func ModelOf(name string, model porcupine.Model) Model {
 					p.where = fmt.Sprintf("of key %q, ", p.key)
 				}
 			}
-			judgePartitions(ctx, partitions, options, result)
+			result.take(judgePartitions(ctx, partitions, options))
 		}}
 }
 

@@ -16,7 +16,9 @@ import (
 
 	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/internal/court"
+	"github.com/rashomon-io/rashomon/checker/internal/model"
 	"github.com/rashomon-io/rashomon/checker/internal/search"
+	"github.com/rashomon-io/rashomon/checker/internal/sentence"
 	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -125,7 +127,7 @@ func checkPartitions(ctx context.Context, model porcupine.Model, count int, opti
 	if partitions, err := newPartitions(model, options.Engine, split); err != nil {
 		result.Verdict, result.Reason = Unknown, err.Error()
 	} else {
-		judgePartitions(ctx, partitions, options, &result)
+		result.take(judgePartitions(ctx, partitions, options))
 	}
 	result.Violations = foremost(result.Violations)
 	if count == 0 {
@@ -162,10 +164,11 @@ func newPartitions(model porcupine.Model, engine Engine, split func() ([][]porcu
 	return partitions, nil
 }
 
-func judgePartitions(ctx context.Context, partitions []*partition, options Options, result *Result) {
-	result.Keys = len(partitions)
+func judgePartitions(ctx context.Context, partitions []*partition, options Options) *model.Answer {
+	answer := model.NewAnswer()
+	answer.Keys = len(partitions)
 	memory := court.NewMemory(options.Budget.MemoryBytes)
-	why := whyAsked
+	why := model.Asked
 	if options.Engine == "" {
 		why = "Porcupine did not find an order at once"
 		attempt(ctx, memory, partitions)
@@ -173,33 +176,32 @@ func judgePartitions(ctx context.Context, partitions []*partition, options Optio
 	if options.Engine != Porcupine {
 		searchPartitions(ctx, partitions, options.Budget)
 	}
-	first := never
 	for i, p := range partitions {
 		share, cancel := court.Share(ctx, len(partitions)-i)
 		var refuted *beginning
 		var err error
 		switch {
 		case p.attempted == search.Valid:
-			result.decided(Porcupine, "an order was found at once", p.key)
+			answer.Decided(model.Porcupine, "an order was found at once", p.key)
 		case options.Engine == Porcupine:
-			result.decided(Porcupine, why, p.key)
+			answer.Decided(model.Porcupine, why, p.key)
 			refuted, err = p.byPorcupine(share, memory)
 		default:
-			result.decided(Search, why, p.key)
+			answer.Decided(model.Search, why, p.key)
 			refuted, err = p.bySearch(share, memory)
 		}
 		cancel()
 		switch {
 		case refuted != nil:
-			result.KeysInvalid++
-			first = min(first, time.Duration(p.operations[refuted.last].Return))
-			result.Violations = append(result.Violations, p.violation(refuted))
+			answer.KeysInvalid++
+			answer.First = min(answer.First, time.Duration(p.operations[refuted.last].Return))
+			answer.Violations = append(answer.Violations, p.violation(refuted))
 		case err != nil:
-			result.KeysUnknown++
-			result.Reason = cmp.Or(result.Reason, court.Exhausted(err, "partition "+p.key, len(p.operations), court.Budget(options.Budget)))
+			answer.KeysUnknown++
+			answer.Reason = cmp.Or(answer.Reason, court.Exhausted(err, "partition "+p.key, len(p.operations), court.Budget(options.Budget)))
 		}
 	}
-	result.conclude(first)
+	return answer
 }
 
 // attempt asks Porcupine about each partition, for a quarter of the time. Where
@@ -486,7 +488,7 @@ func (p *partition) violation(b *beginning) anomaly.Violation {
 			open++
 		}
 	}
-	for _, i := range witness[max(0, len(witness)-maxWitness):] {
+	for _, i := range witness[max(0, len(witness)-model.MaxWitness):] {
 		shown := p.shown(i)
 		if !returned(i) {
 			shown.Outcome = history.Info
@@ -496,13 +498,13 @@ func (p *partition) violation(b *beginning) anomaly.Violation {
 	last := p.operations[b.last]
 	v.Sentence = fmt.Sprintf("%sno order explains p%d's %s%s", p.where, last.ClientId, p.describe(b.last), p.when(b.last))
 	if others > 0 {
-		v.Sentence += fmt.Sprintf(" together with %s that had returned by then", several(others, "operation"))
+		v.Sentence += fmt.Sprintf(" together with %s that had returned by then", sentence.Several(others, "operation"))
 	}
 	if open > 0 {
-		v.Sentence += fmt.Sprintf(", whatever became of %s that had not", several(open, "operation"))
+		v.Sentence += fmt.Sprintf(", whatever became of %s that had not", sentence.Several(open, "operation"))
 	}
 	if o := p.recorded(b.last); o != nil {
-		v.Sentence += faults(p.run, spanOf(o), o.Node)
+		v.Sentence += sentence.Faults(p.run, sentence.SpanOf(o), o.Node)
 	}
 	v.Sentence += "."
 	return v
@@ -536,7 +538,7 @@ func (p *partition) shown(operation int) history.Operation {
 // when is " from 3 to 7", or the times of a history, and the node.
 func (p *partition) when(operation int) string {
 	if recorded := p.recorded(operation); recorded != nil {
-		return through(recorded) + narrator{p.run}.when(recorded, recorded.Complete)
+		return sentence.Through(recorded) + sentence.Teller{Run: p.run}.When(recorded, recorded.Complete)
 	}
 	o := p.operations[operation]
 	return fmt.Sprintf(" from %d to %s", o.Call, clock(o.Return))

@@ -15,6 +15,8 @@ import (
 
 	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/counts"
+	"github.com/rashomon-io/rashomon/checker/internal/model"
+	"github.com/rashomon-io/rashomon/checker/internal/queues"
 	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -283,7 +285,7 @@ func TestCheckQueue(t *testing.T) {
 func lostOf(operations []history.Operation) counts.Bounds {
 	dequeued := map[int64]bool{}
 	unsure := 0
-	emptied := -never // invocation of the last dequeue that found nothing
+	emptied := -history.Never // invocation of the last dequeue that found nothing
 	for _, o := range operations {
 		switch {
 		case o.Kind != history.Dequeue || o.Outcome == history.Fail:
@@ -398,7 +400,7 @@ func plainPorcupineQueue(operations []history.Operation) bool {
 	}, entries)
 }
 
-// drawQueue returns a random history of one queue, as universe.draw does.
+// drawQueue returns a random history of one queue, as simulate.Universe does.
 func drawQueue(r *rand.Rand, ordered bool) []history.Operation {
 	n := 2 + r.IntN(8)
 	span := 2 + r.IntN(3*n) // a small span makes for ties
@@ -467,7 +469,7 @@ func TestQueueAgreesWithPorcupine(t *testing.T) {
 	t.Parallel()
 	anomalies := map[anomaly.Name]int{}
 	invalid, outnumbered := 0, 0
-	for seed := range uint64(histories(t)) {
+	for seed := range uint64(script.Histories(t)) {
 		operations := drawOrderedQueue(rand.New(rand.NewPCG(seed, 13)))
 		want := Valid
 		if !plainPorcupineQueue(operations) {
@@ -476,23 +478,23 @@ func TestQueueAgreesWithPorcupine(t *testing.T) {
 		}
 		got := Check(t.Context(), &history.Run{History: history.History{Operations: operations}}, Queue, Options{})
 		if got.Verdict != want {
-			t.Fatalf("seed %d: verdict %s (%s), but Porcupine says %s, of\n%s", seed, got.Verdict, got.Reason, want, list(operations))
+			t.Fatalf("seed %d: verdict %s (%s), but Porcupine says %s, of\n%s", seed, got.Verdict, got.Reason, want, script.List(operations))
 		}
 		if c := got.Queue; want == Valid && c.Lost.Certain+c.Duplicated+c.Unexpected+c.OutOfOrder+c.NotEmpty > 0 {
-			t.Fatalf("seed %d: %+v in a valid history\n%s", seed, c, list(operations))
+			t.Fatalf("seed %d: %+v in a valid history\n%s", seed, c, script.List(operations))
 		}
-		// Every suspect must stand, not only those that are shown.
-		q, _ := newFIFO("q", pointers(operations))
-		for _, s := range q.judge(&counts.Queue{}) {
-			if plainPorcupineQueue(s.witness) || s.sentence(&history.Run{}) == "" {
-				t.Fatalf("seed %d: %s is no witness:\n%s\nof\n%s", seed, s.anomaly, list(s.witness), list(operations))
+		// Every candidate must be one, not only those that are shown.
+		candidates, _ := queues.Candidates("q", true, model.Pointers(operations), &counts.Queue{})
+		for _, c := range candidates {
+			if plainPorcupineQueue(c.Witness) || c.Violation(&history.Run{}).Sentence == "" {
+				t.Fatalf("seed %d: %s is no witness:\n%s\nof\n%s", seed, c.Anomaly, script.List(c.Witness), script.List(operations))
 			}
-			if s.outnumbered() != "" {
+			if slices.ContainsFunc(c.Witness, func(o history.Operation) bool { return o.Kind == history.Dequeue && o.Outcome == history.Info }) {
 				outnumbered++
 			}
 		}
 		if lost := lostOf(operations); got.LostCommits != lost {
-			t.Fatalf("seed %d: %d lost, want %d, of\n%s", seed, got.LostCommits, lost, list(operations))
+			t.Fatalf("seed %d: %d lost, want %d, of\n%s", seed, got.LostCommits, lost, script.List(operations))
 		}
 		for _, v := range got.Violations {
 			if v.Anomaly == anomaly.LostCommit && got.LostCommits.Certain == 0 {
@@ -501,8 +503,8 @@ func TestQueueAgreesWithPorcupine(t *testing.T) {
 			anomalies[v.Anomaly]++
 		}
 	}
-	t.Logf("%d of %d invalid: %v; %d suspects by counting unknown dequeues", invalid, histories(t), anomalies, outnumbered)
-	if invalid == 0 || invalid == histories(t) || len(anomalies) < 4 || outnumbered == 0 {
+	t.Logf("%d of %d invalid: %v; %d candidates by counting unknown dequeues", invalid, script.Histories(t), anomalies, outnumbered)
+	if invalid == 0 || invalid == script.Histories(t) || len(anomalies) < 4 || outnumbered == 0 {
 		t.Error("the histories are all alike")
 	}
 }

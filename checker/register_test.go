@@ -482,7 +482,7 @@ func TestCheckRegister(t *testing.T) {
 			if test.says != "" && v.Sentence != test.says {
 				t.Errorf("it says\n%s\nwant\n%s", v.Sentence, test.says)
 			}
-			if plainPorcupine(v.Witness) {
+			if simulate.Linearizable(v.Witness) {
 				t.Error("Porcupine finds the witness linearizable")
 			}
 			if result.FirstViolation <= 0 || result.FirstViolation > v.At() {
@@ -570,29 +570,6 @@ func TestLongChain(t *testing.T) {
 	}
 }
 
-// Witnesses stay small however often values are written.
-func TestFewValues(t *testing.T) {
-	for _, w := range []simulate.Workload{
-		{Operations: 100_000, Keys: 1, Concurrency: 5, Distinct: 5},
-		{Operations: 100_000, Keys: 1, Concurrency: 100, Unknown: 5, Distinct: 5},
-		{Operations: 20_000, Keys: 10, Concurrency: 20, Unknown: 1, Distinct: 2},
-	} {
-		run := &history.Run{History: history.History{Operations: w.Repeated(true)}}
-		result := Check(t.Context(), run, Register, Options{})
-		if result.Verdict != Invalid || len(result.Violations) != 1 || result.StaleReads.Certain != 1 {
-			t.Errorf("%+v: %s (%s), %d violations, %s stale reads", w, result.Verdict, result.Reason, len(result.Violations), result.StaleReads)
-			continue
-		}
-		v := result.Violations[0]
-		if v.Anomaly != anomaly.StaleRead || len(v.Witness) > 6 || plainPorcupine(v.Witness) {
-			t.Errorf("%+v: %s\n%s", w, v.Anomaly, list(v.Witness))
-		}
-		h := splitKeys(run)[0]
-		h.order()
-		checkMinimal(t, h, v)
-	}
-}
-
 func TestMalformed(t *testing.T) {
 	good := history.Operation{Process: 3, Kind: history.Write, Key: "x", Input: history.Ints(1), Invoke: 1, Complete: 2, Outcome: history.OK}
 	for _, test := range []struct {
@@ -608,7 +585,7 @@ func TestMalformed(t *testing.T) {
 		}, "2 output values"},
 		{"outcome", func(o *history.Operation) { o.Outcome = 9 }, "the outcome 9"},
 		{"negative", func(o *history.Operation) { o.Invoke = -1 }, "a time out of range"},
-		{"infinite", func(o *history.Operation) { o.Complete = never }, "a time out of range"},
+		{"infinite", func(o *history.Operation) { o.Complete = history.Never }, "a time out of range"},
 		{"time", func(o *history.Operation) { o.Complete = 0 }, "completes before it is invoked"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -626,36 +603,8 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
-// valid returns a linearizable history with unique values, a third each of
-// reads, writes and swaps.
-func valid(n, keys, processes int) []history.Operation {
-	held := make([]int64, keys)
-	operations := make([]history.Operation, n)
-	for i := range operations {
-		k := i % keys
-		at := time.Duration(i) * time.Microsecond
-		width := time.Duration(processes) * time.Microsecond
-		o := history.Operation{
-			Process: i % processes, Node: fmt.Sprintf("n%d", 1+i%3), Key: fmt.Sprintf("k%d", k),
-			Invoke: at, Complete: at + width - 1, Outcome: history.OK,
-		}
-		switch fresh := int64(i + 1); {
-		case held[k] == 0 || i/keys%3 == 0:
-			o.Kind, o.Input = history.Write, history.Ints(fresh)
-			held[k] = fresh
-		case i/keys%3 == 1:
-			o.Kind, o.Output = history.Read, history.Ints(held[k])
-		default:
-			o.Kind, o.Input = history.CompareAndSet, history.Ints(held[k], fresh)
-			held[k] = fresh
-		}
-		operations[i] = o
-	}
-	return operations
-}
-
 func TestManyViolations(t *testing.T) {
-	operations := valid(6000, 30, 5)
+	operations := simulate.Valid(6000, 30, 5)
 	for k := range 30 { // two stale reads a key, and a phantom on one
 		for i := range 2 {
 			o := operations[k+30*(3+30*i)]

@@ -2,9 +2,11 @@ package checker
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/internal/sentence"
 	"github.com/rashomon-io/rashomon/checker/internal/stream"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -63,7 +65,7 @@ type Alarm struct {
 
 // String is the alarm in a few words: `stale read of "x" by p3 at 1.200 s`.
 func (a *Alarm) String() string {
-	return fmt.Sprintf("%s of %q by p%d at %s", a.Anomaly, a.Key, a.Operations[0].Process, seconds(a.At))
+	return fmt.Sprintf("%s of %q by p%d at %s", a.Anomaly, a.Key, a.Operations[0].Process, sentence.Seconds(a.At))
 }
 
 // NewStream returns a stream that has been told nothing.
@@ -84,14 +86,14 @@ func (s *Stream) Invoke(o *history.Operation) {
 	if s.offWhole || s.alarm != nil {
 		return
 	}
-	want, known := Register.kinds[o.Kind]
+	known := slices.Contains(Register.kinds, o.Kind)
 	_, busy := s.open[o.Process]
 	switch {
-	case !known || !o.Input.IsInts() || o.Input.Len() != want.input:
+	case !known || !o.Input.IsInts() || o.Input.Len() != history.Kinds(nil).Of(o.Kind).Input:
 		s.turnOff("p%d invokes %.40q with %d values, which is no operation of a register", o.Process, o.Kind, o.Input.Len())
 		return
 	case o.Invoke < s.now || o.Invoke <= s.completed:
-		s.turnOff("the invocation of p%d at %s is told too late, after what happened at %s", o.Process, seconds(o.Invoke), seconds(s.now))
+		s.turnOff("the invocation of p%d at %s is told too late, after what happened at %s", o.Process, sentence.Seconds(o.Invoke), sentence.Seconds(s.now))
 		return
 	case busy:
 		s.turnOff("p%d invokes %q while another operation of it is under way", o.Process, o.Kind)
@@ -144,7 +146,7 @@ func (s *Stream) Complete(o *history.Operation) {
 		s.turnOff("p%d completes %q with %d values and the outcome %s, which is no operation of a register", o.Process, o.Kind, o.Output.Len(), o.Outcome)
 		return
 	case o.Complete < s.now:
-		s.turnOff("the completion of p%d at %s is told too late, after what happened at %s", o.Process, seconds(o.Complete), seconds(s.now))
+		s.turnOff("the completion of p%d at %s is told too late, after what happened at %s", o.Process, sentence.Seconds(o.Complete), sentence.Seconds(s.now))
 		return
 	}
 	s.now, s.completed = o.Complete, o.Complete

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/internal/script"
+	"github.com/rashomon-io/rashomon/checker/internal/simulate"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -85,11 +86,11 @@ func disagreement(operations []history.Operation) (alarm *Alarm, off, problem st
 	s := NewStream()
 	told := follow(s, all)
 	switch {
-	case s.Alarm() == nil && s.Off() == "" && !plainPorcupine(operations):
+	case s.Alarm() == nil && s.Off() == "" && !simulate.Linearizable(operations):
 		problem = "no alarm, but Porcupine finds no order"
-	case s.Alarm() != nil && plainPorcupine(prefix(all[:told])):
+	case s.Alarm() != nil && simulate.Linearizable(prefix(all[:told])):
 		problem = fmt.Sprintf("%s at event %d, but Porcupine finds an order of what was told so far", s.Alarm(), told)
-	case s.Alarm() != nil && !plainPorcupine(prefix(all[:told-1])):
+	case s.Alarm() != nil && !simulate.Linearizable(prefix(all[:told-1])):
 		problem = fmt.Sprintf("%s at event %d comes late: Porcupine finds no order before", s.Alarm(), told)
 	}
 	return s.Alarm(), s.Off(), problem
@@ -111,15 +112,15 @@ func TestStreamAgreesWithPorcupine(t *testing.T) {
 	const each = 3
 	var mu sync.Mutex
 	alarms, offs, anomalies := 0, 0, map[anomaly.Name]int{}
-	n := uint64(histories(t)) * each
+	n := uint64(script.Histories(t)) * each
 	var workers sync.WaitGroup
 	for worker := range uint64(runtime.GOMAXPROCS(0)) {
 		workers.Go(func() {
 			for seed := worker; seed < n && !t.Failed(); seed += uint64(runtime.GOMAXPROCS(0)) {
-				operations := told(universe{unique: true, size: 14}.draw(rand.New(rand.NewPCG(seed, 11))))
+				operations := told(simulate.Universe{Unique: true, Size: 14}.Draw(rand.New(rand.NewPCG(seed, 11))))
 				alarm, off, problem := disagreement(operations)
 				if problem != "" {
-					t.Errorf("seed %d: %s\n%s", seed, problem, list(operations))
+					t.Errorf("seed %d: %s\n%s", seed, problem, script.List(operations))
 				}
 				mu.Lock()
 				if alarm != nil {
@@ -144,7 +145,7 @@ func TestStreamAgreesWithPorcupine(t *testing.T) {
 func TestStreamAgreesWithCheck(t *testing.T) {
 	alarms, decided := 0, 0
 	for seed := range uint64(2000) {
-		operations := told(universe{unique: true, size: 60}.draw(rand.New(rand.NewPCG(seed, 13))))
+		operations := told(simulate.Universe{Unique: true, Size: 60}.Draw(rand.New(rand.NewPCG(seed, 13))))
 		s := NewStream()
 		follow(s, occurrences(operations))
 		run := &history.Run{History: history.History{Operations: operations}}
@@ -157,7 +158,7 @@ func TestStreamAgreesWithCheck(t *testing.T) {
 			alarms++
 		}
 		if (s.Alarm() != nil) != (result.Verdict == Invalid) {
-			t.Fatalf("seed %d: alarm %v, but the verdict is %s\n%s", seed, s.Alarm(), result.Verdict, list(operations))
+			t.Fatalf("seed %d: alarm %v, but the verdict is %s\n%s", seed, s.Alarm(), result.Verdict, script.List(operations))
 		}
 	}
 	t.Logf("%d alarms in %d histories", alarms, decided)
@@ -177,9 +178,9 @@ func FuzzStream(f *testing.F) {
 		f.Add(bytes)
 	}
 	f.Fuzz(func(t *testing.T, input []byte) {
-		operations := told(universe{unique: true, size: 14}.draw(rand.New(&tape{input})))
+		operations := told(simulate.Universe{Unique: true, Size: 14}.Draw(rand.New(&tape{input})))
 		if _, _, problem := disagreement(operations); problem != "" {
-			t.Errorf("%s\n%s", problem, list(operations))
+			t.Errorf("%s\n%s", problem, script.List(operations))
 		}
 	})
 }

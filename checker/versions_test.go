@@ -11,7 +11,9 @@ import (
 
 	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/internal/court"
+	"github.com/rashomon-io/rashomon/checker/internal/model"
 	"github.com/rashomon-io/rashomon/checker/internal/script"
+	"github.com/rashomon-io/rashomon/checker/internal/versions"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -227,7 +229,7 @@ func drawVersions(r *rand.Rand) []history.Operation {
 func TestVersionedRegisterAgreesWithPorcupine(t *testing.T) {
 	t.Parallel()
 	anomalies := map[anomaly.Name]int{}
-	invalid, searched, n := 0, 0, histories(t)/2
+	invalid, searched, n := 0, 0, script.Histories(t)/2
 	for seed := range uint64(n) {
 		operations := drawVersions(rand.New(rand.NewPCG(seed, 31)))
 		want := Valid
@@ -237,22 +239,22 @@ func TestVersionedRegisterAgreesWithPorcupine(t *testing.T) {
 		}
 		got := Check(t.Context(), &history.Run{History: history.History{Operations: operations}}, VersionedRegister, Options{})
 		if got.Verdict != want || want == Valid && got.StaleReads.Certain > 0 {
-			t.Fatalf("seed %d: verdict %s (%s), %d stale, but Porcupine says %s, of\n%s", seed, got.Verdict, got.Reason, got.StaleReads, want, list(operations))
+			t.Fatalf("seed %d: verdict %s (%s), %d stale, but Porcupine says %s, of\n%s", seed, got.Verdict, got.Reason, got.StaleReads, want, script.List(operations))
 		}
-		// Every suspect must stand, not only those that are shown.
-		_, suspects := newVersions("x", pointers(operations)).suspects()
-		if want == Invalid && len(suspects) == 0 {
+		// Every candidate must be one, not only those that are shown.
+		_, candidates := versions.Candidates("x", model.Pointers(operations))
+		if want == Invalid && len(candidates) == 0 {
 			searched++
 		}
-		for _, s := range suspects {
-			if explained, err := s.explained(t.Context(), court.NewMemory(1<<30)); explained || err != nil || want == Valid {
-				t.Fatalf("seed %d: %s is no contradiction, %v:\n%s\nof\n%s", seed, s.anomaly, err, list(s.witness), list(operations))
+		for _, s := range candidates {
+			if explained, err := s.Explained(t.Context(), court.NewMemory(1<<30)); explained || err != nil || want == Valid {
+				t.Fatalf("seed %d: %s is no contradiction, %v:\n%s\nof\n%s", seed, s.Anomaly, err, script.List(s.Witness), script.List(operations))
 			}
 		}
 		for _, v := range got.Violations {
 			anomalies[v.Anomaly]++
 			if plainPorcupineVersions(v.Witness) || v.Sentence == "" {
-				t.Fatalf("seed %d: %s is no witness:\n%s\nof\n%s", seed, v.Sentence, list(v.Witness), list(operations))
+				t.Fatalf("seed %d: %s is no witness:\n%s\nof\n%s", seed, v.Sentence, script.List(v.Witness), script.List(operations))
 			}
 		}
 	}

@@ -66,8 +66,9 @@ type Trial struct {
 	// written, such as reports.Write.
 	Report func(dir string) error
 
-	layout   layout    // of the Nodes
-	deadline time.Time // by which it must have ended; zero means never
+	layout    layout    // of the Nodes
+	keyPrefix string    // of what clients are asked for; empty in a cluster of the trial's own
+	deadline  time.Time // by which it must have ended; zero means never
 }
 
 // The bounds of a trial.
@@ -185,6 +186,11 @@ type Workload interface {
 	Check(context.Context, *history.Run, checker.Options) checker.Result
 }
 
+// OwnKinds is implemented by a Workload whose operations are of kinds of its own, so
+// that figures, and what a trial adds to a history, tell reads from updates. It
+// returns the same each time.
+type OwnKinds interface{ Kinds() history.Kinds }
+
 // Invoke carries out one operation and returns its output. A nil error means
 // ok, a Definite one fail, any other info. With ErrPrecondition, the output is what
 // was there instead, or nothing where the system does not tell.
@@ -218,10 +224,7 @@ type Turn struct {
 	// at once.
 	At time.Duration
 
-	// What of the trial generators need that wait for other workers.
-	load  context.Context            // ends with the load
-	clock func() time.Duration       // tells Now
-	over  []func(*history.Operation) // see afterwards
+	round *round // nil in a Turn that no trial has made
 }
 
 // A Nemesis plays faults on a Stage.

@@ -3,6 +3,7 @@ package harness
 import (
 	"cmp"
 	"context"
+	cryptorand "crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rashomon-io/rashomon/checker"
@@ -83,7 +85,8 @@ func (t *Trial) makeDir() error {
 
 // complete fills in the defaults and refuses what cannot be run.
 func (t *Trial) complete(ctx context.Context) error {
-	if t.Target.Program == nil || t.Target.Open == nil {
+	standing, _ := cmp.Or(t.World, t.Target.World).(cluster.Standing)
+	if t.Target.Program == nil && standing == nil || t.Target.Open == nil {
 		return errors.New("trial: the target needs Program and Open")
 	}
 	if t.Workload == nil {
@@ -105,6 +108,11 @@ func (t *Trial) complete(ctx context.Context) error {
 	t.World = cmp.Or(t.World, t.Target.World)
 	if t.World == nil {
 		return fmt.Errorf("trial: no world to run %s in (such as process.World())", t.Target)
+	}
+	if standing != nil {
+		// The word is the trial's own, as what the one before has written is there still.
+		t.keyPrefix = standing.KeyPrefix() + strings.ToLower(cryptorand.Text()[:10]) + "."
+		t.Nodes = cmp.Or(t.Nodes, standing.Size())
 	}
 	t.Nodes = cmp.Or(t.Nodes, 5)
 	if t.Nodes < 1 || t.Nodes > MaxNodes {
@@ -161,6 +169,14 @@ func (t *Trial) needs() []cluster.Fault {
 	return t.Nemesis.Needs()
 }
 
+// kinds are what the workload's own kinds mean.
+func (t *Trial) kinds() history.Kinds {
+	if own, ok := t.Workload.(OwnKinds); ok {
+		return own.Kinds()
+	}
+	return nil
+}
+
 func (t *Trial) tell(format string, arguments ...any) {
 	fmt.Fprintf(t.Progress, "%s: %s\n", t.Target, fmt.Sprintf(format, arguments...))
 }
@@ -211,10 +227,10 @@ func (r *run) carryOut(ctx context.Context) (recorded *history.Run, result check
 func (r *run) writeManifest() error {
 	return history.WriteManifest(r.Dir, history.Manifest{
 		Version: history.Version, Target: r.Target.Name, Options: r.Target.Options,
-		Workload: r.Workload.Name(), Nemesis: r.nemesisName(), World: r.World.Name(), Claim: r.Target.Claim,
+		Workload: r.Workload.Name(), Nemesis: r.nemesisName(), World: r.World.Name(), Claim: r.Target.Claim, Kinds: r.kinds(),
 		Nodes: cluster.Names(r.Nodes), Roles: r.layout.roles, Concurrency: r.Concurrency, RatePerSecond: max(r.Rate, 0), Operations: r.Operations,
 		Quiet: r.Quiet, Faults: r.Duration, Recovery: r.Recovery, Timeout: r.Timeout,
-		Seed: r.Seed, Command: r.Command, Started: time.Now(),
+		Seed: r.Seed, Command: r.Command, KeyPrefix: r.keyPrefix, Started: time.Now(),
 	})
 }
 

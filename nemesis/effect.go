@@ -103,13 +103,10 @@ func (e Effect) record(event *history.Event) {
 	c := e.Condition
 	c.Cut = cluster.Whole // the event's mode
 	if c != (cluster.Condition{}) {
-		event.Condition = &history.Condition{
-			Delay: c.Delay, Jitter: c.Jitter, Normal: c.Normal, BytesPerSecond: c.BytesPerSecond,
-			Loss: c.Loss, Reorder: c.Reorder, Duplicate: c.Duplicate, Corrupt: c.Corrupt, Repair: c.Repair,
-		}
+		event.Condition = &c
 	}
 	if e.Clock != (cluster.Clock{}) {
-		event.Clock = (*history.Clock)(&e.Clock)
+		event.Clock = &e.Clock
 	}
 }
 
@@ -117,16 +114,14 @@ func (e Effect) record(event *history.Event) {
 // have.
 func recordedEffect(event history.Event) (e Effect, err error) {
 	if c := event.Condition; c != nil {
-		e.Condition = cluster.Condition{
-			Delay: c.Delay, Jitter: c.Jitter, Normal: c.Normal, BytesPerSecond: c.BytesPerSecond,
-			Loss: c.Loss, Reorder: c.Reorder, Duplicate: c.Duplicate, Corrupt: c.Corrupt, Repair: c.Repair,
-		}
-		if err := e.Condition.Validate(); err != nil {
+		e.Condition = *c
+		e.Condition.Cut = cluster.Whole // which the event's mode tells
+		if err := c.Validate(); err != nil {
 			return e, err
 		}
 	}
 	if k := event.Clock; k != nil {
-		e.Clock = cluster.Clock(*k)
+		e.Clock = *k
 		if k.Strobe < 0 || !(k.Drift > -1 && k.Drift <= 1000) {
 			return e, fmt.Errorf("a clock with strobe %v and drift %v (want at least 0, and more than -1)", k.Strobe, k.Drift)
 		}

@@ -81,6 +81,8 @@ type Shape struct {
 	Choose func(order []cluster.Node) Victims
 
 	members []cluster.Node // that the cluster must have
+	clients bool           // links between clients and nodes are hit, which is drawn only if it is named
+	role    string         // of the first of the order, if it must have one
 }
 
 // Victims are the nodes that are hit; or the links, and then the nodes on their
@@ -218,8 +220,15 @@ func minority(nodes []cluster.Node) int { return (len(nodes) - 1) / 2 }
 func Roles(names ...string) []Shape { return named(roles, names) }
 
 // Paths are the shapes of faults that make links worse, likewise: all, leader,
-// leader-out, leader-in, one, minority.
-func Paths(names ...string) []Shape { return named(paths, names) }
+// leader-out, leader-in, one, minority; and, if they are named, of links between clients
+// and nodes: clients-all, clients-leader, clients-leader-out, clients-one,
+// clients-minority.
+func Paths(names ...string) []Shape {
+	if len(names) == 0 {
+		return slices.Clone(paths)
+	}
+	return named(slices.Concat(paths, clientPaths), names)
+}
 
 func named(shapes []Shape, names []string) []Shape {
 	if len(names) == 0 {

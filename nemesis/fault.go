@@ -16,12 +16,16 @@ import (
 type injection struct {
 	family    *Family
 	processes string // hit alone, by name; empty means whole nodes
+	clients   bool   // links between clients and nodes are hit
 }
 
 // requires returns what the world must be able to inject.
 func (i injection) requires() []cluster.Fault {
 	if i.processes != "" {
 		return []cluster.Fault{cluster.SignalFault}
+	}
+	if i.clients {
+		return append(slices.Clone(i.family.Needs), cluster.ClientFault)
 	}
 	return i.family.Needs
 }

@@ -2,6 +2,7 @@ package nemesis
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/rashomon-io/rashomon/harness/cluster"
@@ -15,7 +16,7 @@ var latency = Family{
 	Family: history.FamilyLatency,
 	Doc:    "links are delayed by 10 to 300 ms, with jitter",
 	Needs:  []cluster.Fault{cluster.DelayFault},
-	Shapes: Paths(),
+	Shapes: slices.Concat(paths, clientPaths),
 	Modes: []Mode{{Draw: func(rng *rand.Rand) Effect {
 		delay := logDuration(rng, 10*time.Millisecond, 300*time.Millisecond)
 		return Effect{Condition: cluster.Condition{

@@ -18,6 +18,39 @@ var paths = []Shape{
 	{Name: "minority", Doc: "links between a minority and the rest", Weight: 1, AtLeast: 3, Choose: majorityMinority},
 }
 
+// clientPaths are those of links between clients and nodes.
+var clientPaths = []Shape{
+	{Name: "clients-all", Doc: "links between clients and nodes", clients: true, Weight: 1, AtLeast: 1, Choose: clientsOfAll},
+	{Name: "clients-leader", Doc: "links between clients and the leader", Leader: true, clients: true, Weight: 2, AtLeast: 1, Choose: clientsOfFirst},
+	{Name: "clients-leader-out", Doc: "links from the leader to clients", Leader: true, clients: true, Weight: 1, AtLeast: 1, Choose: answersOfFirst},
+	{Name: "clients-one", Doc: "links between clients and any node", clients: true, Weight: 1, AtLeast: 1, Choose: clientsOfFirst},
+	{Name: "clients-minority", Doc: "links between clients and a minority", clients: true, Weight: 1, AtLeast: 3, Choose: clientsOfMinority},
+}
+
+// clientCuts are the shapes of partitions that cut clients off, and leave the links
+// between nodes whole.
+var clientCuts = []Shape{
+	{Name: "clients-leader", Doc: "clients from the leader", Leader: true, clients: true, Weight: 2, AtLeast: 1, Choose: clientsOfFirst},
+	{Name: "clients-leader-mute", Doc: "the leader hears clients, and they do not hear it", Leader: true, clients: true, Weight: 1, AtLeast: 1, Choose: answersOfFirst},
+	{Name: "clients-one", Doc: "clients from any node", clients: true, Weight: 1, AtLeast: 1, Choose: clientsOfFirst},
+	{Name: "clients-minority", Doc: "clients from a minority", clients: true, Weight: 1, AtLeast: 3, Choose: clientsOfMinority},
+	{Name: "clients-one-way", Doc: "a minority hears clients, and they do not hear it", clients: true, Weight: 1, AtLeast: 3, Choose: answersOfMinority},
+	{Name: "clients-all", Doc: "clients from every node", clients: true, Weight: 1, AtLeast: 1, Choose: clientsOfAll},
+}
+
+var clients = []cluster.Node{cluster.Clients}
+
+func clientsOfAll(order []cluster.Node) Victims      { return Victims{order, between(clients, order)} }
+func clientsOfFirst(order []cluster.Node) Victims    { return clientsOfAll(order[:1]) }
+func clientsOfMinority(order []cluster.Node) Victims { return clientsOfAll(order[:minority(order)]) }
+func answersOfFirst(order []cluster.Node) Victims {
+	return Victims{order[:1], from(order[:1], clients)}
+}
+func answersOfMinority(order []cluster.Node) Victims {
+	few := order[:minority(order)]
+	return Victims{few, from(few, clients)}
+}
+
 // unsure is what is known of a link after SetLinks has failed on it: nothing
 // that a fault could ask for.
 var unsure = cluster.Condition{Cut: "unsure"}

@@ -12,7 +12,10 @@ import (
 	"github.com/rashomon-io/rashomon/harness/cluster"
 )
 
-const roomsPrefix = "rooms:"
+const (
+	roomsPrefix = "rooms:"
+	rolePrefix  = "role=" // of a shape
+)
 
 // An Entry is a word that Parse accepts, and what it means.
 type Entry struct{ Word, Meaning string }
@@ -27,7 +30,12 @@ func List(own ...Family) []Entry {
 	var list []Entry
 	for _, f := range all {
 		list = append(list, Entry{f.Name, f.Doc + "; in all of these ways, two of three times at the leader:"})
+		grouped := false
 		for _, s := range f.Shapes {
+			if s.clients && !grouped {
+				list = append(list, Entry{f.Name + ":" + cluster.Clients, "not those between nodes but between clients and nodes; in all of these ways:"})
+				grouped = true
+			}
 			list = append(list, Entry{f.Name + ":" + s.Name, s.Doc})
 		}
 		if f == &partition {
@@ -39,6 +47,7 @@ func List(own ...Family) []Entry {
 		list = append(list, f.listModes()...)
 	}
 	return append(list,
+		Entry{"kill:role=router", "any node of that role, where a system has roles; after any kind of fault"},
 		Entry{"all", "every family; those that the world cannot inject are skipped"},
 		Entry{"overlap", "together with others: faults may begin before the previous one is healed"},
 		Entry{"none", "no faults"})
@@ -100,9 +109,20 @@ func Parse(text string, interval time.Duration, own ...Family) (harness.Nemesis,
 	return s, nil
 }
 
-// everything picks from all shapes and modes of a family.
+// everything picks from all modes of a family, and all shapes that need not be named.
 func everything(f *Family) pick {
-	return pick{injection: injection{family: f}, word: f.Name, shapes: f.Shapes, modes: f.Modes}
+	p := pick{injection: injection{family: f}, word: f.Name, modes: f.Modes}
+	p.take(func(s Shape) bool { return !s.clients })
+	if len(p.shapes) == 0 {
+		p.take(func(Shape) bool { return true })
+	}
+	return p
+}
+
+// take picks from the shapes of the family that are wanted.
+func (p *pick) take(wanted func(Shape) bool) {
+	p.shapes = slices.DeleteFunc(slices.Clone(p.family.Shapes), func(s Shape) bool { return !wanted(s) })
+	p.clients = slices.ContainsFunc(p.shapes, func(s Shape) bool { return s.clients })
 }
 
 // split separates the words. Those that look like nodes go on with the rooms
@@ -124,6 +144,7 @@ func split(text string) []string {
 var (
 	looksLikeNode = regexp.MustCompile(`^n[0-9]`)
 	isNode        = regexp.MustCompile(`^n[1-9][0-9]{0,3}$`)
+	isRole        = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
 	isProcess     = regexp.MustCompile(`^[A-Za-z0-9_.+-]{1,15}$`) // as long as the kernel's names
 )
 
@@ -160,7 +181,18 @@ func parseWord(word string, known []*Family) (pick, error) {
 		return p, err
 	}
 	if chosen {
-		p.shapes = slices.DeleteFunc(slices.Clone(p.family.Shapes), func(s Shape) bool { return s.Name != rest })
+		role, ofRole := strings.CutPrefix(rest, rolePrefix)
+		switch {
+		case ofRole && isRole.MatchString(role):
+			p.take(func(s Shape) bool { return s.Name == "one" })
+			for i := range p.shapes {
+				p.shapes[i].Name, p.shapes[i].role = rest, role
+			}
+		case rest == cluster.Clients:
+			p.take(func(s Shape) bool { return s.clients })
+		default:
+			p.take(func(s Shape) bool { return s.Name == rest })
+		}
 		if len(p.shapes) == 0 {
 			return p, fmt.Errorf("%q: there is no such %s; possible are %s", word, p.family.Name, names(p.family))
 		}

@@ -8,12 +8,13 @@ import (
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
-// partition cuts directed links. Clients reach every node all the time.
+// partition cuts directed links: between nodes, and then clients reach every node all
+// the time; or, if that is named, between clients and nodes.
 var partition = Family{
 	Family: history.FamilyPartition,
 	Doc:    "links between nodes are cut, silently or with reset",
 	Needs:  []cluster.Fault{cluster.CutFault},
-	Shapes: []Shape{
+	Shapes: slices.Concat([]Shape{
 		{Name: "leader", Doc: "the leader alone", Leader: true, Weight: 3, AtLeast: 2, Choose: alone},
 		{Name: "leader-minority", Doc: "the leader with a minority", Leader: true, Weight: 2, AtLeast: 3, Choose: majorityMinority},
 		{Name: "leader-mute", Doc: "the leader hears all, and nobody hears it", Leader: true, Weight: 1, AtLeast: 2, Choose: mute},
@@ -26,7 +27,7 @@ var partition = Family{
 		{Name: "bridge", Doc: "two halves that are joined by one node", Weight: 1, AtLeast: 3, Choose: bridge},
 		{Name: "one-way", Doc: "packets from a minority to the rest vanish, and not back", Weight: 1, AtLeast: 3, Choose: oneWay},
 		{Name: "isolated", Doc: "every node alone", Weight: 1, AtLeast: 2, Choose: isolated},
-	},
+	}, clientCuts),
 	Modes: []Mode{
 		{Name: string(cluster.Silent), Draw: func(*rand.Rand) Effect { return severed(cluster.Silent) }},
 		{Name: string(cluster.Reset), Draw: func(*rand.Rand) Effect { return severed(cluster.Reset) }},

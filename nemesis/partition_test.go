@@ -74,7 +74,7 @@ func TestPartitionsOfFive(t *testing.T) {
 		lines = append(lines, strings.TrimSpace("smaller side: "+strings.Join(hit.Nodes, " ")))
 		got[s.Name] = strings.Join(lines, " | ")
 	}
-	for _, s := range partition.Shapes {
+	for _, s := range everything(&partition).shapes {
 		show(s)
 	}
 	for name := range fixtures {
@@ -114,7 +114,7 @@ func TestImpossible(t *testing.T) {
 	}
 	for count, want := range want {
 		var got []string
-		for _, s := range slices.Concat(partition.Shapes, roles) {
+		for _, s := range slices.Concat(everything(&partition).shapes, roles) {
 			if err := s.possible(cluster.Names(count)); err != nil {
 				got = append(got, s.Name)
 			}
@@ -127,7 +127,7 @@ func TestImpossible(t *testing.T) {
 
 // What holds for every shape, number of nodes and order.
 func TestPartitionProperties(t *testing.T) {
-	for _, s := range partition.Shapes {
+	for _, s := range everything(&partition).shapes {
 		t.Run(s.Name, rapid.MakeCheck(func(t *rapid.T) {
 			count := rapid.IntRange(s.AtLeast, harness.MaxNodes).Draw(t, "nodes")
 			order := rapid.Permutation(cluster.Names(count)).Draw(t, "order")

@@ -43,6 +43,8 @@ type player struct {
 	links   map[cluster.Link]cluster.Condition // what they have; absent means healthy
 	clocks  map[cluster.Node]cluster.Clock     // what they have; absent means right
 
+	clients bool // links between clients and nodes are there
+
 	panicked string // the first panic of a family's function, after which nothing more is injected
 	hung     error  // of one that has not returned
 }
@@ -63,6 +65,7 @@ func play(ctx context.Context, stage harness.Stage, faults []fault) (err error) 
 		inForce: map[int]fault{},
 		links:   map[cluster.Link]cluster.Condition{},
 		clocks:  map[cluster.Node]cluster.Clock{},
+		clients: slices.ContainsFunc(faults, func(f fault) bool { return slices.Contains(f.requires(), cluster.ClientFault) }),
 	}
 	// Two deferred calls, so that a panic in the first leaves the second.
 	defer func() {
@@ -139,6 +142,12 @@ func (p *player) inject(ctx context.Context, f fault) {
 			return
 		}
 		order = f.around()
+	case f.shape.role != "":
+		var err error
+		if order, err = p.ofRole(f); err != nil {
+			p.skip(f, err)
+			return
+		}
 	case f.shape.members != nil: // rooms: who leads decides what they do to a system
 		f.leader = p.leaderNow(ctx)
 	}
@@ -355,6 +364,16 @@ func (f fault) around() []cluster.Node {
 	return slices.Insert(rest, 0, f.leader)
 }
 
+// ofRole is the fault's order with the first node of the shape's role in front.
+func (p *player) ofRole(f fault) ([]cluster.Node, error) {
+	i := slices.IndexFunc(f.order, func(node cluster.Node) bool { return p.stage.Cluster.Role(node) == f.shape.role })
+	if i < 0 {
+		return nil, fmt.Errorf("no node is a %s", f.shape.role)
+	}
+	rest := slices.Delete(slices.Clone(f.order), i, i+1)
+	return slices.Insert(rest, 0, f.order[i]), nil
+}
+
 // means says how the world injects a fault, if there is something to say.
 func (p *player) means(f fault) string {
 	var all []string
@@ -424,7 +443,11 @@ func (p *player) sweep(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), actionBound)
 	defer cancel()
 	nodes := p.stage.Cluster.Nodes()
-	err := p.stage.Cluster.SetLinks(ctx, allLinks(nodes), cluster.Condition{})
+	links := allLinks(nodes)
+	if p.clients {
+		links = append(links, between(clients, nodes)...)
+	}
+	err := p.stage.Cluster.SetLinks(ctx, links, cluster.Condition{})
 	if len(p.clocks) > 0 {
 		err = join(err, each(ctx, nodes, func(ctx context.Context, node cluster.Node) error {
 			return p.stage.Cluster.SetClock(ctx, node, cluster.Clock{})

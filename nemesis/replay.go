@@ -72,7 +72,7 @@ func recorded(e history.Event, known []*Family) (fault, error) {
 		return f, fmt.Errorf("unknown family %q, or no number; give a family of your own to Replay", e.Family)
 	}
 	family := known[i]
-	f.injection = injection{family, e.Processes}
+	f.injection = injection{family: family, processes: e.Processes}
 	if f.processes != "" && (!family.ByProcess || !isProcess.MatchString(f.processes)) {
 		return f, fmt.Errorf("a %s of the processes %q alone", e.Family, e.Processes)
 	}
@@ -87,7 +87,13 @@ func recorded(e history.Event, known []*Family) (fault, error) {
 			return f, err
 		}
 		hit.Links = append(hit.Links, link)
-		f.shape.members = append(slices.Clip(f.shape.members), link.From, link.To)
+		for _, end := range []cluster.Node{link.From, link.To} {
+			if end == cluster.Clients {
+				f.clients = true
+			} else {
+				f.shape.members = append(slices.Clip(f.shape.members), end)
+			}
+		}
 	}
 	if family.Cuts {
 		f.Condition.Cut = cluster.Cut(e.Mode)

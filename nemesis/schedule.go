@@ -86,9 +86,9 @@ type deck struct {
 }
 
 type card struct {
-	shape     Shape
-	modes     []Mode
-	processes string
+	injection
+	shape Shape
+	modes []Mode
 }
 
 // decks returns one deck a family, without the shapes that these nodes do not
@@ -111,7 +111,7 @@ func (s Schedule) decks(nodes []cluster.Node) (decks []*deck, skipped []history.
 				if shape.Leader {
 					pile = &d.piles[0]
 				}
-				*pile = append(*pile, slices.Repeat([]card{{shape, p.modes, p.processes}}, max(1, shape.Weight))...)
+				*pile = append(*pile, slices.Repeat([]card{{p.injection, shape, p.modes}}, max(1, shape.Weight))...)
 			}
 		}
 		if len(d.piles[0])+len(d.piles[1]) > 0 {
@@ -133,7 +133,7 @@ func (d *deck) deal(rng *rand.Rand) fault {
 	}
 	top := d.left[i][0]
 	d.left[i] = d.left[i][1:]
-	f := fault{injection: injection{d.family, top.processes}, shape: top.shape}
+	f := fault{injection: top.injection, shape: top.shape}
 	if len(top.modes) > 0 {
 		mode := top.modes[0]
 		if len(top.modes) > 1 {

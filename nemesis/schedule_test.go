@@ -104,7 +104,7 @@ func TestPlanIsBalanced(t *testing.T) {
 		t.Errorf("%d silent, %d reset", by["silent"], by["reset"])
 	}
 	for _, family := range []*Family{&partition, &kill, &pause} {
-		for _, s := range family.Shapes {
+		for _, s := range everything(family).shapes {
 			if by[family.Name+":"+s.Name] == 0 {
 				t.Errorf("no %s %s", family.Name, s.Name)
 			}

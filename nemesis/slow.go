@@ -2,6 +2,7 @@ package nemesis
 
 import (
 	"math/rand/v2"
+	"slices"
 
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/history"
@@ -13,7 +14,7 @@ var slow = Family{
 	Family: history.FamilySlow,
 	Doc:    "links carry no more than 16 to 256 KiB/s",
 	Needs:  []cluster.Fault{cluster.RateFault},
-	Shapes: Paths(),
+	Shapes: slices.Concat(paths, clientPaths),
 	Modes: []Mode{{Draw: func(rng *rand.Rand) Effect {
 		return Effect{Condition: cluster.Condition{BytesPerSecond: int(logUniform(rng, 16, 256)) << 10}}
 	}}},

@@ -101,7 +101,7 @@ func cleaned(data reflect.Value, limit int) reflect.Value {
 		}
 		return of
 	case reflect.Slice:
-		if data.IsNil() || !holdsText(data.Type().Elem()) {
+		if data.IsNil() {
 			return data
 		}
 		of := reflect.MakeSlice(data.Type(), data.Len(), data.Len())
@@ -134,19 +134,6 @@ func cleanedMap(data reflect.Value, limit int) reflect.Value {
 		of.SetMapIndex(key, cleaned(values[name], limit))
 	}
 	return of
-}
-
-// holdsText: what holds numbers alone, and may be long, is not copied.
-func holdsText(t reflect.Type) bool {
-	switch t.Kind() {
-	case reflect.Struct:
-		return slices.ContainsFunc(reflect.VisibleFields(t), func(f reflect.StructField) bool { return f.IsExported() && holdsText(f.Type) })
-	case reflect.Pointer, reflect.Slice:
-		return holdsText(t.Elem())
-	case reflect.String, reflect.Map:
-		return true
-	}
-	return false
 }
 
 // Clean makes text from a run safe to print in one line, and puts "…" for what is

@@ -125,8 +125,8 @@ func TestNoTextIsHidden(t *testing.T) {
 			}
 			for i := range of.NumField() {
 				field := of.Field(i)
-				if !field.IsExported() && holdsText(field.Type) {
-					t.Errorf("%s.%s holds text", at, field.Name)
+				if !field.IsExported() {
+					t.Errorf("%s.%s is not exported, and may hold text", at, field.Name)
 				}
 				look(at+"."+field.Name, field.Type)
 			}

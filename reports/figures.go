@@ -155,15 +155,15 @@ func rows(e entry) [][]string {
 		}
 		table = append(table, []string{"judged: " + part.Name, verdict})
 	}
-	return table
+	return append(table, guaranteeRows(e.Result.Guarantees)...)
 }
 
 // claim is what the system promises: "CP, linearizable". A history alone tells
 // no side of CAP.
 func claim(e entry) string {
-	promise := "linearizable"
-	if !admission(e).Linearizable() {
-		promise = "expects " + expected(e)
+	promise := promised(e)
+	if promise == "" {
+		promise = "linearizable"
 	}
 	if side := e.Run.Manifest.Claim.CAP; side != "" {
 		return side + ", " + promise
@@ -199,13 +199,13 @@ func expected(e entry) string {
 // verdictLine is the judgement in one line, with its reasons.
 func verdictLine(e entry) string {
 	line := e.name() + ": " + e.Result.Judgement()
-	admits := !admission(e).Linearizable()
+	promise := promised(e)
 	switch {
 	case e.Result.AsClaimed != checker.AsClaimed && e.Result.AsClaimed != checker.NotAsClaimed:
-	case admits && e.Result.Verdict == checker.Valid:
-		line += " (expects " + expected(e) + ", and showed none)"
-	case admits:
-		line += " (expects " + expected(e) + ")"
+	case len(admission(e).Expect) > 0 && e.Result.Verdict == checker.Valid:
+		line += " (" + promise + ", and showed none)"
+	case promise != "":
+		line += " (" + promise + ")"
 	case e.Result.Verdict == checker.Invalid:
 		line += " (claims linearizability)"
 	}
@@ -256,28 +256,13 @@ func notes(e entry) []string {
 	if e.Result.KeysUnknown > 0 {
 		notes = append(notes, fmt.Sprintf("Undecided, wholly or in part: %s of %s.", counted(e.Result.KeysUnknown, "key"), count(e.Result.Keys)))
 	}
-	for i, warning := range e.Result.Warnings {
-		if i == maxNotes {
-			notes = append(notes, fmt.Sprintf("… and %s.", counted(len(e.Result.Warnings)-maxNotes, "more warning")))
-			break
-		}
-		notes = append(notes, "Warning: "+warning)
-	}
-	for i, trouble := range e.Result.Statistics.Troubles {
-		if i == maxNotes {
-			notes = append(notes, "… and more trouble.")
-			break
-		}
-		notes = append(notes, "Trouble: "+trouble)
-	}
-	for i, reason := range slices.Sorted(maps.Keys(e.Result.Statistics.Skipped)) {
-		if i == 8 {
-			notes = append(notes, "More faults skipped, for other reasons.")
-			break
-		}
-		notes = append(notes, fmt.Sprintf("%s skipped: %s", counted(e.Result.Statistics.Skipped[reason], "fault"), reason))
-	}
-	return notes
+	s := e.Result.Statistics
+	return slices.Concat(notes,
+		lines(e.Result.Warnings, maxNotes, "… and %s.", "more warning", func(warning string) string { return "Warning: " + warning }),
+		lines(s.Troubles, maxNotes, "… and %s.", "more trouble", func(trouble string) string { return "Trouble: " + trouble }),
+		lines(slices.Sorted(maps.Keys(s.Skipped)), maxReasons, "… and faults skipped for %s.", "more reason", func(reason string) string {
+			return fmt.Sprintf("%s skipped: %s", counted(s.Skipped[reason], "fault"), reason)
+		}))
 }
 
 // decisions says which engine decided how many keys, and why that one.

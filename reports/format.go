@@ -74,6 +74,18 @@ func counted(n int, noun string) string {
 	return count(n) + " " + noun
 }
 
+// lines are those of the first, at most so many, and one for the rest, in which %s stands
+// for how many there are of the noun.
+func lines[T any](all []T, most int, rest, noun string, line func(T) string) (some []string) {
+	for i, one := range all {
+		if i == most {
+			return append(some, fmt.Sprintf(rest, counted(len(all)-most, noun)))
+		}
+		some = append(some, line(one))
+	}
+	return some
+}
+
 func availability(s statistics.Service) string { return percent(s.Availability()) }
 
 func latency(s statistics.Service) string {

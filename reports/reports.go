@@ -46,6 +46,7 @@ const (
 	maxSeeds          = 10  // runs of a system, or schedules, that are listed
 	maxLinks          = 100 // to the reports of a system's runs
 	maxNotes          = 5   // of each sort, on a run
+	maxReasons        = 8   // to skip faults
 	maxParts          = 20  // named verdicts of a run
 	maxBars           = 40  // systems in a chart
 )

@@ -186,29 +186,19 @@ func (c Comparison) hint() string {
 }
 
 func (c Comparison) schedule() []string {
-	var lines []string
-	for i, s := range c.Schedules {
-		if i == maxSeeds {
-			lines = append(lines, fmt.Sprintf("… and %s, in %s.", counted(len(c.Schedules)-maxSeeds, "more seed"), ComparisonFile))
-			break
-		}
-		lines = append(lines, s.line())
-	}
-	return lines
+	return lines(c.Schedules, maxSeeds, "… and %s, in "+ComparisonFile+".", "more seed", Schedule.line)
 }
 
-func (c Comparison) untried() []string {
-	var lines []string
+func (c Comparison) untried() (all []string) {
 	for _, s := range c.Systems {
-		for i, u := range s.Untried {
-			if i == maxSeeds {
-				lines = append(lines, fmt.Sprintf("%s: … and %s that could not be tried.", s.Name, counted(len(s.Untried)-maxSeeds, "more run")))
-				break
-			}
-			lines = append(lines, fmt.Sprintf("%s: not tried with seed %d: %s", s.Name, u.Seed, u.Reason))
+		untried := lines(s.Untried, maxSeeds, "… and %s that could not be tried.", "more run", func(u Untried) string {
+			return fmt.Sprintf("not tried with seed %d: %s", u.Seed, u.Reason)
+		})
+		for _, line := range untried {
+			all = append(all, s.Name+": "+line)
 		}
 	}
-	return lines
+	return all
 }
 
 // verdictLines are those of the runs, the seed in front where there are several.
@@ -216,15 +206,7 @@ func (s System) verdictLines() []string {
 	if len(s.Runs) == 1 {
 		return []string{s.Runs[0].line}
 	}
-	var lines []string
-	for i, run := range s.Runs {
-		if i == maxSeeds {
-			lines = append(lines, fmt.Sprintf("… and %s.", counted(len(s.Runs)-maxSeeds, "more run")))
-			break
-		}
-		lines = append(lines, fmt.Sprintf("seed %d: %s", run.Seed, run.line))
-	}
-	return lines
+	return lines(s.Runs, maxSeeds, "… and %s.", "more run", func(run Judged) string { return fmt.Sprintf("seed %d: %s", run.Seed, run.line) })
 }
 
 // write keeps to the width of a terminal.

@@ -37,8 +37,10 @@ const (
 	maxTransfer  = 5
 )
 
+var bankModel = checker.Bank(bankAccounts, BankBalance)
+
 // Name implements harness.Workload.
-func (Bank) Name() string { return "bank" }
+func (Bank) Name() string { return bankModel.String() }
 
 // Generators implements harness.Workload.
 func (b Bank) Generators(workers []harness.Worker) []harness.Generator {
@@ -79,5 +81,5 @@ func (Bank) Bind(client harness.Client) (harness.Invoke, error) {
 
 // Check implements harness.Workload.
 func (Bank) Check(ctx context.Context, run *history.Run, options checker.Options) checker.Result {
-	return checker.Check(ctx, run, checker.Bank(bankAccounts, BankBalance), options)
+	return checker.Check(ctx, run, bankModel, options)
 }

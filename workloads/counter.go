@@ -25,7 +25,7 @@ type Counter struct {
 }
 
 // Name implements harness.Workload.
-func (Counter) Name() string { return "counter" }
+func (Counter) Name() string { return checker.Counter.String() }
 
 var (
 	read      = history.Operation{Kind: history.Read}

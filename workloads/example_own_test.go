@@ -20,11 +20,12 @@ type TextClient interface {
 	Get(ctx context.Context, key string) (string, error)
 }
 
-const keyLife = 100 * time.Millisecond // then comes another key: short histories are judged fast
+const keyLife = 100 * time.Millisecond // then comes another key, for short histories are judged fast
 
 // Texts puts, appends to and gets texts.
 var Texts = workloads.New(workloads.Own[TextClient]{
-	Name: "texts",
+	Name:  "texts",
+	Kinds: history.Kinds{"put": {Updates: true}, "append": {Updates: true}, "get": {Reads: true}},
 	Plan: harness.PerWorker(func(w harness.Worker) harness.Generator {
 		written := 0
 		return harness.GeneratorFunc(func(turn *harness.Turn) (history.Operation, bool) {
@@ -74,7 +75,6 @@ func text(v history.Value) (text string) {
 	return text
 }
 
-// A workload with operations and a model of its own, in one file.
 func ExampleNew() {
 	_ = harness.Trial{Workload: Texts}
 }

@@ -20,7 +20,7 @@ type IDs struct{}
 var generate = history.Operation{Kind: history.Generate}
 
 // Name implements harness.Workload.
-func (IDs) Name() string { return "unique-ids" }
+func (IDs) Name() string { return checker.IDs.String() }
 
 // Generators implements harness.Workload.
 func (IDs) Generators(workers []harness.Worker) []harness.Generator {

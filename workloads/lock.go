@@ -58,7 +58,7 @@ const (
 )
 
 // Name implements harness.Workload.
-func (*Lock) Name() string { return "lock" }
+func (*Lock) Name() string { return checker.Lock.String() }
 
 // Generators implements harness.Workload.
 func (l *Lock) Generators(workers []harness.Worker) []harness.Generator {

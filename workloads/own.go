@@ -22,6 +22,9 @@ type Own[C any] struct {
 	Final func(harness.Worker) harness.Generator
 	// Invoke carries out an operation.
 	Invoke Invoke[C]
+	// Kinds say what kinds of operations of her own mean, so that reads are told from
+	// updates: a trial in which none of either was acknowledged has tested nothing.
+	Kinds history.Kinds
 	// Model is what a run is held against, such as checker.ModelOf; several are made one
 	// by checker.Compose.
 	Model checker.Model
@@ -50,6 +53,9 @@ type made[C any] struct{ own Own[C] }
 
 // Name implements harness.Workload.
 func (m made[C]) Name() string { return m.own.Name }
+
+// Kinds implements harness.OwnKinds.
+func (m made[C]) Kinds() history.Kinds { return m.own.Kinds }
 
 // Generators implements harness.Workload.
 func (m made[C]) Generators(workers []harness.Worker) []harness.Generator { return m.own.Plan(workers) }

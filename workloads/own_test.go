@@ -152,8 +152,8 @@ func textTrial(t *testing.T, appends string) harness.Trial {
 				return &textConn{address: c.Address(node)}, nil
 			},
 		},
-		Workload: Texts, Nemesis: nemesis.Partitions("one"), Nodes: 3, Rate: 300, Seed: 1, Dir: t.TempDir(),
-		Quiet: time.Second, Duration: 4 * time.Second, Recovery: time.Second,
+		Workload: Texts, Nemesis: nemesis.Partitions("one"), Nodes: 3, Rate: 200, Seed: 1, Dir: t.TempDir(),
+		Quiet: time.Second, Duration: 3 * time.Second, Recovery: time.Second,
 	}
 }
 
@@ -167,8 +167,11 @@ func TestAnOwnWorkload(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if result.Verdict != want {
+			if result.Verdict != want || result.Vacuous != "" || (result.AsClaimed == checker.AsClaimed) != (want == checker.Valid) {
 				t.Fatalf("want %s: %s", want, harness.Summary(run, result))
+			}
+			if s := result.Statistics; s.Reads == 0 || s.Writes == 0 {
+				t.Errorf("%d reads and %d writes are told from each other", s.Reads, s.Writes)
 			}
 			if again := Texts.Check(t.Context(), run, checker.Options{}); again.Verdict != want {
 				t.Errorf("judged again, it is %s", again.Verdict)

@@ -45,7 +45,7 @@ func (q Queue) defaults() Queue {
 }
 
 // Name implements harness.Workload.
-func (Queue) Name() string { return "queue" }
+func (Queue) Name() string { return checker.Queue.String() }
 
 func queueKey(generation, index int) string { return fmt.Sprintf("q%d.%d", generation, index) }
 

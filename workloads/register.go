@@ -76,7 +76,7 @@ func (r Register) defaults() Register {
 }
 
 // Name implements harness.Workload.
-func (Register) Name() string { return "register" }
+func (Register) Name() string { return checker.Register.String() }
 
 func registerKey(generation, index int) string { return fmt.Sprintf("k%d.%d", generation, index) }
 

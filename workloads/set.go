@@ -26,7 +26,7 @@ type Set struct {
 }
 
 // Name implements harness.Workload.
-func (Set) Name() string { return "set" }
+func (Set) Name() string { return checker.Set.String() }
 
 var readAll = history.Operation{Kind: history.ReadAll}
 

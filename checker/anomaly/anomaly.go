@@ -59,14 +59,14 @@ type Violation struct {
 	Key     string `json:"key,omitempty"`
 	// Part is the name of the model that says so, where several judge a run.
 	Part string `json:"part,omitempty"`
-	// Time is of a violation without a Witness, which is one of the trial and not of
-	// its operations: a crash, a line in a log, no recovery.
+	// Time is of a violation without a Witness, such as those of a trial: a crash, a line
+	// in a log, no recovery.
 	Time time.Duration `json:"time_ns,omitempty"`
-	// Witness is the smallest set of operations found that no order explains;
-	// Porcupine agrees, on these alone. Ordered by Invoke. The outputs of a
-	// set's reads are restricted to the elements that matter; of a counter's or
-	// a bank's updates, it shows a thousand at most, and the sentence tells their
-	// sum; of a bank's balances, what the sentence names is what matters.
+	// Witness are operations that no order explains, as few as were found, ordered by
+	// Invoke. Porcupine agrees, on these alone, unless they are a user's own function's.
+	// The outputs of a set's reads are restricted to the elements that matter; of a
+	// counter's or a bank's updates, a thousand are shown at most, and the sentence tells
+	// their sum; of a bank's balances, what the sentence names is what matters.
 	Witness []history.Operation `json:"witness"`
 	// Elements are those of a set that matter, and what its reads did not see of
 	// these is as telling as what they saw; empty if it is no set.

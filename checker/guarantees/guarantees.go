@@ -79,7 +79,7 @@ func Judge(ctx context.Context, t Trial) []Result {
 		case history.Linearizable:
 			j.results[i].Verdict, j.results[i].Reason = t.Linearizable, t.Reason
 		case history.Converges:
-			j.converges(i)
+			j.converges(i, g.Time)
 		}
 	}
 	if registers(t.Model) {
@@ -114,10 +114,7 @@ func (j *judge) unknown(i int, reason string) {
 
 // broken notes a violation, if none was noted that was complete earlier.
 func (j *judge) broken(i int, key string, operations []int32, sentence string) {
-	v := anomaly.Violation{Anomaly: anomaly.Name("not " + j.claimed[i].Name), Key: key, Sentence: sentence}
-	if text := j.results[i].Guarantee; strings.HasPrefix(text, "stale by") {
-		v.Anomaly = anomaly.Name("not " + text)
-	}
+	v := anomaly.Violation{Anomaly: anomaly.Name("broken: " + j.results[i].Guarantee), Key: key, Sentence: sentence}
 	for _, o := range operations {
 		v.Witness = append(v.Witness, j.Run.History.Operations[o])
 	}

@@ -118,12 +118,14 @@ func TestMeasureLittle(t *testing.T) {
 	}
 }
 
-// A delayed link is no cut one, and a node with a wrong clock is where it was.
+// A delayed link is no cut one, a node with a wrong clock is where it was, and so is one
+// that clients do not reach.
 func TestOnlyPartitionsPart(t *testing.T) {
 	nodes := []string{"n1", "n2", "n3"}
 	inForce := map[int]history.Event{
 		1: {Family: "latency", Nodes: []string{"n2"}, Links: []string{"n2>n1", "n2>n3"}, Detail: "50ms"},
 		2: {Family: "clock", Nodes: []string{"n3"}},
+		9: {Family: "partition", Nodes: []string{"n1"}, Links: []string{"clients>n1", "n1>clients"}},
 	}
 	if place(nodes, inForce).parted {
 		t.Error("parted without a partition")

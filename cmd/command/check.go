@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -30,13 +31,15 @@ func (c Command) checkCommand() *cobra.Command {
 	var foreign jepsen.Options
 	var options checker.Options
 	var budget budgetFlags
+	var claim []string
 	command := &cobra.Command{
 		Use:   "check DIR|FILE…",
 		Short: "Judge recorded runs again, or histories from elsewhere",
 		Long: `Judge a run directory, or a history alone: a history.jsonl, Jepsen's history.edn
 or history.txt, the same as JSON, or a log of either Jepsen's or Porcupine's
 tests; or a directory of Jepsen's store. Which of these it is, its contents tell. A
-run directory's result and report are written anew. A history that was cut off,
+run directory's result and report are written anew, unless --claim asks of it what its
+target did not claim. A history that was cut off,
 because its harness was killed, is judged as far as it goes.`,
 		Example: c.example(`  NAME check runs/latest
   NAME check store/latest/history.edn                          what it is about is guessed, and said
@@ -47,11 +50,12 @@ because its harness was killed, is judged as far as it goes.`,
   NAME check history.edn --total 100 --negative-balances       only the sum is known, and debts are allowed
   NAME check history.edn --model total-queue                   a queue that keeps no order
   NAME check history.edn --model reentrant-lock                its holder may acquire it again
+  NAME check history.edn --claim "monotonic reads" --claim "stale by at most 2s"
   NAME check runs/latest --engine porcupine --check-time 10m   a second opinion`),
 		Args: operands(1, math.MaxInt, "want a run directory or history, such as runs/latest"),
 		RunE: func(command *cobra.Command, args []string) error {
 			if err := cmp.Or(oneOf("engine", string(options.Engine), engines), checkForeign(foreign),
-				oneOf("model", foreign.Model, jepsen.Models()), budget.sound(command)); err != nil {
+				oneOf("model", foreign.Model, jepsen.Models()), budget.sound(command), history.Claim{Guarantees: claim}.Validate()); err != nil {
 				return err
 			}
 			options.Budget = budget.budget()
@@ -61,6 +65,9 @@ because its harness was killed, is judged as far as it goes.`,
 				if err != nil {
 					return failureError{err}
 				}
+				if claim != nil {
+					run.Manifest.Claim = history.Claim{CAP: run.Manifest.Claim.CAP, Guarantees: claim}
+				}
 				result, err := c.judge(command, path, run, made, foreign.Model, options)
 				if err != nil {
 					return failureError{err}
@@ -68,18 +75,9 @@ because its harness was killed, is judged as far as it goes.`,
 				if command.Context().Err() != nil { // an older result is worth more than "unknown"
 					return failureError{fmt.Errorf("interrupted; not checked, and left as before: %s", strings.Join(args[i:], " "))}
 				}
-				if run.Dir != "" {
-					if err := history.WriteJSON(filepath.Join(run.Dir, history.ResultFile), result); err != nil {
-						return failureError{err}
-					}
-					if err := reports.Write(run.Dir); err != nil {
-						return failureError{err}
-					}
+				if err := tellChecked(command.OutOrStdout(), path, run, made, result, claim == nil); err != nil {
+					return failureError{err}
 				}
-				if made != nil {
-					fmt.Fprintln(command.OutOrStdout(), provenance(path, made, result))
-				}
-				reports.Text(command.OutOrStdout(), run, result)
 				results = append(results, result)
 			}
 			return conclude(results...)
@@ -89,12 +87,31 @@ because its harness was killed, is judged as far as it goes.`,
 	flags.StringVar(&foreign.Model, "model", "", "judge as "+strings.Join(jepsen.Models(), ", ")+" (default: the run's own, or what the operations look like)")
 	flags.StringVar(&foreign.Model, "workload", "", "the same as --model")
 	command.MarkFlagsMutuallyExclusive("model", "workload")
+	flags.StringArrayVar(&claim, "claim", nil, "hold it against this guarantee, and no other claim, such as "+strconv.Quote(history.MonotonicReads)+"; may be repeated")
 	flags.StringVar((*string)(&options.Engine), "engine", "", "how to decide: "+strings.Join(engines, ", ")+" (default: the fastest that is exact for each key)")
 	budget.register(command)
 	foreignFlags(command, &foreign)
 	flags.StringVar(&foreign.Total, "total", "", "what all accounts of a Jepsen history's bank hold together, if nobody knows what each holds")
 	flags.BoolVar(&foreign.NegativeBalances, "negative-balances", false, "the balances of a Jepsen history's bank may be negative")
 	return command
+}
+
+// tellChecked tells what was found, and writes it into a run's directory, if it has one
+// and asked to.
+func tellChecked(out io.Writer, path string, run *history.Run, made *jepsen.Import, result checker.Result, write bool) error {
+	if run.Dir != "" && write {
+		if err := history.WriteJSON(filepath.Join(run.Dir, history.ResultFile), result); err != nil {
+			return err
+		}
+		if err := reports.Write(run.Dir); err != nil {
+			return err
+		}
+	}
+	if made != nil {
+		fmt.Fprintln(out, provenance(path, made, result))
+	}
+	reports.Text(out, run, result)
+	return nil
 }
 
 // oneOf refuses a name, if one was given, that is none of these.
@@ -124,6 +141,10 @@ func (c Command) judge(command *cobra.Command, path string, run *history.Run, ma
 		return checker.Check(command.Context(), run, model, options), nil
 	}
 	workload, err := c.workload(name)
+	if err != nil && asked == "" {
+		by, _, _ := strings.Cut(run.Manifest.Command, " ")
+		err = fmt.Errorf("%w; what it is judged by, only the program knows that ran it: %s; check it with that, or name a --model", err, cmp.Or(by, "a test"))
+	}
 	if err != nil {
 		return checker.Result{}, fmt.Errorf("%s: %w", path, err)
 	}
@@ -298,19 +319,14 @@ func workloadOf(run *history.Run, asked string) string {
 	}
 	name := workloads.Register{}.Name()
 	for _, operation := range run.History.Operations {
-		switch operation.Kind {
-		case history.Add, history.ReadAll:
-			name = workloads.Set{}.Name()
-		case history.Increment:
-			return "counter"
-		case history.Enqueue, history.Dequeue:
-			return "queue"
-		case history.Acquire, history.Release, history.Use:
-			return "lock"
-		case history.Transfer: // beside read-all
-			return "bank"
-		case history.Generate:
+		switch object := run.Manifest.Kinds.Of(operation.Kind).Object; object {
+		case "", "register": // whose reads are a counter's, too
+		case "set": // whose reads are a bank's, too
+			name = object
+		case "ids":
 			return "unique-ids"
+		default:
+			return object
 		}
 	}
 	return name

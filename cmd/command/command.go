@@ -18,6 +18,7 @@ import (
 
 	"github.com/rashomon-io/rashomon/checker"
 	"github.com/rashomon-io/rashomon/harness"
+	"github.com/rashomon-io/rashomon/harness/cluster/attach"
 	"github.com/rashomon-io/rashomon/harness/cluster/docker"
 	"github.com/rashomon-io/rashomon/nemesis"
 	"github.com/rashomon-io/rashomon/reports"
@@ -53,6 +54,7 @@ type Command struct {
 // in main. Exit codes are those that --help tells.
 func (c Command) Main() {
 	docker.Main()
+	attach.Main()
 	harness.NodeMain(c.Targets)
 	os.Exit(c.run(os.Args[1:], os.Stdout, os.Stderr))
 }
@@ -228,22 +230,16 @@ func (c Command) example(text string) string {
 }
 
 // workloads are the built-in ones and the command's own, made anew.
-func (c Command) workloads() []harness.Workload {
-	all := workloads.All()
-	if c.Workloads != nil {
-		all = append(all, c.Workloads()...)
+func (c Command) workloads() []harness.Workload { return append(workloads.All(), c.ownWorkloads()...) }
+
+func (c Command) ownWorkloads() []harness.Workload {
+	if c.Workloads == nil {
+		return nil
 	}
-	return all
+	return c.Workloads()
 }
 
 // workload returns the one of that name, for one trial.
 func (c Command) workload(name string) (harness.Workload, error) {
-	var names []string
-	for _, workload := range c.workloads() {
-		if workload.Name() == name {
-			return workload, nil
-		}
-		names = append(names, workload.Name())
-	}
-	return nil, fmt.Errorf("no workload %q (there are: %s)", name, strings.Join(names, ", "))
+	return workloads.ByName(name, c.ownWorkloads()...)
 }

@@ -47,7 +47,7 @@ func (c Command) listCommand() *cobra.Command {
 			for _, world := range worlds {
 				names = append(names, world.Name())
 			}
-			fmt.Fprintf(out, "worlds\n  %s\n", strings.Join(names, ", "))
+			fmt.Fprintf(out, "worlds\n  %s\n  attach:FILE, a cluster that exists: docs/attach.md\n", strings.Join(names, ", "))
 			return nil
 		},
 	}

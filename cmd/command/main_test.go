@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/rashomon-io/rashomon/harness"
+	"github.com/rashomon-io/rashomon/harness/cluster/attach"
 	"github.com/rashomon-io/rashomon/harness/cluster/docker"
 	"github.com/rashomon-io/rashomon/harness/history"
 	"github.com/rashomon-io/rashomon/targets"
@@ -26,8 +27,13 @@ var rashomon = Command{Name: "rashomon", Targets: targets.All}
 
 func TestMain(m *testing.M) {
 	docker.Main()
+	attach.Main()
 	harness.NodeMain(append(own.Targets, targets.All...)) // worlds start this binary, whichever command it was
-	if os.Getenv("RASHOMON_TEST_COMMAND") != "" {         // this binary is the command
+	switch os.Getenv("RASHOMON_TEST_COMMAND") {           // this binary is the command
+	case "":
+	case "own":
+		own.Main()
+	default:
 		rashomon.Main()
 	}
 	testscript.Main(m, map[string]func(){"rashomon": rashomon.Main, "mystore-trials": own.Main})

@@ -12,7 +12,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/anishathalye/porcupine"
+
+	"github.com/rashomon-io/rashomon/checker"
+	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/history"
@@ -33,8 +38,66 @@ var own = Command{
 		Inject: func(context.Context, nemesis.Hit) (string, error) { return "flushed", nil },
 	}},
 	Workloads: func() []harness.Workload {
-		return []harness.Workload{ownWorkload{workloads.Register{CompareAndSetPercent: -1}}}
+		return []harness.Workload{ownWorkload{workloads.Register{CompareAndSetPercent: -1}}, notes}
 	},
+}
+
+// notes are texts, with operations and two checks of their own.
+var notes = workloads.New(workloads.Own[ownClient]{
+	Name:  "notes",
+	Kinds: history.Kinds{"note": {Updates: true}, "look": {Reads: true}},
+	Plan: harness.PerWorker(func(w harness.Worker) harness.Generator {
+		noted := 0
+		return harness.GeneratorFunc(func(turn *harness.Turn) (history.Operation, bool) {
+			o := history.Operation{Kind: "look", Key: fmt.Sprint("n", int(turn.Now/noteLife))}
+			if w.Rand.IntN(2) == 0 {
+				noted++
+				o.Kind, o.Input = "note", history.JSON(fmt.Sprintf("%d-%d", w.Index, noted))
+			}
+			return o, true
+		})
+	}),
+	Final: func(harness.Worker) harness.Generator {
+		next := -1
+		return harness.GeneratorFunc(func(turn *harness.Turn) (history.Operation, bool) {
+			next++
+			return history.Operation{Kind: "look", Key: fmt.Sprint("n", next)}, next <= int(turn.Now/noteLife)
+		})
+	},
+	Invoke: func(ctx context.Context, c ownClient, o history.Operation) (history.Value, error) {
+		if o.Kind == "note" {
+			_, err := c.ask(ctx, o.Key, textOf(o.Input))
+			return history.Value{}, err
+		}
+		text, err := c.ask(ctx, o.Key)
+		return history.JSON(text), err
+	},
+	Model: checker.Compose(
+		checker.ModelOf("the last note is seen", porcupine.Model{
+			Init: func() any { return "none" },
+			Step: func(state, input, output any) (bool, any) {
+				call, answer := input.(checker.Call), output.(checker.Answer)
+				if call.Kind == "note" {
+					return true, textOf(call.Input)
+				}
+				return answer.Outcome == history.Info || textOf(answer.Output) == state, state
+			},
+		}),
+		checker.ModelFunc("notes are short", func(_ context.Context, run *history.Run) (long []anomaly.Violation, err error) {
+			for _, o := range run.History.Operations {
+				if o.Outcome == history.OK && len(textOf(o.Output)) > 10 {
+					long = append(long, anomaly.Violation{Key: o.Key, Witness: []history.Operation{o}, Sentence: "A note is long."})
+				}
+			}
+			return long, nil
+		})),
+})
+
+const noteLife = 200 * time.Millisecond
+
+func textOf(v history.Value) (text string) {
+	_ = v.Decode(&text)
+	return text
 }
 
 type ownWorkload struct{ workloads.Register }

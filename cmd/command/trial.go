@@ -1,6 +1,7 @@
 package command
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"github.com/rashomon-io/rashomon/checker"
 	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/cluster"
+	"github.com/rashomon-io/rashomon/harness/cluster/attach"
 	"github.com/rashomon-io/rashomon/harness/cluster/docker"
 	"github.com/rashomon-io/rashomon/harness/cluster/process"
 	"github.com/rashomon-io/rashomon/harness/history"
@@ -19,13 +21,17 @@ import (
 	"github.com/rashomon-io/rashomon/reports"
 )
 
-// worlds are what --world names.
+// attachWord comes before the file of a cluster that exists, in --world.
+const attachWord = "attach:"
+
+// worlds are what --world names, besides.
 var worlds = []cluster.World{process.World(), docker.World()}
 
 // trialFlags are what run and compare have in common.
 type trialFlags struct {
 	of                               Command
 	workload, nemesis, replay, world string
+	consent                          string
 	nodes, concurrency, operations   int
 	rate                             float64
 	interval                         time.Duration
@@ -43,7 +49,8 @@ func (f *trialFlags) register(command *cobra.Command, duration time.Duration) {
 	flags.StringVar(&f.nemesis, "nemesis", "partition,kill,pause", "faults: see list")
 	flags.StringVar(&f.replay, "replay", "", "play the faults recorded in this nemesis.jsonl again")
 	flags.DurationVar(&f.interval, "interval", nemesis.DefaultInterval, "mean time from the beginning of one fault to that of the next")
-	flags.StringVar(&f.world, "world", process.World().Name(), "where nodes run: see list")
+	flags.StringVar(&f.world, "world", process.World().Name(), "where nodes run; attach:FILE is a cluster that exists: see list")
+	flags.StringVar(&f.consent, "consent", "", "with --world attach:FILE, the cluster's name: yes, faults may break it")
 	flags.IntVar(&f.nodes, "nodes", 5, "nodes of the cluster")
 	flags.IntVar(&f.concurrency, "concurrency", 0, "clients, spread over the nodes (default 4 a node)")
 	flags.Float64Var(&f.rate, "rate", 600, "operations per second of all clients together; -1: as fast as they can")
@@ -78,12 +85,13 @@ func (f *trialFlags) trial(command *cobra.Command, name string) (harness.Trial, 
 	if err := harness.CanFailFast(workload); f.failFast && err != nil {
 		return none, fmt.Errorf("--%w", err)
 	}
-	world, err := worldByName(f.world)
+	world, err := f.worldFor(target, command.Flags().Changed)
 	if err != nil {
 		return none, err
 	}
-	if target.World != nil && !command.Flags().Changed("world") {
-		world = target.World
+	nodes := f.nodes
+	if _, standing := world.(cluster.Standing); standing && !command.Flags().Changed("nodes") {
+		nodes = 0 // all of it
 	}
 	faults, err := f.faults()
 	if err != nil {
@@ -91,7 +99,7 @@ func (f *trialFlags) trial(command *cobra.Command, name string) (harness.Trial, 
 	}
 	return harness.Trial{
 		Target: target, Workload: workload, Nemesis: faults, World: world,
-		Nodes: f.nodes, Concurrency: f.concurrency, Rate: f.rate, Operations: f.operations,
+		Nodes: nodes, Concurrency: f.concurrency, Rate: f.rate, Operations: f.operations,
 		Quiet: f.quiet, Duration: f.duration, Recovery: f.recovery, Timeout: f.timeout, Seed: f.seed, FailFast: f.failFast,
 		Options:  checker.Options{Budget: f.check.budget()},
 		Progress: command.ErrOrStderr(), Command: f.repeat(command, "run", name), Report: reports.Write,
@@ -114,6 +122,28 @@ func (f *trialFlags) faults() (harness.Nemesis, error) {
 	return nemesis.Replay(events, f.of.Families...)
 }
 
+// worldFor is the one that was asked for, else the target's own.
+func (f *trialFlags) worldFor(target harness.Target, given func(flag string) bool) (cluster.World, error) {
+	file, attaches := strings.CutPrefix(f.world, attachWord)
+	switch {
+	case attaches:
+		existing, err := attach.Read(file)
+		if err != nil {
+			return nil, fmt.Errorf("--world: %w", err)
+		}
+		existing.Consent = f.consent
+		if err := existing.Validate(); err != nil {
+			return nil, fmt.Errorf("--world, --consent: %w", err)
+		}
+		return attach.World(existing), nil
+	case f.consent != "":
+		return nil, errors.New("--consent is for a cluster that exists: --world attach:FILE")
+	case target.World != nil && !given("world"):
+		return target.World, nil
+	}
+	return worldByName(f.world)
+}
+
 func worldByName(name string) (cluster.World, error) {
 	var names []string
 	for _, world := range worlds {
@@ -122,7 +152,7 @@ func worldByName(name string) (cluster.World, error) {
 		}
 		names = append(names, world.Name())
 	}
-	return nil, fmt.Errorf("no world %q (there are: %s)", name, strings.Join(names, ", "))
+	return nil, fmt.Errorf("no world %q (there are: %s, attach:FILE)", name, strings.Join(names, ", "))
 }
 
 // repeat is the command that repeats the run, with the seed spelled out.

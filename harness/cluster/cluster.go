@@ -40,6 +40,12 @@ const Clients Node = "clients"
 
 func (l Link) String() string { return l.From + ">" + l.To }
 
+// OfClients reports whether Clients are at one end.
+func (l Link) OfClients() bool { return l.From == Clients || l.To == Clients }
+
+// Opposite is the way back.
+func (l Link) Opposite() Link { return Link{From: l.To, To: l.From} }
+
 // ParseLink is the inverse of Link.String.
 func ParseLink(text string) (Link, error) {
 	from, to, found := strings.Cut(text, ">")
@@ -60,24 +66,27 @@ const (
 
 // A Condition is the state of a link. The zero Condition is a healthy link.
 type Condition struct {
-	Cut Cut
+	Cut Cut `json:"cut,omitempty"`
 	// Delay is added to every byte's way, one way.
-	Delay time.Duration
+	Delay time.Duration `json:"delay_ns,omitempty"`
 	// Jitter widens Delay to a uniform draw from Delay±Jitter; bytes of one
 	// connection stay in order.
-	Jitter time.Duration
+	Jitter time.Duration `json:"jitter_ns,omitempty"`
 	// Normal draws from a normal distribution instead, with Jitter as its
 	// standard deviation, cut off at zero.
-	Normal bool
+	Normal bool `json:"normal,omitempty"`
 	// BytesPerSecond bounds the link's throughput; 0 means unbounded.
-	BytesPerSecond int
+	BytesPerSecond int `json:"bytes_per_second,omitempty"`
 	// Loss, Reorder, Duplicate and Corrupt are the shares of packets, in
 	// [0, 1], that vanish, that arrive after later ones, that arrive twice, and
 	// of which a bit is flipped.
-	Loss, Reorder, Duplicate, Corrupt float64
+	Loss      float64 `json:"loss,omitempty"`
+	Reorder   float64 `json:"reorder,omitempty"`
+	Duplicate float64 `json:"duplicate,omitempty"`
+	Corrupt   float64 `json:"corrupt,omitempty"`
 	// Repair makes the checksums of corrupt packets right, so that they reach
 	// the application; otherwise its kernel drops them.
-	Repair bool
+	Repair bool `json:"repair,omitempty"`
 }
 
 // MaxDelay bounds a Condition's Delay and Jitter, so that sums of some thousands are
@@ -106,15 +115,15 @@ func (c Condition) Validate() error {
 // A Clock is how a node's processes see the time. The zero Clock is right.
 type Clock struct {
 	// Offset is added to the time, of either sign, up to years.
-	Offset time.Duration
+	Offset time.Duration `json:"offset_ns,omitempty"`
 	// Drift is added per second that passes since the clock was set: 0.1 makes
 	// the clock run 10 % fast.
-	Drift float64
+	Drift float64 `json:"drift,omitempty"`
 	// Strobe, if positive, applies Offset and takes it back in turns, each for
 	// so long.
-	Strobe time.Duration
+	Strobe time.Duration `json:"strobe_ns,omitempty"`
 	// Monotonic skews the monotonic clock as well as the wall clock.
-	Monotonic bool
+	Monotonic bool `json:"monotonic,omitempty"`
 }
 
 // A Fault names an ability that a world has or lacks.
@@ -313,6 +322,17 @@ type World interface {
 	// Build lays out a cluster without starting a node. Its Close must be
 	// called even after ctx has ended.
 	Build(ctx context.Context, spec Spec) (Cluster, error)
+}
+
+// A Standing is a World of one cluster that exists before the trial and after it, and
+// that may serve others. Its Build starts nothing, and Start finds the nodes running at
+// first. Targets' Programs are not asked.
+type Standing interface {
+	World
+	// Size is how many nodes it has.
+	Size() int
+	// KeyPrefix begins every key that a trial may write.
+	KeyPrefix() string
 }
 
 // An Injector changes nodes and links: it injects faults and heals them. All methods

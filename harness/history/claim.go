@@ -52,23 +52,33 @@ const MaxVersions = 15
 // A Guarantee is one of the names above, with its bound if it has one.
 type Guarantee struct {
 	Name     string
-	Time     time.Duration // of StaleByTime, positive
+	Time     time.Duration // of StaleByTime, positive; of Converges, or 0
 	Versions int           // of StaleByVersions, 1 to MaxVersions
 }
 
-const staleBy = "stale by at most "
+const (
+	staleBy = "stale by at most "
+	within  = Converges + " within "
+)
 
 // guaranteeForms are what ParseGuarantee reads, for people.
 var guaranteeForms = []string{
 	Linearizable, Sequential, LinearizableWrites, MonotonicReads, ReadYourWrites, MonotonicWrites, WritesFollowReads,
-	staleBy + "500ms", staleBy + "2 versions", Converges,
+	staleBy + "500ms", staleBy + "2 versions", Converges, within + "2s",
 }
 
 // ParseGuarantee reads a guarantee as a claim names it: "linearizable", "sequential",
 // "linearizable writes", "monotonic reads", "read your writes", "monotonic writes",
 // "writes follow reads", "stale by at most 500ms", "stale by at most 2 versions",
-// "converges".
+// "converges", "converges within 2s".
 func ParseGuarantee(text string) (Guarantee, error) {
+	if bound, timed := strings.CutPrefix(text, within); timed {
+		limit, err := time.ParseDuration(bound)
+		if err != nil || limit <= 0 {
+			return Guarantee{}, fmt.Errorf("the guarantee %q: want a positive time, as in %q", text, within+"2s")
+		}
+		return Guarantee{Name: Converges, Time: limit}, nil
+	}
 	bound, stale := strings.CutPrefix(text, staleBy)
 	if !stale {
 		if slices.Contains(guaranteeForms, text) {

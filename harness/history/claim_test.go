@@ -17,6 +17,7 @@ func TestParseGuarantee(t *testing.T) {
 		"monotonic writes":            {Name: MonotonicWrites},
 		"writes follow reads":         {Name: WritesFollowReads},
 		"converges":                   {Name: Converges},
+		"converges within 1s":         {Name: Converges, Time: time.Second},
 		"stale by at most 500ms":      {Name: StaleByTime, Time: 500 * time.Millisecond},
 		"stale by at most 1.5s":       {Name: StaleByTime, Time: 1500 * time.Millisecond},
 		"stale by at most 1 version":  {Name: StaleByVersions, Versions: 1},
@@ -28,7 +29,7 @@ func TestParseGuarantee(t *testing.T) {
 	}
 	for _, text := range []string{
 		"", "monotonic", "Sequential", "stale by at most a time", "stale by at most some versions",
-		"stale by at most", "stale by at most ", "stale by at most 0s", "stale by at most -1s", "stale by at most 5",
+		"converges within", "converges within 0s", "converges within x", "stale by at most", "stale by at most ", "stale by at most 0s", "stale by at most -1s", "stale by at most 5",
 		"stale by at most 0 versions", "stale by at most 16 versions", "stale by at most x versions", "stale by at most versions",
 	} {
 		got, err := ParseGuarantee(text)
@@ -47,7 +48,7 @@ func FuzzParseGuarantee(f *testing.F) {
 		if (err == nil) != (g.Name != "") {
 			t.Errorf("%q: %+v, %v", text, g, err)
 		}
-		if err == nil && (g.Name == StaleByTime) != (g.Time > 0) || (g.Name == StaleByVersions) != (g.Versions > 0) {
+		if err == nil && (g.Name == StaleByTime || strings.HasPrefix(text, within)) != (g.Time > 0) || (g.Name == StaleByVersions) != (g.Versions > 0) {
 			t.Errorf("%q: %+v", text, g)
 		}
 	})

@@ -22,6 +22,7 @@ func TestOlderEventsTellWhoLed(t *testing.T) {
 		`"family":"kill","shape":"one","nodes":["n2"]`:                                " false, takes ",
 		`"family":"partition","shape":"rooms:n1/n2,n3","nodes":["n1"],"leader":"n1"`:  "n1 false, takes n1",
 		`"family":"partition","shape":"leader","links":["n1>n2"]`:                     " false, takes ",
+		`"family":"partition","shape":"leader","nodes":["n1"],"links":["clients>n1"]`: "n1 false, takes ",
 		`"family":"upgrade","own":{"away":true},"shape":"leader","nodes":["n1","n2"]`: "n1 false, takes n1",
 		`"family":"compaction","own":{"ends":true},"shape":"leader","nodes":["n1"]`:   "n1 false, takes ",
 		`"family":"latency","own":{"cuts":true},"shape":"leader","nodes":["n1"]`:      "n1 false, takes ", // what is built in is known

@@ -1,8 +1,8 @@
 // Package history holds what the clients of one run told about one system,
 // and what was done to that system meanwhile.
 //
-// It is the leaf of the tree: checkers, statistics and reports are pure
-// functions of what this package reads, so a run can be judged again on another
+// It needs nothing of the project but the words of package cluster: checkers,
+// statistics and reports are pure functions of what this package reads, so a run can be judged again on another
 // machine, years later, from its directory alone (see Run).
 //
 // # Time
@@ -51,6 +51,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/rashomon-io/rashomon/harness/cluster"
 )
 
 // A Kind says what an operation does.
@@ -228,7 +230,8 @@ type Event struct {
 	// Processes is the name of those of the nodes' processes that a kill or a
 	// pause hit; empty means all.
 	Processes string `json:"processes,omitempty"`
-	// Links are the directed links that the fault cut or made worse, as "n1>n2".
+	// Links are the directed links that the fault cut or made worse, as "n1>n2"; see
+	// Directed.
 	Links []string `json:"links,omitempty"`
 	// Mode is how: a partition's links are cut "silent" or "reset"; a clock
 	// goes wrong by "jump", "drift", "strobe" or "mixed".
@@ -248,35 +251,33 @@ type Event struct {
 	Reason  string        `json:"reason,omitempty"`
 }
 
-// A Condition is how a link was made worse. A zero field changed nothing.
-type Condition struct {
-	// Delay is of every packet, one way, and drawn from Delay±Jitter: evenly,
-	// or if Normal, with Jitter as the standard deviation, cut off at zero.
-	Delay  time.Duration `json:"delay_ns,omitempty"`
-	Jitter time.Duration `json:"jitter_ns,omitempty"`
-	Normal bool          `json:"normal,omitempty"`
-	// BytesPerSecond bounds the throughput.
-	BytesPerSecond int `json:"bytes_per_second,omitempty"`
-	// Loss, Reorder, Duplicate and Corrupt are shares of packets, in [0, 1].
-	Loss      float64 `json:"loss,omitempty"`
-	Reorder   float64 `json:"reorder,omitempty"`
-	Duplicate float64 `json:"duplicate,omitempty"`
-	Corrupt   float64 `json:"corrupt,omitempty"`
-	// Repair means that corrupt packets had right checksums.
-	Repair bool `json:"repair,omitempty"`
+// What a fault did is told in the words of package cluster.
+type (
+	Link      = cluster.Link
+	Condition = cluster.Condition
+	Clock     = cluster.Clock
+)
+
+// Directed returns Links, as far as each is a link.
+func (e Event) Directed() []Link {
+	var links []Link
+	for _, text := range e.Links {
+		if link, err := cluster.ParseLink(text); err == nil {
+			links = append(links, link)
+		}
+	}
+	return links
 }
 
-// A Clock is how a node's clock was wrong.
-type Clock struct {
-	// Offset was added to the time.
-	Offset time.Duration `json:"offset_ns,omitempty"`
-	// Drift was added per second that passed: 0.1 is 10 % fast.
-	Drift float64 `json:"drift,omitempty"`
-	// Strobe, if positive, is for how long Offset was applied and then taken
-	// back, in turns.
-	Strobe time.Duration `json:"strobe_ns,omitempty"`
-	// Monotonic means that the monotonic clock was wrong as well.
-	Monotonic bool `json:"monotonic,omitempty"`
+// OnlyClients reports whether the fault hit links between clients and nodes alone: such
+// a one separates no nodes.
+func (e Event) OnlyClients() bool {
+	for _, link := range e.Directed() {
+		if !link.OfClients() {
+			return false
+		}
+	}
+	return len(e.Links) > 0
 }
 
 // A LineError is an error in a line of a file.

@@ -18,6 +18,8 @@ type Manifest struct {
 	Nemesis  string `json:"nemesis"`
 	World    string `json:"world"`
 	Claim    Claim  `json:"claim"`
+	// Kinds are those of the workload's own.
+	Kinds Kinds `json:"kinds,omitempty"`
 
 	Nodes []string `json:"nodes"`
 	// Roles are those of the nodes; none if all are alike.
@@ -33,8 +35,11 @@ type Manifest struct {
 	Timeout    time.Duration `json:"timeout_ns"`
 	Seed       uint64        `json:"seed"`
 	// Command repeats the run.
-	Command string    `json:"command,omitempty"`
-	Started time.Time `json:"started"`
+	Command string `json:"command,omitempty"`
+	// KeyPrefix begins the keys that clients used, and not those of the history; empty
+	// unless the cluster was there before the trial.
+	KeyPrefix string    `json:"key_prefix,omitempty"`
+	Started   time.Time `json:"started"`
 }
 
 // IsTrial reports whether the run is one of this harness, with phases and a nemesis,
@@ -93,7 +98,7 @@ func (r *Run) Nodes() []string {
 // TakesLeader returns who led and is taken away, or cut off, by the fault that the event
 // injects; empty if nobody is known to.
 func (e Event) TakesLeader() string {
-	if family := e.Of(); e.Type == Inject && (family.Away || family.Cuts) && slices.Contains(e.Nodes, e.Leader) {
+	if family := e.Of(); e.Type == Inject && (family.Away || family.Cuts && !e.OnlyClients()) && slices.Contains(e.Nodes, e.Leader) {
 		return e.Leader
 	}
 	return ""

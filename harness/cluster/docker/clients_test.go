@@ -2,6 +2,7 @@ package docker
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -10,7 +11,17 @@ import (
 
 // Clients lose a node, in either direction, and find it again; nobody else does.
 func TestLinksOfClients(t *testing.T) {
-	c := started(t, cluster.Spec{Nodes: cluster.Names(2), Program: echo, Faults: []cluster.Fault{cluster.ClientFault}})
+	c := started(t, cluster.Spec{
+		Nodes: cluster.Names(2), Roles: map[cluster.Node]string{"n1": "router", "n2": "store"}, Faults: []cluster.Fault{cluster.ClientFault},
+		Program: func(place cluster.Place) cluster.Program {
+			program := echo(place)
+			program.Env = append(program.Env, "ROLE="+place.Roles[place.Node])
+			return program
+		},
+	})
+	if c.Role("n1") != "router" || !slices.Contains(c.nodes["n2"].program.Env, "ROLE=store") {
+		t.Errorf("n1 is a %q, and n2 is told %q", c.Role("n1"), c.nodes["n2"].program.Env)
+	}
 	client := func(node cluster.Node, timeout time.Duration) (string, error) {
 		return request(c.ClientAddress(node, ""), "ping", timeout)
 	}

@@ -179,7 +179,7 @@ func victims(value datum) (nodes, links []string, processes string) {
 				}
 			case what.kind == set || what.kind == vector || what.kind == list:
 				for _, mute := range what.items {
-					links = append(links, mute.text+">"+deaf)
+					links = append(links, history.Link{From: mute.text, To: deaf}.String())
 				}
 			default:
 				nodes = append(nodes, deaf)

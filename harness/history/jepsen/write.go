@@ -3,30 +3,23 @@ package jepsen
 import (
 	"bufio"
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/rashomon-io/rashomon/harness/history"
 )
-
-// functions are the names of kinds in Jepsen's histories.
-var functionNames = map[history.Kind]string{
-	history.Read: "read", history.Write: "write", history.CompareAndSet: "cas",
-	history.Add: "add", history.ReadAll: "read", history.Increment: "add",
-	history.Enqueue: "enqueue", history.Dequeue: "dequeue",
-	history.Acquire: "acquire", history.Release: "release", history.Use: "use",
-	history.Transfer: "transfer", history.Generate: "generate",
-}
 
 // Write writes a run as Jepsen's history.edn, one operation a line. Faults are
 // operations of the process :nemesis. If there is more than one key, values are
 // [key value] tuples, as those of jepsen.independent; the name of a single key
 // is left out. Read understands what Write writes.
 func Write(w io.Writer, run *history.Run) error {
-	lines, err := clientLines(run.History.Operations)
+	lines, err := clientLines(run.History.Operations, run.Manifest.Kinds)
 	if err != nil {
 		return fmt.Errorf("cannot write the history: %w", err)
 	}
@@ -68,7 +61,17 @@ func (f field) append(to []byte) []byte {
 	return f.value.append(append(append(append(to, ", :"...), f.name...), ' '))
 }
 
-func clientLines(operations []history.Operation) ([]line, error) {
+// isName reports whether the text can be a keyword's name.
+func isName(text string) bool {
+	for _, r := range text {
+		if !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-_.+*!?", r) {
+			return false
+		}
+	}
+	return text != ""
+}
+
+func clientLines(operations []history.Operation, kinds history.Kinds) ([]line, error) {
 	keys := map[string]bool{}
 	isBank, isVersioned := false, false
 	for i := range operations {
@@ -86,8 +89,8 @@ func clientLines(operations []history.Operation) ([]line, error) {
 	lines := make([]line, 0, 2*len(operations))
 	for i := range operations {
 		o := &operations[i]
-		f, known := functionNames[o.Kind]
-		if !known {
+		f := cmp.Or(kinds.Of(o.Kind).Jepsen, string(o.Kind))
+		if !isName(f) {
 			return nil, fmt.Errorf("operation %d (p%d): Jepsen's histories have no word for %.40q", i+1, o.Process, o.Kind)
 		}
 		before, some := last[o.Process]
@@ -120,7 +123,7 @@ func clientLines(operations []history.Operation) ([]line, error) {
 		if o.Outcome == history.OK && output.kind != absent {
 			completion.value = value(output)
 		}
-		if o.Outcome == history.Fail && (o.Error == "" || o.Output.Len() > 0) {
+		if o.Outcome == history.Fail && (o.Error == "" || !o.Output.IsNone()) {
 			completion.extra = append(completion.extra, field{"saw", outputDatum(o, false)})
 		}
 		if o.Error != "" {
@@ -142,8 +145,45 @@ func vectorDatum(value history.Value) datum {
 	return d
 }
 
+// jsonDatum is what a value that is no integers is in EDN: names of a map's fields
+// are strings.
+func jsonDatum(value history.Value) datum {
+	decoder := json.NewDecoder(strings.NewReader(value.String()))
+	decoder.UseNumber()
+	var tree any
+	if err := decoder.Decode(&tree); err != nil {
+		return datum{kind: text, text: value.String()}
+	}
+	return treeDatum(tree)
+}
+
+func treeDatum(tree any) datum {
+	switch tree := tree.(type) {
+	case nil:
+		return datum{kind: null}
+	case string:
+		return datum{kind: text, text: tree}
+	case []any:
+		d := datum{kind: vector}
+		for _, element := range tree {
+			d.items = append(d.items, treeDatum(element))
+		}
+		return d
+	case map[string]any:
+		d := datum{kind: mapping}
+		for name, element := range tree {
+			d.items = append(d.items, datum{kind: text, text: name}, treeDatum(element))
+		}
+		return d
+	default: // a number or a truth value is written alike
+		return datum{kind: literal, text: fmt.Sprint(tree)}
+	}
+}
+
 func inputDatum(o *history.Operation) datum {
 	switch {
+	case !o.Input.IsInts():
+		return jsonDatum(o.Input)
 	case o.Kind == history.Transfer && o.Input.Len() == 3:
 		d := datum{kind: mapping}
 		for i, name := range []string{"from", "to", "amount"} {
@@ -161,6 +201,8 @@ func inputDatum(o *history.Operation) datum {
 // outputDatum is absent where the completion repeats the invocation's value.
 func outputDatum(o *history.Operation, isBank bool) datum {
 	switch {
+	case !o.Output.IsInts():
+		return jsonDatum(o.Output)
 	case o.Kind == history.ReadAll && isBank:
 		d := datum{kind: mapping}
 		for account, balance := range o.Output.Ints() {
@@ -237,14 +279,14 @@ func victimsDatum(e history.Event) datum {
 	}
 	grudge := datum{kind: mapping}
 	mute := map[string]int{} // where a deaf node's set is
-	for _, link := range e.Links {
-		from, deaf, _ := strings.Cut(link, ">")
+	for _, link := range e.Directed() {
+		deaf := link.To
 		if mute[deaf] == 0 {
 			grudge.items = append(grudge.items, datum{kind: text, text: deaf}, datum{kind: set})
 			mute[deaf] = len(grudge.items) - 1
 		}
 		to := &grudge.items[mute[deaf]]
-		to.items = append(to.items, datum{kind: text, text: from})
+		to.items = append(to.items, datum{kind: text, text: link.From})
 	}
 	d.items = []datum{{kind: keyword, text: "isolated"}, grudge}
 	return d

@@ -183,10 +183,10 @@ func TestRoundTripOfEveryKind(t *testing.T) {
 
 func TestWriteRefuses(t *testing.T) {
 	for want, operations := range map[string][]history.Operation{
-		`no word for "fly"`: {{Kind: "fly"}},
-		"overlaps":          {{Kind: history.Read, Complete: 9, Outcome: history.OK}, {Kind: history.Read, Invoke: 5, Complete: 10}},
-		"before it":         {{Kind: history.Read, Invoke: 5, Complete: 4}},
-		"another":           {{Kind: history.Read}, {Kind: history.Read, Invoke: 5, Complete: 6}},
+		`no word for "fly away"`: {{Kind: "fly away"}},
+		"overlaps":               {{Kind: history.Read, Complete: 9, Outcome: history.OK}, {Kind: history.Read, Invoke: 5, Complete: 10}},
+		"before it":              {{Kind: history.Read, Invoke: 5, Complete: 4}},
+		"another":                {{Kind: history.Read}, {Kind: history.Read, Invoke: 5, Complete: 6}},
 	} {
 		err := jepsen.Write(&bytes.Buffer{}, &history.Run{History: history.History{Operations: operations}})
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -234,5 +234,28 @@ func TestWriteForms(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// Operations of a user's own have her words and values.
+func TestWriteOther(t *testing.T) {
+	run := &history.Run{
+		Manifest: history.Manifest{Kinds: history.Kinds{"put": {Jepsen: "assoc"}}},
+		History: history.History{Operations: []history.Operation{
+			{Kind: "put", Input: history.JSON(map[string]any{"k": []any{"a\"b", 1.5, nil, true, 7}, "1": "x"}), Invoke: 1, Complete: 2, Outcome: history.OK},
+			{Kind: "get", Output: history.JSON("v"), Invoke: 3, Complete: 4, Outcome: history.OK},
+		}},
+	}
+	var got strings.Builder
+	if err := jepsen.Write(&got, run); err != nil {
+		t.Fatal(err)
+	}
+	const want = `{:index 0, :time 1, :type :invoke, :process 0, :f :assoc, :value {"1" "x", "k" ["a\"b" 1.5 nil true 7]}}
+{:index 1, :time 2, :type :ok, :process 0, :f :assoc, :value {"1" "x", "k" ["a\"b" 1.5 nil true 7]}}
+{:index 2, :time 3, :type :invoke, :process 0, :f :get, :value nil}
+{:index 3, :time 4, :type :ok, :process 0, :f :get, :value "v"}
+`
+	if diff := cmp.Diff(want, got.String()); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -30,7 +30,7 @@ func NewNetwork() *Network { return &Network{links: map[cluster.Link]*link{}} }
 // Connect returns a new address on loopback, at which link.From, and nobody else, is to
 // reach the destination. Answers come back over the opposite link.
 func (n *Network) Connect(way cluster.Link, destination string) (address string, err error) {
-	there, back := n.link(way), n.link(opposite(way))
+	there, back := n.link(way), n.link(way.Opposite())
 	return n.open(destination, func(*net.TCPConn) (*link, *link, bool) { return there, back, true })
 }
 
@@ -40,7 +40,7 @@ func (n *Network) Connect(way cluster.Link, destination string) (address string,
 func (n *Network) ConnectBy(caller func(source *net.TCPConn) (way cluster.Link, known bool), destination string) (address string, err error) {
 	return n.open(destination, func(source *net.TCPConn) (*link, *link, bool) {
 		way, known := caller(source)
-		there, back := n.links[way], n.links[opposite(way)]
+		there, back := n.links[way], n.links[way.Opposite()]
 		if there == nil || back == nil {
 			there, back = newLink(), newLink()
 		}
@@ -81,8 +81,6 @@ func (n *Network) link(way cluster.Link) *link {
 	}
 	return n.links[way]
 }
-
-func opposite(way cluster.Link) cluster.Link { return cluster.Link{From: way.To, To: way.From} }
 
 // Has returns whether there is such a link.
 func (n *Network) Has(way cluster.Link) bool { return n.links[way] != nil }
