@@ -9,7 +9,6 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"github.com/rashomon-io/rashomon/checker"
-	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/harness"
 	"github.com/rashomon-io/rashomon/harness/history"
 	"github.com/rashomon-io/rashomon/workloads"
@@ -19,7 +18,8 @@ const keyLife = 250 * time.Millisecond // of one list; then comes another
 
 // appends appends to lists and gets them. No text is appended twice.
 var appends = workloads.New(workloads.Own[*client]{
-	Name: "appends",
+	Name:  "appends",
+	Kinds: history.Kinds{"append": {Updates: true}, "get": {Reads: true}},
 	Plan: harness.PerWorker(func(w harness.Worker) harness.Generator {
 		count := 0
 		return harness.GeneratorFunc(func(turn *harness.Turn) (history.Operation, bool) {
@@ -55,31 +55,8 @@ var appends = workloads.New(workloads.Own[*client]{
 			return answer.Outcome == history.Info || slices.Equal(as[[]string](answer.Output), list), list
 		},
 		Equal: func(a, b any) bool { return slices.Equal(a.([]string), b.([]string)) },
-	}), checker.ModelFunc("lost append", lost)),
+	}), checker.ModelFunc("lost append", lost)), // which is in claim.go
 })
-
-// lost returns what was acknowledged and is not in a final get: also where reads may
-// be stale, which is all that a model of single steps can say of that.
-func lost(_ context.Context, run *history.Run) (violations []anomaly.Violation, _ error) {
-	appended := map[string][]*history.Operation{} // acknowledged, by key
-	for i := range run.History.Operations {
-		switch o := &run.History.Operations[i]; {
-		case o.Kind == "append" && o.Outcome == history.OK:
-			appended[o.Key] = append(appended[o.Key], o)
-		case o.Kind == "get" && o.Outcome == history.OK && o.Invoke >= run.PhaseBegins(history.Final):
-			list := as[[]string](o.Output)
-			for _, a := range appended[o.Key] {
-				if !slices.Contains(list, as[string](a.Input)) {
-					violations = append(violations, anomaly.Violation{
-						Key: o.Key, Witness: []history.Operation{*a, *o},
-						Sentence: fmt.Sprintf("p%d appended %v to %s, and p%d's last get does not have it.", a.Process, a.Input, o.Key, o.Process),
-					})
-				}
-			}
-		}
-	}
-	return violations, nil
-}
 
 func as[T any](v history.Value) (t T) {
 	_ = v.Decode(&t)
