@@ -27,6 +27,12 @@ type Model[S any] struct {
 	// compared with every other.
 	Equal func(a, b S) bool
 	Hash  func(S) uint64
+	// ReadOnly declares of an operation that it leaves every state in which it is
+	// possible; nil if nothing is known of any.
+	ReadOnly func(operation int) bool
+	// Class is the same for operations that are alike: Step does the same for both.
+	// If it is nil, none are known to be.
+	Class func(operation int) int32
 	// Bytes is what a state holds in memory beside its own size; nil if nothing.
 	Bytes func(S) int
 }
