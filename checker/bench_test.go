@@ -28,7 +28,7 @@ func decide(b *testing.B, operations []history.Operation, engine Engine) Result 
 	}
 	result := Result{Verdict: Valid}
 	if engine != "" {
-		judgeRegisters(b.Context(), run, Options{Budget: Budget{time.Hour, 16 << 30}, Engine: engine}, &result)
+		judgeRegisters(b.Context(), run, Options{Budget: Budget{Time: time.Hour, MemoryBytes: 16 << 30}, Engine: engine}, &result)
 		return result
 	}
 	_, answers := decideByZones(run)

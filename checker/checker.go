@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/anishathalye/porcupine"
+
 	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
@@ -21,6 +23,8 @@ type Model struct {
 	name string
 	// kinds are the operations that the model understands; nil means any.
 	kinds map[history.Kind]arity
+	// users is a ModelOf's.
+	users porcupine.Model
 	// engines are those that can decide the model, the preferred one first.
 	engines []Engine
 	// judge fills in a result's verdict, and what led to it. Options have no

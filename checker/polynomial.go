@@ -60,7 +60,7 @@ func judgeKeys(ctx context.Context, run *history.Run, options Options, result *R
 		}
 		if err != nil {
 			result.KeysUnknown++
-			result.Reason = cmp.Or(result.Reason, court.Exhausted(err, fmt.Sprintf("%s %q", noun, key), len(operations), court.Budget(options.Budget)))
+			result.Reason = cmp.Or(result.Reason, court.Exhausted(err, fmt.Sprintf("%s %q", noun, key), len(operations), options.Budget.court()))
 		}
 	}
 	result.conclude(first)

@@ -67,7 +67,7 @@ func judgeRegisters(ctx context.Context, run *history.Run, options Options, resu
 			keys[hard[i]] = h.withoutUnneeded()
 			searches[i] = search.NewRegister(keys[hard[i]].steps, budget)
 		})
-		court.Dovetail(ctx, searches)
+		court.Dovetail(ctx, court.Workers(len(searches)), searches)
 		court.Parallel(len(hard), func(i int) {
 			key := hard[i]
 			judgements[key] = keys[key].bySearch(ctx, memory, searches[i].Answer(), judgements[key])
@@ -111,7 +111,7 @@ func summarise(run *history.Run, budget Budget, keys []*keyHistory, judgements [
 		case j.err != nil:
 			result.KeysUnknown++
 			if result.Reason == "" {
-				result.Reason = court.Exhausted(j.err, fmt.Sprintf("key %q", key), keys[i].operations, court.Budget(budget))
+				result.Reason = court.Exhausted(j.err, fmt.Sprintf("key %q", key), keys[i].operations, budget.court())
 			}
 		}
 	}

@@ -60,11 +60,14 @@ type Violation struct {
 	// its operations: a crash, a line in a log, no recovery.
 	Time time.Duration `json:"time_ns,omitempty"`
 	// Witness is the smallest set of operations found that no order explains;
-	// Porcupine agrees, on these alone. Ordered by Invoke. The outputs of a
+	// Porcupine agrees, on these alone, or two independent searches do. Ordered by Invoke. The outputs of a
 	// set's reads are restricted to the elements that matter; of a counter's or
 	// a bank's updates, it shows a thousand at most, and the sentence tells their
 	// sum; of a bank's balances, what the sentence names is what matters.
 	Witness []history.Operation `json:"witness"`
+	// NotShortest means that the time did not suffice to make the witness as small as
+	// it can be made.
+	NotShortest bool `json:"not_shortest,omitempty"`
 	// Elements are those of a set that matter, and what its reads did not see of
 	// these is as telling as what they saw; empty if it is no set.
 	Elements []int64 `json:"elements,omitempty"`

@@ -1,7 +1,6 @@
 package search
 
 import (
-	"math"
 	"slices"
 	"unsafe"
 )
@@ -38,8 +37,9 @@ import (
 //     are a superset of those of one reached before. For those need not take effect, and
 //     are enabled to the end: an order from the superset is one from the subset.
 //
-// What leaves the state otherwise is tried like the rest. The operation of the front
-// comes first, then the others by call, then the unknown ones.
+// The rest is tried by call, as Porcupine does; so what that is lucky with, this is too. But
+// unknown ones that are older than all others come last: had they taken effect, they
+// would have done so before.
 //
 // # The answer
 //
@@ -60,7 +60,7 @@ type depthPass[S any] struct {
 	next, before []int32
 	slots        []int32   // of each operation: its bit in a configuration
 	rivals       [][]int32 // of each: those alike that are enabled with it and return first
-	unknown      []int32   // operations
+	unknown      []int32   // operations that never return, by call
 	readOnly     []bool
 
 	front    int // index of returns
@@ -80,21 +80,12 @@ type effect struct{ operation, front int32 }
 // A frame is a configuration at which there is something to decide.
 type frame[S any] struct {
 	state S
-	trail int // how many have taken effect
-	// at is the candidate to try next: the front, then those from the list, then of
-	// the unknown ones.
-	phase phase
-	at    int32
+	trail int   // how many have taken effect
+	at    int32 // the operation of the list to try next
+	// unknown is the next of the unknown ones that were called since the first of the
+	// list was, old that of the others; these end at since.
+	unknown, old, since int32
 }
-
-type phase uint8
-
-const (
-	atFront phase = iota
-	inList
-	ofUnknown
-	exhausted
-)
 
 func (p *depthPass[S]) begin() {
 	n := len(p.operations)
@@ -107,7 +98,7 @@ func (p *depthPass[S]) begin() {
 	p.readOnly = make([]bool, n)
 	for i := range p.operations {
 		p.readOnly[i] = p.model.ReadOnly != nil && p.model.ReadOnly(i)
-		if p.operations[i].Ret != math.MaxInt64 {
+		if p.operations[i].Ret != Never {
 			p.returns = append(p.returns, int32(i))
 			continue
 		}
@@ -123,9 +114,9 @@ func (p *depthPass[S]) begin() {
 	p.happened = make(bitset, p.words+(len(p.unknown)+63)/64)
 	p.findRivals()
 	p.state = p.model.Init
-	p.seen = seen[S]{model: &p.model, words: len(p.happened), compared: p.words}
+	p.seen = seen[S]{model: &p.model, words: len(p.happened), certain: p.words}
 	p.settle()
-	p.trying = frame[S]{state: p.state, trail: len(p.trail)}
+	p.trying = p.here()
 }
 
 // findRivals finds of each operation those that are alike, open at the same time, and
@@ -138,7 +129,7 @@ func (p *depthPass[S]) findRivals() {
 	open, last := map[int32][]int32{}, map[int32]int32{} // by class
 	for i, o := range p.operations {
 		i, class := int32(i), p.model.Class(i)
-		if o.Ret == math.MaxInt64 {
+		if o.Ret == Never {
 			if before, ok := last[class]; ok {
 				p.rivals[i] = []int32{before}
 			}
@@ -164,9 +155,9 @@ func (p *depthPass[S]) remove(i int32) {
 func (p *depthPass[S]) restore(i int32) { p.next[p.before[i]], p.before[p.next[i]] = i, i }
 
 // pending reports whether an operation has not taken effect. It is in the list then,
-// and its neighbours know it.
+// and its neighbours know it; or it is unknown.
 func (p *depthPass[S]) pending(i int32) bool {
-	if p.operations[i].Ret == math.MaxInt64 {
+	if p.operations[i].Ret == Never {
 		return !p.happened.has(p.slots[i])
 	}
 	return p.next[p.before[i]] == i && p.before[p.next[i]] == i
@@ -181,7 +172,7 @@ func (p *depthPass[S]) enabled(i int32) bool {
 func (p *depthPass[S]) take(i int32) {
 	p.trail = append(p.trail, effect{i, int32(p.front)})
 	p.happened.set(p.slots[i])
-	if p.operations[i].Ret == math.MaxInt64 {
+	if p.operations[i].Ret == Never {
 		return
 	}
 	p.remove(i)
@@ -204,7 +195,7 @@ func (p *depthPass[S]) backTo(f frame[S]) {
 			p.happened.set(p.slots[p.returns[p.front]])
 		}
 		p.happened.unset(p.slots[last.operation])
-		if p.operations[last.operation].Ret != math.MaxInt64 {
+		if p.operations[last.operation].Ret != Never {
 			p.restore(last.operation)
 		}
 	}
@@ -252,41 +243,39 @@ func (p *depthPass[S]) advance() (cost int, verdict Verdict, step int) {
 	return cost, Unknown, 0
 }
 
-// candidate returns the operation to try next, or -1 if there is none left.
+// candidate returns the operation to try next, or -1 if there is none left: by call
+// those of the list, and the unknown ones that were called since the first of these was;
+// then the older ones.
 func (p *depthPass[S]) candidate() int32 {
-	end, front := int32(len(p.operations)), p.returns[p.front]
 	t := &p.trying
 	for {
-		switch t.phase {
-		case atFront:
-			t.phase, t.at = inList, p.next[end]
-			if p.foremost(front) {
-				return front
-			}
+		i, last := t.at, int32(len(p.operations))
+		inList := i != last && p.enabled(i)
+		recent := int(t.unknown) < len(p.unknown) && p.enabled(p.unknown[t.unknown])
+		switch {
+		case recent && (!inList || p.unknown[t.unknown] < i):
+			i = p.unknown[t.unknown]
+			t.unknown++
 		case inList:
-			i := t.at
-			if i == end || !p.enabled(i) {
-				t.phase, t.at = ofUnknown, 0
-				continue
-			}
 			t.at = p.next[i]
-			if i != front && p.foremost(i) {
-				return i
-			}
-		case ofUnknown:
-			if int(t.at) == len(p.unknown) || !p.enabled(p.unknown[t.at]) {
-				t.phase = exhausted
-				continue
-			}
-			i := p.unknown[t.at]
-			t.at++
-			if p.pending(i) && p.foremost(i) {
-				return i
-			}
+		case t.old < t.since:
+			i = p.unknown[t.old]
+			t.old++
 		default:
 			return -1
 		}
+		if p.foremost(i) && (p.operations[i].Ret != Never || p.pending(i)) {
+			return i
+		}
 	}
+}
+
+// here is the configuration that was reached, with all candidates.
+func (p *depthPass[S]) here() frame[S] {
+	f := frame[S]{state: p.state, trail: len(p.trail), at: p.next[len(p.operations)]}
+	since, _ := slices.BinarySearch(p.unknown, f.at)
+	f.unknown, f.since = int32(since), int32(since)
+	return f
 }
 
 // foremost reports whether an operation is to be tried: it was not possible as a
@@ -312,14 +301,18 @@ func (p *depthPass[S]) try(i int32) (cost int) {
 	p.take(i)
 	p.state = after
 	cost = p.settle()
+	held := p.seen.held
 	if p.front < len(p.returns) && !p.seen.add(after, p.front, p.happened) {
 		p.backTo(p.trying)
 		return cost + 1
 	}
 	p.frames = append(p.frames, p.trying)
-	p.trying = frame[S]{state: after, trail: len(p.trail)}
-	return cost + 1
+	p.trying = p.here()
+	return cost + 1 + (p.seen.held-held)/bytesOfCost // large states are looked at more often
 }
+
+// bytesOfCost is how much of a state's memory counts as a unit of cost.
+const bytesOfCost = 256
 
 func (p *depthPass[S]) width() int { return 0 }
 
@@ -328,11 +321,11 @@ func (p *depthPass[S]) bytes() int {
 	return p.seen.bytes() + growing(cap(p.frames)*int(unsafe.Sizeof(one))+8*cap(p.trail)) + 60*len(p.operations)
 }
 
-// seen are the configurations that were reached. Of the words of one, the first
-// compared must be equal for two to be compared; the others are of unknown operations.
+// seen are the configurations that were reached. The first words of one, so many as are
+// certain, are of operations that return.
 type seen[S any] struct {
-	model           *Model[S]
-	words, compared int
+	model          *Model[S]
+	words, certain int
 
 	table    []uint32 // a configuration and one, or 0; by hash, the next free place
 	hashes   []uint64
@@ -349,7 +342,7 @@ func (s *seen[S]) add(state S, front int, happened bitset) bool {
 	if s.model.Hash != nil {
 		hash ^= s.model.Hash(state)
 	}
-	for _, word := range happened[:s.compared] {
+	for _, word := range happened[:s.certain] {
 		hash = (hash ^ word) * 0x9e3779b97f4a7c15
 		hash ^= hash >> 29
 	}
@@ -359,7 +352,7 @@ func (s *seen[S]) add(state S, front int, happened bitset) bool {
 	place := hash & uint64(len(s.table)-1)
 	for ; s.table[place] != 0; place = (place + 1) & uint64(len(s.table)-1) {
 		c := int(s.table[place] - 1)
-		if s.hashes[c] == hash && s.fronts[c] == int32(front) && s.covers(c, happened) && s.model.Equal(s.states[c], state) {
+		if s.hashes[c] == hash && s.fronts[c] == int32(front) && bitset(s.happened[c*s.words:(c+1)*s.words]).covers(happened, s.certain) && s.model.Equal(s.states[c], state) {
 			return false
 		}
 	}
@@ -370,17 +363,6 @@ func (s *seen[S]) add(state S, front int, happened bitset) bool {
 	s.happened = append(s.happened, happened...)
 	if s.model.Bytes != nil {
 		s.held += s.model.Bytes(state)
-	}
-	return true
-}
-
-// covers: c has the same of the operations that return, and no others of the unknown.
-func (s *seen[S]) covers(c int, happened bitset) bool {
-	of := s.happened[c*s.words : (c+1)*s.words]
-	for w, word := range happened {
-		if w < s.compared && of[w] != word || of[w]&^word != 0 {
-			return false
-		}
 	}
 	return true
 }
