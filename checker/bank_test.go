@@ -194,10 +194,10 @@ func hardBank() *history.Run {
 	run := &history.Run{}
 	for i := range 40 {
 		run.History.Operations = append(run.History.Operations, history.Operation{
-			Process: i, Kind: history.Transfer, Input: history.Value{0, 1, int64(1000*i + 1001)}, Invoke: 0, Complete: 1, Outcome: history.Info})
+			Process: i, Kind: history.Transfer, Input: history.Ints(0, 1, int64(1000*i+1001)), Invoke: 0, Complete: 1, Outcome: history.Info})
 	}
 	run.History.Operations = append(run.History.Operations, history.Operation{
-		Process: 40, Kind: history.ReadAll, Output: history.Value{1_000_000 - 500_000, 1_000_000 + 500_000}, Invoke: 1, Complete: 2, Outcome: history.OK})
+		Process: 40, Kind: history.ReadAll, Output: history.Ints(1_000_000-500_000, 1_000_000+500_000), Invoke: 1, Complete: 2, Outcome: history.OK})
 	return run
 }
 
@@ -219,8 +219,8 @@ func TestBankPropertyAlone(t *testing.T) {
 
 const testAccounts = 3
 
-// banks are those that the differential fuzz tries.
-var banks = []struct {
+// bankTests are those that the differential fuzz tries.
+var bankTests = []struct {
 	name  string
 	rules BankRules
 }{
@@ -245,12 +245,12 @@ func plainPorcupineBank(operations []history.Operation, rules BankRules) bool {
 		Step: func(before, input, _ any) (bool, any) {
 			held, o := before.(state), input.(history.Operation)
 			if o.Kind == history.ReadAll {
-				return o.Outcome != history.OK || slices.Equal(held[:], o.Output), held
+				return o.Outcome != history.OK || slices.Equal(held[:], o.Output.Ints()), held
 			}
-			enough := rules.Negative || held[o.Input[0]] >= o.Input[2]
+			enough := rules.Negative || held[o.Input.At(0)] >= o.Input.At(2)
 			if enough && o.Outcome != history.Fail {
-				held[o.Input[0]] -= o.Input[2]
-				held[o.Input[1]] += o.Input[2]
+				held[o.Input.At(0)] -= o.Input.At(2)
+				held[o.Input.At(1)] += o.Input.At(2)
 				return true, held
 			}
 			return o.Outcome == history.Info || !enough && o.Outcome == history.Fail || o.Error != "" || rules.Negative, held
@@ -275,9 +275,9 @@ func drawBank(r *rand.Rand, rules BankRules) []history.Operation {
 		call := r.IntN(span)
 		ret := call + r.IntN(width)
 		o := history.Operation{Process: i, Key: "b", Kind: history.Transfer, Outcome: history.OK, Invoke: time.Duration(call), Complete: time.Duration(ret),
-			Input: history.Value{r.Int64N(testAccounts), r.Int64N(testAccounts), 1 + r.Int64N(4)}}
+			Input: history.Ints(r.Int64N(testAccounts), r.Int64N(testAccounts), 1+r.Int64N(4))}
 		if r.IntN(2) == 0 {
-			o.Kind, o.Input = history.ReadAll, nil
+			o.Kind, o.Input = history.ReadAll, history.Value{}
 		}
 		at := call + r.IntN(1+ret-call)
 		switch r.IntN(10) {
@@ -290,36 +290,37 @@ func drawBank(r *rand.Rand, rules BankRules) []history.Operation {
 		effects[i] = effect{at, &operations[i]}
 	}
 	slices.SortStableFunc(effects, func(a, b effect) int { return a.at - b.at })
-	held := history.Value(slices.Clone(rules.Balances))
-	var before history.Value
+	held := slices.Clone(rules.Balances)
+	var before []int64
 	for _, o := range effects {
 		switch {
 		case o.Kind == history.ReadAll:
-			o.Output = slices.Clone(held)
+			seen := slices.Clone(held)
 			if r.Float64() < spoil/2 && before != nil {
-				o.Output = slices.Clone(before)
+				seen = slices.Clone(before)
 			}
 			if r.Float64() < spoil/4 {
-				o.Output[r.IntN(testAccounts)] += r.Int64N(5) - 2
+				seen[r.IntN(testAccounts)] += r.Int64N(5) - 2
 			}
 			if r.Float64() < spoil/4 {
 				by := r.Int64N(9) - 4
-				o.Output[r.IntN(testAccounts)] += by
-				o.Output[r.IntN(testAccounts)] -= by
+				seen[r.IntN(testAccounts)] += by
+				seen[r.IntN(testAccounts)] -= by
 			}
 			if r.Float64() < spoil/8 {
-				o.Output[r.IntN(testAccounts)] = history.NoBalance
+				seen[r.IntN(testAccounts)] = history.NoBalance
 			}
+			o.Output = history.Ints(seen...)
 		case o.Outcome == history.OK || o.Outcome == history.Info && r.IntN(2) == 0:
-			if held[o.Input[0]] < o.Input[2] && !rules.Negative {
+			if held[o.Input.At(0)] < o.Input.At(2) && !rules.Negative {
 				if o.Outcome == history.OK && r.Float64() >= spoil/4 {
 					o.Outcome = history.Fail
 				}
 				continue
 			}
 			before = slices.Clone(held)
-			held[o.Input[0]] -= o.Input[2]
-			held[o.Input[1]] += o.Input[2]
+			held[o.Input.At(0)] -= o.Input.At(2)
+			held[o.Input.At(1)] += o.Input.At(2)
 		}
 	}
 	slices.SortStableFunc(operations, func(a, b history.Operation) int { return int(a.Invoke - b.Invoke) })
@@ -327,7 +328,7 @@ func drawBank(r *rand.Rand, rules BankRules) []history.Operation {
 }
 
 func TestBankAgreesWithPorcupine(t *testing.T) {
-	for _, bank := range banks {
+	for _, bank := range bankTests {
 		t.Run(bank.name, func(t *testing.T) {
 			t.Parallel()
 			compareBanks(t, bank.rules)
@@ -338,7 +339,7 @@ func TestBankAgreesWithPorcupine(t *testing.T) {
 func compareBanks(t *testing.T, rules BankRules) {
 	anomalies := map[anomaly.Name]int{}
 	invalid, cheap := 0, 0
-	for seed := range uint64(histories(t)) {
+	for seed := range uint64(script.Histories(t)) {
 		operations := drawBank(rand.New(rand.NewPCG(seed, 19)), rules)
 		run := &history.Run{History: history.History{Operations: operations}}
 		want := Valid
@@ -348,16 +349,16 @@ func compareBanks(t *testing.T, rules BankRules) {
 		}
 		got := Check(t.Context(), run, BankOf(rules), Options{})
 		if got.Verdict != want || got.Bank.Ordered != (want == Valid) {
-			t.Fatalf("seed %d: verdict %s (%s), but Porcupine says %s, of\n%s", seed, got.Verdict, got.Reason, want, list(operations))
+			t.Fatalf("seed %d: verdict %s (%s), but Porcupine says %s, of\n%s", seed, got.Verdict, got.Reason, want, script.List(operations))
 		}
 		if got.StaleReads.Certain > 0 && want == Valid {
-			t.Fatalf("seed %d: %d stale in a valid history\n%s", seed, got.StaleReads, list(operations))
+			t.Fatalf("seed %d: %d stale in a valid history\n%s", seed, got.StaleReads, script.List(operations))
 		}
 		// What is known of the total alone suffices for no more.
 		total := BankRules{Accounts: rules.Accounts, Total: 13, Negative: rules.Negative}
 		if rules.Balances[0] == 9 {
 			if less := Check(t.Context(), run, BankOf(total), Options{}); want == Valid && less.Verdict != Valid || (less.Verdict == Invalid) != (got.Bank.WrongTotal+got.Bank.Negative+got.Bank.Incomplete > 0) {
-				t.Fatalf("seed %d: by the total alone %s\n%s", seed, less.Verdict, list(operations))
+				t.Fatalf("seed %d: by the total alone %s\n%s", seed, less.Verdict, script.List(operations))
 			}
 		}
 		if want == Invalid && got.Decisions[0].Engine == Polynomial {
@@ -366,12 +367,12 @@ func compareBanks(t *testing.T, rules BankRules) {
 		for _, v := range got.Violations {
 			anomalies[v.Anomaly]++
 			if plainPorcupineBank(v.Witness, rules) || v.Sentence == "" {
-				t.Fatalf("seed %d: %s, not a witness:\n%s\nof\n%s", seed, v.Sentence, list(v.Witness), list(operations))
+				t.Fatalf("seed %d: %s, not a witness:\n%s\nof\n%s", seed, v.Sentence, script.List(v.Witness), script.List(operations))
 			}
 		}
 	}
-	t.Logf("%d of %d invalid, %d of these without a search: %v", invalid, histories(t), cheap, anomalies)
-	if invalid == 0 || invalid == histories(t) {
+	t.Logf("%d of %d invalid, %d of these without a search: %v", invalid, script.Histories(t), cheap, anomalies)
+	if invalid == 0 || invalid == script.Histories(t) {
 		t.Error("the histories are all alike")
 	}
 }

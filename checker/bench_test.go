@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rashomon-io/rashomon/checker/internal/court"
+	"github.com/rashomon-io/rashomon/checker/internal/registers"
 	"github.com/rashomon-io/rashomon/checker/internal/simulate"
 	"github.com/rashomon-io/rashomon/checker/internal/zones"
 	"github.com/rashomon-io/rashomon/harness/history"
@@ -28,10 +30,10 @@ func decide(b *testing.B, operations []history.Operation, engine Engine) Result 
 	}
 	result := Result{Verdict: Valid}
 	if engine != "" {
-		judgeRegisters(b.Context(), run, Options{Budget: Budget{Time: time.Hour, MemoryBytes: 16 << 30}, Engine: engine}, &result)
+		result.take(registers.Decide(b.Context(), run, court.Budget{Time: time.Hour, MemoryBytes: 16 << 30}, string(engine)))
 		return result
 	}
-	_, answers := decideByZones(run)
+	_, answers := registers.ByZones(run)
 	for _, answer := range answers {
 		switch answer.Verdict {
 		case zones.Valid:
@@ -195,7 +197,7 @@ func BenchmarkRegisterPorcupine(b *testing.B) {
 			var theirs, ours time.Duration
 			for b.Loop() {
 				began := processorTime()
-				if !plainPorcupine(valid) {
+				if !simulate.Linearizable(valid) {
 					b.Fatal("Porcupine says that it is not linearizable")
 				}
 				theirs += processorTime() - began
@@ -224,7 +226,7 @@ func BenchmarkRegisterUnknowns(b *testing.B) {
 		b.Run(fmt.Sprintf("unknown=%d", k), func(b *testing.B) {
 			all := slices.Clone(base)
 			for i := range k {
-				value := history.Value{int64(-1 - i)}
+				value := history.Ints(int64(-1 - i))
 				all = append(all, history.Operation{Process: 10_000 + i, Key: base[0].Key, Kind: history.Write, Input: value, Invoke: base[i].Invoke, Complete: base[i].Complete})
 				if i%2 == 0 {
 					at := base[len(base)-1].Complete + time.Duration(i+1)*time.Second

@@ -4,14 +4,16 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
-	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/anishathalye/porcupine"
 
 	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/internal/model"
+	"github.com/rashomon-io/rashomon/checker/internal/sentence"
+	"github.com/rashomon-io/rashomon/checker/internal/trial"
 	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -22,10 +24,13 @@ const resultVersion = 1
 type Model struct {
 	name string
 	// kinds are the operations that the model understands; nil means any.
-	kinds map[history.Kind]arity
+	kinds []history.Kind
+	// versioned: a read outputs a version, too.
+	versioned bool
 	// users is a ModelOf's.
 	users porcupine.Model
-	// engines are those that can decide the model, the preferred one first.
+	// engines are those that can decide the model, the preferred one first; nil if
+	// there is no choice.
 	engines []Engine
 	// judge fills in a result's verdict, and what led to it. Options have no
 	// zero fields, except Engine.
@@ -55,54 +60,61 @@ func Check(ctx context.Context, run *history.Run, model Model, options Options) 
 		Statistics: statistics.Measure(run),
 		Torn:       run.History.Torn,
 	}
-	if reason := model.malformed(run.History.Operations); reason != "" {
-		result.Verdict, result.Reason = Unknown, reason
-	} else if options.Engine != "" && !slices.Contains(model.engines, options.Engine) {
-		result.Verdict = Unknown
-		result.Reason = fmt.Sprintf("the engine %q cannot decide the model %s; use one of %v, or none", options.Engine, model, model.engines)
-	} else {
-		model.judge(bounded, run, options, &result)
-	}
+	model.decide(bounded, run, options, &result)
 	if run.IsTrial() {
-		judgeTrial(run, &result)
-		result.Warnings = slices.Concat(shortFaults(run, result.Statistics.LeaderChanges), fewAnswers(result.Statistics), bypassed(run, result.Statistics))
+		result.judgeTrial(run)
 	} else if run.History.Torn != "" {
 		result.leave("The history was cut off, so what is missing may be what it would show.")
 	}
 	result.Violations = foremost(result.Violations)
 	result.Lost = foremostLosses(result.Lost)
 	if result.Verdict != Invalid { // a proven violation is one, however little else was tested
-		result.Vacuous = vacuous(run, result.Statistics)
+		result.Vacuous = trial.Vacuous(run, result.Statistics)
 	}
 	result.AsClaimed = conformance(run.Manifest.Claim, &result)
 	result.Took = time.Since(began)
 	return result
 }
 
-// An arity is how many values an operation takes, and at most returns.
-type arity struct{ input, output int }
-
-const unbounded = -1
+// decide has the model judge a history, if it is one of its own.
+func (m Model) decide(ctx context.Context, run *history.Run, options Options, result *Result) {
+	if reason := m.malformed(run.History.Operations); reason != "" {
+		result.Verdict, result.Reason = Unknown, reason
+		return
+	}
+	if options.Engine != "" && m.engines != nil && !slices.Contains(m.engines, options.Engine) {
+		result.Verdict = Unknown
+		result.Reason = fmt.Sprintf("the engine %q cannot decide the model %s; use one of %v, or none", options.Engine, m, m.engines)
+		return
+	}
+	m.judge(ctx, run, options, result)
+	m.judgeGuarantees(ctx, run, options.Budget, result)
+}
 
 // malformed describes the first operation that the model does not understand.
 func (m Model) malformed(operations []history.Operation) string {
 	for i := range operations {
 		o := &operations[i]
 		var problem string
-		want, known := m.kinds[o.Kind]
-		if m.kinds == nil {
-			want, known = arity{unbounded, unbounded}, true
+		want := history.Kinds(nil).Of(o.Kind)
+		if m.versioned && want.Reads {
+			want.Output++
 		}
+		own := m.kinds == nil
 		switch {
-		case !known:
+		case !own && !slices.Contains(m.kinds, o.Kind):
 			problem = "is of a kind that the model does not know"
-		case want.input != unbounded && len(o.Input) != want.input:
-			problem = fmt.Sprintf("has %d input values (want %d)", len(o.Input), want.input)
-		case want.output != unbounded && len(o.Output) > want.output:
-			problem = fmt.Sprintf("has %d output values (want at most %d)", len(o.Output), want.output)
+		case !own && !o.Input.IsInts():
+			problem = fmt.Sprintf("has the input %.40s (want integers)", o.Input)
+		case !own && !o.Output.IsInts():
+			problem = fmt.Sprintf("has the output %.40s (want integers)", o.Output)
+		case !own && want.Input != history.Any && o.Input.Len() != want.Input:
+			problem = fmt.Sprintf("has %d input values (want %d)", o.Input.Len(), want.Input)
+		case !own && want.Output != history.Any && o.Output.Len() > want.Output:
+			problem = fmt.Sprintf("has %d output values (want at most %d)", o.Output.Len(), want.Output)
 		case o.Outcome > history.Fail:
 			problem = fmt.Sprintf("has the outcome %d (want ok, fail or info)", o.Outcome)
-		case o.Invoke < 0 || max(o.Invoke, o.Complete) == never:
+		case o.Invoke < 0 || max(o.Invoke, o.Complete) == history.Never:
 			problem = "has a time out of range"
 		case o.Outcome != history.Info && o.Complete < o.Invoke:
 			problem = "completes before it is invoked"
@@ -110,19 +122,9 @@ func (m Model) malformed(operations []history.Operation) string {
 			continue
 		}
 		return fmt.Sprintf("operation %d (p%d %q %q at %s) %s; a %s history cannot be judged with it",
-			i+1, o.Process, o.Kind, o.Key, seconds(o.Invoke), problem, m.name)
+			i+1, o.Process, o.Kind, o.Key, sentence.Seconds(o.Invoke), problem, m.name)
 	}
 	return ""
-}
-
-// decided notes which engine decided a key, and why that one.
-func (r *Result) decided(engine Engine, why, key string) {
-	i := slices.IndexFunc(r.Decisions, func(d Decision) bool { return d.Engine == engine && d.Why == why })
-	if i < 0 {
-		i = len(r.Decisions)
-		r.Decisions = append(r.Decisions, Decision{Engine: engine, Why: why})
-	}
-	r.Decisions[i].Keys = append(r.Decisions[i].Keys, key)
 }
 
 // foremost cuts violations to MaxViolations so that each anomaly keeps its
@@ -152,104 +154,64 @@ func foremost(violations []anomaly.Violation) []anomaly.Violation {
 	return kept
 }
 
-// Fewer operations than enough, or a smaller share of them than enoughShare,
-// test nothing.
-const (
-	enough      = 10
-	enoughShare = 0.1
-)
-
-// vacuous says why the run tested nothing; empty if it did. A history from elsewhere
-// is what it is: it may be short, and of one kind of operation.
-func vacuous(run *history.Run, s statistics.Statistics) string {
-	wanted := run.Manifest.Nemesis
-	landed := slices.ContainsFunc(run.Events, func(e history.Event) bool {
-		return e.Type == history.Inject || e.Type == history.Stop // a violation came before any fault
-	})
-	switch {
-	case s.OK == 0:
-		return fmt.Sprintf("None of %d operations succeeded.", s.Operations)
-	case !run.IsTrial():
-		return ""
-	case s.OK < enough:
-		return fmt.Sprintf("Only %d of %d operations succeeded; fewer than %d test nothing.", s.OK, s.Operations, enough)
-	case float64(s.OK) < enoughShare*float64(s.Operations):
-		return fmt.Sprintf("Only %d of %d operations succeeded, less than %.0f %%.", s.OK, s.Operations, 100*enoughShare)
-	}
-	if reason := idle(run); reason != "" {
-		return reason
-	}
-	if why, wholly := unlinked(run, s); wholly {
-		return why
-	}
-	if wanted != "" && wanted != "none" && !landed {
-		return fmt.Sprintf("The nemesis %q was asked for, and no fault landed.", wanted)
-	}
-	return ""
-}
-
-// idle names the first kind of operation that clients issued and of which none was
-// acknowledged; or says that nothing was read, or nothing updated, at all. A
-// release, and a use of what a lock protects, may all be refused.
-func idle(run *history.Run) string {
-	issued, acknowledged := map[history.Kind]int{}, map[history.Kind]int{}
-	for i := range run.History.Operations {
-		o := &run.History.Operations[i]
-		issued[o.Kind]++
-		if o.Outcome == history.OK {
-			acknowledged[o.Kind]++
-		}
-	}
-	observed, updated := false, false
-	for kind := range issued {
-		observed = observed || observes(kind) && acknowledged[kind] > 0
-		updated = updated || kind.Updates() && acknowledged[kind] > 0
-	}
-	for _, kind := range slices.Sorted(maps.Keys(issued)) {
-		if (observes(kind) || kind.Updates()) && acknowledged[kind] == 0 {
-			return fmt.Sprintf("None of %d operations of the kind %q was acknowledged.", issued[kind], kind)
-		}
-	}
-	switch {
-	case !observed:
-		return "No read succeeded, so nothing was observed."
-	case !updated:
-		return "No update was acknowledged, so there was nothing to lose."
-	}
-	return ""
-}
-
 // conformance compares a result with a claim. A proven breach of the claim is
 // one however little else was tested; short of that, a run that is vacuous, or
 // unknown in any key, decides nothing: what is hidden may be what was not admitted.
 func conformance(claim history.Claim, result *Result) Conformance {
 	if result.Verdict == Invalid {
 		for _, v := range result.Violations {
-			if !claim.Admits(string(v.Anomaly)) {
+			if !admits(claim, v.Anomaly) {
 				return NotAsClaimed
 			}
 		}
 	}
-	if result.Verdict == Unknown || result.KeysUnknown > 0 || result.Vacuous != "" || len(result.Gaps) > 0 {
+	conforms := kept(claim, result.Guarantees)
+	if conforms == NotAsClaimed {
+		return NotAsClaimed
+	}
+	if conforms == Undecided || result.Verdict == Unknown || result.KeysUnknown > 0 || result.Vacuous != "" || len(result.Gaps) > 0 {
 		return Undecided
 	}
 	return AsClaimed
 }
 
-// never is when an operation of unknown outcome returns.
-const never = time.Duration(math.MaxInt64)
-
-// cutOff stands for a final phase that a run did not come to.
-const cutOff = -never
-
-// finalBegins returns when the final phase began: never if the history has no
-// phases, as those of other tools; cutOff if the run ended before, so that what a
-// last read missed may well have come later.
-func finalBegins(run *history.Run) time.Duration {
-	final := run.PhaseBegins(history.Final)
-	inPhases := slices.ContainsFunc(run.Events, func(e history.Event) bool { return e.Type == history.PhaseBegins })
-	if final == never && (inPhases || run.History.Torn != "") {
-		return cutOff
+// judgeTrial adds what a trial shows besides one order of its operations.
+func (r *Result) judgeTrial(run *history.Run) {
+	if found := trial.Violations(run); len(found) > 0 {
+		r.Verdict = Invalid
+		r.Violations = append(r.Violations, found...)
 	}
-	return final
+	gaps, uncovered := trial.Gaps(run)
+	r.Uncovered = uncovered
+	r.leave(gaps...)
+	r.Warnings = trial.Warnings(run, r.Statistics)
+}
+
+// take enters what was found about the keys.
+func (r *Result) take(a *model.Answer) {
+	r.Keys, r.KeysInvalid, r.KeysUnknown = a.Keys, a.KeysInvalid, a.KeysUnknown
+	for _, d := range a.Decisions {
+		r.Decisions = append(r.Decisions, Decision{Engine(d.Engine), d.Why, d.Keys})
+	}
+	r.Violations, r.Reason = a.Violations, a.Reason
+	r.StaleReads, r.LostCommits, r.Lost, r.Staleness = a.StaleReads, a.LostCommits, a.Lost, a.Staleness
+	r.Majority, r.Minority = a.Majority, a.Minority
+	switch {
+	case a.KeysInvalid > 0:
+		r.Verdict, r.FirstViolation = Invalid, a.First
+	case a.KeysUnknown > 0:
+		r.Verdict = Unknown
+	}
+}
+
+// leave notes gaps, with which nothing is valid.
+func (r *Result) leave(gaps ...string) {
+	if len(gaps) == 0 {
+		return
+	}
+	r.Gaps = append(r.Gaps, gaps...)
+	if r.Verdict == Valid {
+		r.Verdict = Unknown
+	}
+	r.Reason = strings.TrimSpace(r.Reason + " " + strings.Join(gaps, " "))
 }

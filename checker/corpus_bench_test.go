@@ -10,6 +10,7 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"github.com/rashomon-io/rashomon/checker/internal/corpus"
+	"github.com/rashomon-io/rashomon/harness/history"
 )
 
 // corpusPatience is how long Porcupine, and we, may take for one history.
@@ -33,8 +34,8 @@ func (r rivalry) within(times float64) bool {
 
 // compete lets both decide a history, in turns, and takes the best of each.
 func compete(b *testing.B, h corpus.History) rivalry {
-	r := rivalry{History: h, theirs: never, ours: never}
-	for began := time.Now(); r.ours == never || time.Since(began) < 200*time.Millisecond; {
+	r := rivalry{History: h, theirs: history.Never, ours: history.Never}
+	for began := time.Now(); r.ours == history.Never || time.Since(began) < 200*time.Millisecond; {
 		runtime.GC()
 		start := time.Now()
 		said := porcupine.CheckOperationsTimeout(h.Model, h.Operations, corpusPatience)

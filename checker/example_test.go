@@ -26,9 +26,9 @@ func judge(model checker.Model, operations ...history.Operation) {
 
 func ExampleCheck_register() {
 	run := &history.Run{History: history.History{Operations: []history.Operation{
-		{Process: 2, Node: "n1", Kind: history.Write, Key: "k3", Input: history.Value{41}, Invoke: 1000 * ms, Complete: 2000 * ms, Outcome: history.OK},
-		{Process: 2, Node: "n1", Kind: history.Write, Key: "k3", Input: history.Value{57}, Invoke: 3000 * ms, Complete: 4000 * ms, Outcome: history.OK},
-		{Process: 7, Node: "n3", Kind: history.Read, Key: "k3", Output: history.Value{41}, Invoke: 6000 * ms, Complete: 7000 * ms, Outcome: history.OK},
+		{Process: 2, Node: "n1", Kind: history.Write, Key: "k3", Input: history.Ints(41), Invoke: 1000 * ms, Complete: 2000 * ms, Outcome: history.OK},
+		{Process: 2, Node: "n1", Kind: history.Write, Key: "k3", Input: history.Ints(57), Invoke: 3000 * ms, Complete: 4000 * ms, Outcome: history.OK},
+		{Process: 7, Node: "n3", Kind: history.Read, Key: "k3", Output: history.Ints(41), Invoke: 6000 * ms, Complete: 7000 * ms, Outcome: history.OK},
 	}}}
 	result := checker.Check(context.Background(), run, checker.Register, checker.Options{})
 	fmt.Println(result.Verdict, "with", result.StaleReads, "stale read")
@@ -42,9 +42,9 @@ func ExampleCheck_register() {
 // tell. An operation without an Outcome has an unknown one.
 func ExampleCheck_unknownOutcome() {
 	judge(checker.Register,
-		history.Operation{Process: 1, Kind: history.Write, Input: history.Value{1}, Invoke: 0, Complete: 10 * ms},
+		history.Operation{Process: 1, Kind: history.Write, Input: history.Ints(1), Invoke: 0, Complete: 10 * ms},
 		history.Operation{Process: 2, Kind: history.Read, Invoke: 20 * ms, Complete: 30 * ms, Outcome: history.OK},
-		history.Operation{Process: 2, Kind: history.Read, Output: history.Value{1}, Invoke: 40 * ms, Complete: 50 * ms, Outcome: history.OK},
+		history.Operation{Process: 2, Kind: history.Read, Output: history.Ints(1), Invoke: 40 * ms, Complete: 50 * ms, Outcome: history.OK},
 	)
 	// Output:
 	// valid
@@ -54,7 +54,7 @@ func ExampleCheck_unknownOutcome() {
 // is.
 func ExampleCheck_reason() {
 	run := &history.Run{History: history.History{Operations: []history.Operation{
-		{Process: 1, Kind: history.Write, Key: "k3", Input: history.Value{1}, Invoke: 20 * ms, Complete: 10 * ms, Outcome: history.OK},
+		{Process: 1, Kind: history.Write, Key: "k3", Input: history.Ints(1), Invoke: 20 * ms, Complete: 10 * ms, Outcome: history.OK},
 	}}}
 	result := checker.Check(context.Background(), run, checker.Register, checker.Options{})
 	fmt.Println(result.Verdict)
@@ -66,7 +66,7 @@ func ExampleCheck_reason() {
 
 func ExampleCheck_set() {
 	judge(checker.Set,
-		history.Operation{Process: 1, Kind: history.Add, Input: history.Value{17}, Invoke: 0, Complete: 10 * ms, Outcome: history.OK},
+		history.Operation{Process: 1, Kind: history.Add, Input: history.Ints(17), Invoke: 0, Complete: 10 * ms, Outcome: history.OK},
 		history.Operation{Process: 2, Kind: history.ReadAll, Invoke: 20 * ms, Complete: 30 * ms, Outcome: history.OK},
 	)
 	// Output:
@@ -76,9 +76,9 @@ func ExampleCheck_set() {
 
 func ExampleCheck_counter() {
 	judge(checker.Counter,
-		history.Operation{Process: 1, Kind: history.Increment, Input: history.Value{1}, Invoke: 0, Complete: 10 * ms, Outcome: history.OK},
-		history.Operation{Process: 1, Kind: history.Increment, Input: history.Value{1}, Invoke: 20 * ms, Complete: 30 * ms, Outcome: history.OK},
-		history.Operation{Process: 2, Kind: history.Read, Output: history.Value{3}, Invoke: 20 * ms, Complete: 40 * ms, Outcome: history.OK},
+		history.Operation{Process: 1, Kind: history.Increment, Input: history.Ints(1), Invoke: 0, Complete: 10 * ms, Outcome: history.OK},
+		history.Operation{Process: 1, Kind: history.Increment, Input: history.Ints(1), Invoke: 20 * ms, Complete: 30 * ms, Outcome: history.OK},
+		history.Operation{Process: 2, Kind: history.Read, Output: history.Ints(3), Invoke: 20 * ms, Complete: 40 * ms, Outcome: history.OK},
 	)
 	// Output:
 	// invalid
@@ -87,7 +87,7 @@ func ExampleCheck_counter() {
 
 func ExampleCheck_queue() {
 	judge(checker.Queue,
-		history.Operation{Process: 1, Key: "jobs", Kind: history.Enqueue, Input: history.Value{17}, Invoke: 0, Complete: 10 * ms, Outcome: history.OK},
+		history.Operation{Process: 1, Key: "jobs", Kind: history.Enqueue, Input: history.Ints(17), Invoke: 0, Complete: 10 * ms, Outcome: history.OK},
 		history.Operation{Process: 2, Key: "jobs", Kind: history.Dequeue, Invoke: 20 * ms, Complete: 30 * ms, Outcome: history.OK},
 	)
 	// Output:
@@ -108,8 +108,8 @@ func ExampleCheck_lock() {
 
 func ExampleBank() {
 	judge(checker.Bank(2, 100),
-		history.Operation{Process: 1, Kind: history.Transfer, Input: history.Value{0, 1, 5}, Invoke: 0, Complete: 10 * ms, Outcome: history.OK},
-		history.Operation{Process: 2, Kind: history.ReadAll, Output: history.Value{95, 100}, Invoke: 20 * ms, Complete: 30 * ms, Outcome: history.OK},
+		history.Operation{Process: 1, Kind: history.Transfer, Input: history.Ints(0, 1, 5), Invoke: 0, Complete: 10 * ms, Outcome: history.OK},
+		history.Operation{Process: 2, Kind: history.ReadAll, Output: history.Ints(95, 100), Invoke: 20 * ms, Complete: 30 * ms, Outcome: history.OK},
 	)
 	// Output:
 	// invalid
@@ -118,8 +118,8 @@ func ExampleBank() {
 
 func ExampleCheck_uniqueIDs() {
 	judge(checker.IDs,
-		history.Operation{Process: 1, Kind: history.Generate, Output: history.Value{8}, Invoke: 0, Complete: 10 * ms, Outcome: history.OK},
-		history.Operation{Process: 2, Kind: history.Generate, Output: history.Value{8}, Invoke: 5 * ms, Complete: 15 * ms, Outcome: history.OK},
+		history.Operation{Process: 1, Kind: history.Generate, Output: history.Ints(8), Invoke: 0, Complete: 10 * ms, Outcome: history.OK},
+		history.Operation{Process: 2, Kind: history.Generate, Output: history.Ints(8), Invoke: 5 * ms, Complete: 15 * ms, Outcome: history.OK},
 	)
 	// Output:
 	// invalid
@@ -130,8 +130,8 @@ func ExampleCheck_uniqueIDs() {
 // the verdict unknown.
 func ExampleOptions() {
 	run := &history.Run{History: history.History{Operations: []history.Operation{
-		{Process: 1, Kind: history.Write, Input: history.Value{1}, Invoke: 0, Complete: 10 * ms, Outcome: history.OK},
-		{Process: 2, Kind: history.Read, Output: history.Value{1}, Invoke: 20 * ms, Complete: 30 * ms, Outcome: history.OK},
+		{Process: 1, Kind: history.Write, Input: history.Ints(1), Invoke: 0, Complete: 10 * ms, Outcome: history.OK},
+		{Process: 2, Kind: history.Read, Output: history.Ints(1), Invoke: 20 * ms, Complete: 30 * ms, Outcome: history.OK},
 	}}}
 	for _, options := range []checker.Options{
 		{Engine: checker.Porcupine, Budget: checker.Budget{Time: 10 * time.Second, MemoryBytes: 1 << 30}},
@@ -198,9 +198,9 @@ func ExampleCheckOperations() {
 func ExampleStream() {
 	stream := checker.NewStream()
 	for _, o := range []history.Operation{
-		{Process: 1, Kind: history.Write, Key: "x", Input: history.Value{1}, Invoke: 0, Complete: 10 * ms, Outcome: history.OK},
-		{Process: 1, Kind: history.Write, Key: "x", Input: history.Value{2}, Invoke: 20 * ms, Complete: 30 * ms, Outcome: history.OK},
-		{Process: 2, Kind: history.Read, Key: "x", Output: history.Value{1}, Invoke: 40 * ms, Complete: 50 * ms, Outcome: history.OK},
+		{Process: 1, Kind: history.Write, Key: "x", Input: history.Ints(1), Invoke: 0, Complete: 10 * ms, Outcome: history.OK},
+		{Process: 1, Kind: history.Write, Key: "x", Input: history.Ints(2), Invoke: 20 * ms, Complete: 30 * ms, Outcome: history.OK},
+		{Process: 2, Kind: history.Read, Key: "x", Output: history.Ints(1), Invoke: 40 * ms, Complete: 50 * ms, Outcome: history.OK},
 	} {
 		stream.Invoke(&o)
 		stream.Complete(&o)

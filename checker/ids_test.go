@@ -72,7 +72,7 @@ func TestIDsAreNotVacuous(t *testing.T) {
 	for i := range 20 {
 		at := time.Duration(i)
 		run.History.Operations = append(run.History.Operations, history.Operation{
-			Process: i, Kind: history.Generate, Output: history.Value{int64(i)}, Invoke: at, Complete: at, Outcome: history.OK})
+			Process: i, Kind: history.Generate, Output: history.Ints(int64(i)), Invoke: at, Complete: at, Outcome: history.OK})
 	}
 	if r := Check(t.Context(), run, IDs, Options{}); r.Vacuous != "" || r.Verdict != Valid {
 		t.Errorf("%s %q", r.Verdict, r.Vacuous)
@@ -82,7 +82,7 @@ func TestIDsAreNotVacuous(t *testing.T) {
 func TestIDsAgreeWithPorcupine(t *testing.T) {
 	t.Parallel()
 	invalid := 0
-	for seed := range uint64(histories(t)) {
+	for seed := range uint64(script.Histories(t)) {
 		r := rand.New(rand.NewPCG(seed, 17))
 		operations := make([]history.Operation, 1+r.IntN(8))
 		var entries []porcupine.Operation
@@ -91,8 +91,8 @@ func TestIDsAgreeWithPorcupine(t *testing.T) {
 			operations[i] = history.Operation{Process: i, Kind: history.Generate, Invoke: call, Complete: call + time.Duration(r.IntN(5)),
 				Outcome: []history.Outcome{history.OK, history.OK, history.OK, history.Info, history.Fail}[r.IntN(5)]}
 			if o := &operations[i]; o.Outcome == history.OK {
-				o.Output = history.Value{r.Int64N(25)}
-				entries = append(entries, porcupine.Operation{Input: o.Output[0], Call: int64(o.Invoke), Return: int64(o.Complete)})
+				o.Output = history.Ints(r.Int64N(25))
+				entries = append(entries, porcupine.Operation{Input: o.Output.At(0), Call: int64(o.Invoke), Return: int64(o.Complete)})
 			}
 		}
 		want := Valid
@@ -108,10 +108,10 @@ func TestIDsAgreeWithPorcupine(t *testing.T) {
 		}
 		slices.SortStableFunc(operations, func(a, b history.Operation) int { return int(a.Invoke - b.Invoke) })
 		if got := Check(t.Context(), &history.Run{History: history.History{Operations: operations}}, IDs, Options{}); got.Verdict != want {
-			t.Fatalf("seed %d: %s, but Porcupine says %s, of\n%s", seed, got.Verdict, want, list(operations))
+			t.Fatalf("seed %d: %s, but Porcupine says %s, of\n%s", seed, got.Verdict, want, script.List(operations))
 		}
 	}
-	if invalid == 0 || invalid == histories(t) {
+	if invalid == 0 || invalid == script.Histories(t) {
 		t.Error("the histories are all alike")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/guarantees"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -40,7 +41,13 @@ func (r Result) Judgement() string {
 // tested nothing, what is unknown, and where it was cut off. Empty if there is none.
 func (r Result) Why() string {
 	var reasons []string
-	for _, reason := range []string{r.Vacuous, r.Reason, r.Torn} {
+	all := []string{r.Vacuous, r.Reason, r.Torn}
+	for _, g := range r.Guarantees {
+		if g.Verdict == guarantees.Unknown {
+			all = append(all, g.Guarantee+" is not decided: "+g.Reason)
+		}
+	}
+	for _, reason := range all {
 		if reason = strings.TrimSuffix(reason, "."); reason != "" && !strings.Contains(strings.Join(reasons, "; "), reason) {
 			reasons = append(reasons, reason)
 		}
@@ -48,15 +55,21 @@ func (r Result) Why() string {
 	return strings.Join(reasons, "; ")
 }
 
-// Foremost are the Violations in the order to tell them: those that the claim does not
-// admit come first, so that what it admits hides none of them. Of both sorts, the first
-// of each anomaly come before the others.
+// Foremost are the Violations in the order to tell them: those of broken guarantees, then
+// those that the claim does not admit, so that what it admits hides none of them. Of these
+// and the rest, the first of each anomaly come before the others.
 func (r Result) Foremost(claim history.Claim) []anomaly.Violation {
+	var broken []anomaly.Violation
+	for _, g := range r.Guarantees {
+		if g.Violation != nil {
+			broken = append(broken, *g.Violation)
+		}
+	}
 	var ranks [4][]anomaly.Violation
 	seen := map[anomaly.Name]bool{}
 	for _, v := range r.Violations {
 		rank := 0
-		if claim.Admits(string(v.Anomaly)) {
+		if admits(claim, v.Anomaly) {
 			rank += 2
 		}
 		if seen[v.Anomaly] {
@@ -65,5 +78,5 @@ func (r Result) Foremost(claim history.Claim) []anomaly.Violation {
 		seen[v.Anomaly] = true
 		ranks[rank] = append(ranks[rank], v)
 	}
-	return slices.Concat(ranks[:]...)
+	return slices.Concat(broken, slices.Concat(ranks[:]...))
 }

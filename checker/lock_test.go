@@ -3,7 +3,6 @@ package checker
 import (
 	"math"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +12,10 @@ import (
 
 	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/counts"
+	"github.com/rashomon-io/rashomon/checker/internal/locks"
+	"github.com/rashomon-io/rashomon/checker/internal/model"
 	"github.com/rashomon-io/rashomon/checker/internal/script"
+	"github.com/rashomon-io/rashomon/checker/internal/simulate"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -296,12 +298,12 @@ func plainPorcupineLock(operations []history.Operation, reentrant bool) bool {
 			}
 		}
 		token := int64(0)
-		if o.Outcome == history.OK && len(o.Output) > 0 {
-			token = o.Output[0]
+		if o.Outcome == history.OK && o.Output.Len() > 0 {
+			token = o.Output.At(0)
 		}
 		switch {
-		case o.Kind == history.Use && o.Outcome == history.OK && len(o.Input) > 0:
-			add(effect{history.Use, 0, o.Input[0]}, o.Invoke, o.Complete)
+		case o.Kind == history.Use && o.Outcome == history.OK && o.Input.Len() > 0:
+			add(effect{history.Use, 0, o.Input.At(0)}, o.Invoke, o.Complete)
 		case o.Kind == history.Acquire && o.Outcome == history.OK:
 			if reentrant && inside[o.Process] > 0 {
 				inside[o.Process]++
@@ -337,88 +339,6 @@ func plainPorcupineLock(operations []history.Operation, reentrant bool) bool {
 	}, entries)
 }
 
-// drawLock returns a random history of one lock. Each process acquires, uses and
-// gives back once or twice; a real lock is simulated with random effects inside
-// the intervals, which breaks now and then. Tokens are positive.
-func drawLock(r *rand.Rand) []history.Operation {
-	spoil := []float64{0, 0.1, 0.4}[r.IntN(3)]
-	fenced := []float64{0, 0.8, 1}[r.IntN(3)]
-	unknown := []float64{0, 0.2}[r.IntN(2)]
-	width := 1 + r.IntN(5) // small ones make for ties
-	var operations []history.Operation
-	at, token := 0, int64(0)
-	for process := range 1 + r.IntN(4) {
-		at = max(0, at-r.IntN(2*width))
-		if r.Float64() < spoil {
-			at = max(0, at-r.IntN(8*width))
-		}
-		add := func(kind history.Kind, input history.Value) *history.Operation {
-			// at is the moment of the effect.
-			o := history.Operation{Process: process, Node: "n1", Key: "l", Kind: kind, Input: input, Outcome: history.OK}
-			call := at
-			if n := len(operations); n > 0 && operations[n-1].Process == process {
-				call = max(call-r.IntN(width), int(operations[n-1].Complete))
-			} else {
-				call = max(call-r.IntN(width), 0)
-			}
-			at = max(at, call)
-			o.Invoke, o.Complete = time.Duration(call), time.Duration(at+r.IntN(width))
-			at += r.IntN(width)
-			operations = append(operations, o)
-			return &operations[len(operations)-1]
-		}
-		for range 1 + r.IntN(2) {
-			if len(operations) > 9 { // more keep Porcupine busy for minutes
-				break
-			}
-			acquire := add(history.Acquire, nil)
-			if r.Float64() < unknown {
-				acquire.Outcome = []history.Outcome{history.Info, history.Fail}[r.IntN(2)]
-			}
-			if acquire.Outcome == history.Info {
-				break
-			}
-			if acquire.Outcome == history.Fail && r.IntN(2) == 0 {
-				acquire.Error = "already held"
-			}
-			token++
-			granted := token
-			if r.Float64() < spoil {
-				granted = max(1, token-int64(r.IntN(3)))
-			}
-			var carried history.Value
-			if acquire.Outcome == history.OK && r.Float64() < fenced {
-				carried = history.Value{granted}
-				acquire.Output = carried
-			}
-			for range r.IntN(3) {
-				use := add(history.Use, carried)
-				if r.Float64() < unknown/2 {
-					use.Outcome = history.Fail
-				}
-			}
-			if r.IntN(4) == 0 {
-				break // and is not seen again
-			}
-			if r.Float64() < spoil/2 {
-				continue // and acquires again
-			}
-			release := add(history.Release, nil)
-			if r.Float64() < unknown {
-				release.Outcome = []history.Outcome{history.Info, history.Fail}[r.IntN(2)]
-			}
-			if release.Outcome == history.Fail && r.IntN(2) == 0 {
-				release.Error = "refused"
-			}
-			if release.Outcome == history.Info {
-				break
-			}
-		}
-	}
-	slices.SortStableFunc(operations, func(a, b history.Operation) int { return int(a.Invoke - b.Invoke) })
-	return operations
-}
-
 func TestLockAgreesWithPorcupine(t *testing.T) {
 	for _, test := range []struct {
 		name      string
@@ -432,53 +352,35 @@ func TestLockAgreesWithPorcupine(t *testing.T) {
 	}
 }
 
-func compareLocks(t *testing.T, model Model, reentrant bool) {
+func compareLocks(t *testing.T, of Model, reentrant bool) {
 	anomalies := map[anomaly.Name]int{}
 	invalid := 0
-	for seed := range uint64(histories(t)) {
-		operations := drawLock(rand.New(rand.NewPCG(seed, 17)))
+	for seed := range uint64(script.Histories(t)) {
+		operations := simulate.Lock(rand.New(rand.NewPCG(seed, 17)))
 		want := Valid
 		if !plainPorcupineLock(operations, reentrant) {
 			want = Invalid
 			invalid++
 		}
-		got := Check(t.Context(), &history.Run{History: history.History{Operations: operations}}, model, Options{})
+		got := Check(t.Context(), &history.Run{History: history.History{Operations: operations}}, of, Options{})
 		if got.Verdict != want {
-			t.Fatalf("seed %d: verdict %s (%s), but Porcupine says %s, of\n%s", seed, got.Verdict, got.Reason, want, list(operations))
+			t.Fatalf("seed %d: verdict %s (%s), but Porcupine says %s, of\n%s", seed, got.Verdict, got.Reason, want, script.List(operations))
 		}
 		if c := got.Lock; want == Valid && c.HeldTwice+c.TokenWentBack+c.Corrupted > 0 {
-			t.Fatalf("seed %d: %+v in a valid history\n%s", seed, c, list(operations))
+			t.Fatalf("seed %d: %+v in a valid history\n%s", seed, c, script.List(operations))
 		}
-		// Every suspect must stand, not only those that are shown.
-		for _, s := range newLockHistory("l", reentrant, pointers(operations)).judge(&counts.Lock{}) {
-			if plainPorcupineLock(s.witness, reentrant) || len(s.witness) > 4 || s.sentence(&history.Run{}) == "" {
-				t.Fatalf("seed %d: %s is no witness:\n%s\nof\n%s", seed, s.anomaly, list(s.witness), list(operations))
+		// Every candidate must be one, not only those that are shown.
+		for _, c := range locks.Candidates("l", reentrant, model.Pointers(operations), &counts.Lock{}) {
+			if plainPorcupineLock(c.Witness, reentrant) || len(c.Witness) > 4 || c.Violation(&history.Run{}).Sentence == "" {
+				t.Fatalf("seed %d: %s is no witness:\n%s\nof\n%s", seed, c.Anomaly, script.List(c.Witness), script.List(operations))
 			}
 		}
 		for _, v := range got.Violations {
 			anomalies[v.Anomaly]++
 		}
 	}
-	t.Logf("%d of %d invalid: %v", invalid, histories(t), anomalies)
-	if invalid == 0 || invalid == histories(t) || len(anomalies) < 3 {
+	t.Logf("%d of %d invalid: %v", invalid, script.Histories(t), anomalies)
+	if invalid == 0 || invalid == script.Histories(t) || len(anomalies) < 3 {
 		t.Error("the histories are all alike")
-	}
-}
-
-// Corrupted uses are counted in near-linear time; this is the definition.
-func TestCorruptedUses(t *testing.T) {
-	for seed := range uint64(5000) {
-		l := newLockHistory("l", false, pointers(drawLock(rand.New(rand.NewPCG(seed, 19)))))
-		want := 0
-		for _, u := range l.unfenced {
-			if slices.ContainsFunc(l.holds, func(h *hold) bool {
-				return h.acquire.Process != u.Process && h.f() < u.Invoke && u.Complete < h.s()
-			}) {
-				want++
-			}
-		}
-		if got := l.corrupted(); got != want {
-			t.Fatalf("seed %d: %d corrupted, want %d", seed, got, want)
-		}
 	}
 }

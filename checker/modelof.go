@@ -21,7 +21,7 @@ type Call struct {
 
 // String is the kind and the input.
 func (c Call) String() string {
-	if len(c.Input) == 0 {
+	if c.Input.IsNone() {
 		return string(c.Kind)
 	}
 	return fmt.Sprintf("%s %v", c.Kind, c.Input)
@@ -86,7 +86,7 @@ func modelOf(name string, model porcupine.Model, declared func(Call, Answer) boo
 					p.where = fmt.Sprintf("of key %q, ", p.key)
 				}
 			}
-			judgePartitions(ctx, partitions, options, result)
+			result.take(judgePartitions(ctx, partitions, options))
 		}}
 }
 

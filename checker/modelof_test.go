@@ -39,7 +39,7 @@ var textStore = porcupine.Model{
 
 func digits(v history.Value) string {
 	var b strings.Builder
-	for _, n := range v {
+	for _, n := range v.Ints() {
 		b.WriteByte(byte('0' + n))
 	}
 	return b.String()
@@ -72,7 +72,7 @@ func drawHistory(t *rapid.T) []history.Operation {
 		o.Invoke = time.Duration(rapid.IntRange(0, 9).Draw(t, "invoke"))
 		o.Complete = o.Invoke + time.Duration(rapid.IntRange(0, 5).Draw(t, "takes"))
 		one := func(label string) history.Value {
-			return history.Value{rapid.Int64Range(1, 2).Draw(t, label)}
+			return history.Ints(rapid.Int64Range(1, 2).Draw(t, label))
 		}
 		switch {
 		case o.Kind == "put" || o.Kind == "append":
@@ -83,7 +83,7 @@ func drawHistory(t *rapid.T) []history.Operation {
 		case o.Outcome == history.OK:
 			o.Output = one("output")
 			if rapid.Bool().Draw(t, "two") && o.Kind == "get" {
-				o.Output = append(o.Output, one("output")...)
+				o.Output = history.Ints(append(o.Output.Ints(), one("output").Ints()...)...)
 			}
 		case o.Outcome == history.Fail && rapid.Bool().Draw(t, "error"):
 			o.Error = "refused"
@@ -166,8 +166,8 @@ func TestModelOfPartition(t *testing.T) {
 	whole := textStore
 	whole.Partition = func(all []porcupine.Operation) [][]porcupine.Operation { return [][]porcupine.Operation{all} }
 	run := &history.Run{History: history.History{Operations: []history.Operation{
-		{Process: 1, Kind: "put", Key: "x", Input: history.Value{1}, Invoke: 0, Complete: 1, Outcome: history.OK},
-		{Process: 2, Kind: "get", Key: "y", Output: history.Value{1}, Invoke: 2, Complete: 3, Outcome: history.OK},
+		{Process: 1, Kind: "put", Key: "x", Input: history.Ints(1), Invoke: 0, Complete: 1, Outcome: history.OK},
+		{Process: 2, Kind: "get", Key: "y", Output: history.Ints(1), Invoke: 2, Complete: 3, Outcome: history.OK},
 	}}}
 	for want, model := range map[Verdict]porcupine.Model{Valid: whole, Invalid: textStore} {
 		if r := Check(t.Context(), run, ModelOf("text", model), Options{}); r.Verdict != want || r.Model != "text" {
@@ -179,9 +179,9 @@ func TestModelOfPartition(t *testing.T) {
 // A violation shows the history's own operations, and tells of their nodes and times.
 func TestModelOfTells(t *testing.T) {
 	run := &history.Run{History: history.History{Operations: []history.Operation{
-		{Process: 1, Node: "n1", Kind: "put", Key: "x", Input: history.Value{1}, Invoke: 0, Complete: time.Second, Outcome: history.OK},
-		{Process: 2, Node: "n2", Kind: "append", Key: "x", Input: history.Value{2}, Invoke: time.Second, Complete: 2 * time.Second},
-		{Process: 3, Node: "n3", Kind: "get", Key: "x", Output: history.Value{2}, Invoke: 3 * time.Second, Complete: 4 * time.Second, Outcome: history.OK},
+		{Process: 1, Node: "n1", Kind: "put", Key: "x", Input: history.Ints(1), Invoke: 0, Complete: time.Second, Outcome: history.OK},
+		{Process: 2, Node: "n2", Kind: "append", Key: "x", Input: history.Ints(2), Invoke: time.Second, Complete: 2 * time.Second},
+		{Process: 3, Node: "n3", Kind: "get", Key: "x", Output: history.Ints(2), Invoke: 3 * time.Second, Complete: 4 * time.Second, Outcome: history.OK},
 		{Process: 4, Node: "n3", Kind: "get", Key: "y", Invoke: 3 * time.Second, Complete: 4 * time.Second, Outcome: history.Fail},
 	}}}
 	r := Check(t.Context(), run, ModelOf("text", textStore), Options{})

@@ -13,7 +13,9 @@ import (
 	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/internal/anymodel"
 	"github.com/rashomon-io/rashomon/checker/internal/court"
+	"github.com/rashomon-io/rashomon/checker/internal/model"
 	"github.com/rashomon-io/rashomon/checker/internal/search"
+	"github.com/rashomon-io/rashomon/checker/internal/sentence"
 	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -117,7 +119,7 @@ func checkPartitions(ctx context.Context, model porcupine.Model, count int, opti
 		for i := range parts {
 			parts[i].ReadOnly, parts[i].Never = options.ReadOnly, options.Unknown
 		}
-		judgePartitions(ctx, parts, options, &result)
+		result.take(judgePartitions(ctx, parts, options))
 	}
 	result.Violations = foremost(result.Violations)
 	if count == 0 {
@@ -171,36 +173,36 @@ func partitionsOf(model porcupine.Model, engine Engine, split func() ([][]porcup
 // Why an engine decided a partition.
 const whySideBySide = "two searches and Porcupine, side by side"
 
-func judgePartitions(ctx context.Context, partitions []partition, options Options, result *Result) {
-	result.Keys = len(partitions)
+func judgePartitions(ctx context.Context, partitions []partition, options Options) *model.Answer {
+	found := model.NewAnswer()
+	found.Keys = len(partitions)
 	problems := make([]anymodel.Problem, len(partitions))
 	for i, p := range partitions {
 		problems[i] = p.Problem
 	}
-	who, engine, why := anymodel.All, Search, whySideBySide
+	who, engine, why := anymodel.All, model.Search, whySideBySide
 	switch options.Engine {
 	case Search:
-		who, why = anymodel.Searches, whyAsked
+		who, why = anymodel.Searches, model.Asked
 	case Porcupine:
-		who, engine, why = anymodel.Porcupine, Porcupine, whyAsked
+		who, engine, why = anymodel.Porcupine, model.Porcupine, model.Asked
 	}
 	budget := options.Budget.court()
 	answers := anymodel.Judge(ctx, problems, who, anymodel.Budget{Budget: budget, Witness: options.Budget.Witness})
-	first := never
 	for i, answer := range answers {
 		p := &partitions[i]
-		result.decided(engine, why, p.key)
+		found.Decided(engine, why, p.key)
 		switch answer.Verdict {
 		case search.Invalid:
-			result.KeysInvalid++
-			first = min(first, time.Duration(p.Operations[answer.Last].Return))
-			result.Violations = append(result.Violations, p.violation(answer))
+			found.KeysInvalid++
+			found.First = min(found.First, time.Duration(p.Operations[answer.Last].Return))
+			found.Violations = append(found.Violations, p.violation(answer))
 		case search.Unknown:
-			result.KeysUnknown++
-			result.Reason = cmp.Or(result.Reason, court.Exhausted(answer.Err, p.name, len(p.Operations), budget))
+			found.KeysUnknown++
+			found.Reason = cmp.Or(found.Reason, court.Exhausted(answer.Err, p.name, len(p.Operations), budget))
 		}
 	}
-	result.conclude(first)
+	return found
 }
 
 // violation tells of operations that no order explains.
@@ -216,7 +218,7 @@ func (p *partition) violation(answer anymodel.Answer) anomaly.Violation {
 		} else {
 			others++
 		}
-		if place < len(answer.Witness)-maxWitness {
+		if place < len(answer.Witness)-model.MaxWitness {
 			continue
 		}
 		shown := p.shown(o.Index)
@@ -227,13 +229,13 @@ func (p *partition) violation(answer anymodel.Answer) anomaly.Violation {
 	}
 	v.Sentence = fmt.Sprintf("%sno order explains p%d's %s%s", p.where, p.Operations[answer.Last].ClientId, p.describe(answer.Last), p.when(answer.Last))
 	if others > 0 {
-		v.Sentence += fmt.Sprintf(" together with %s that had returned by then", several(others, "operation"))
+		v.Sentence += fmt.Sprintf(" together with %s that had returned by then", sentence.Several(others, "operation"))
 	}
 	if open > 0 {
-		v.Sentence += fmt.Sprintf(", whatever became of %s that had not", several(open, "operation"))
+		v.Sentence += fmt.Sprintf(", whatever became of %s that had not", sentence.Several(open, "operation"))
 	}
 	if o := p.recorded(answer.Last); o != nil {
-		v.Sentence += faults(p.run, spanOf(o), o.Node)
+		v.Sentence += sentence.Faults(p.run, sentence.SpanOf(o), o.Node)
 	}
 	v.Sentence += "."
 	if v.NotShortest {
@@ -270,7 +272,7 @@ func (p *partition) shown(operation int) history.Operation {
 // when is " from 3 to 7", or the times of a history, and the node.
 func (p *partition) when(operation int) string {
 	if recorded := p.recorded(operation); recorded != nil {
-		return through(recorded) + narrator{p.run}.when(recorded, recorded.Complete)
+		return sentence.Through(recorded) + sentence.Teller{Run: p.run}.When(recorded, recorded.Complete)
 	}
 	o := p.Operations[operation]
 	return fmt.Sprintf(" from %d to %s", o.Call, clock(o.Return))

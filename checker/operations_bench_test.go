@@ -17,16 +17,16 @@ var aRegister = porcupine.Model{
 	Step: func(state, input, _ any) (bool, any) {
 		held, o := state.(int64), input.(*history.Operation)
 		switch {
-		case o.Kind == history.Read && len(o.Output) == 0:
+		case o.Kind == history.Read && o.Output.Len() == 0:
 			return held == 0, held
 		case o.Kind == history.Read:
-			return held == o.Output[0], held
+			return held == o.Output.At(0), held
 		case o.Kind == history.Write:
-			return true, o.Input[0]
+			return true, o.Input.At(0)
 		case o.Outcome == history.Fail:
-			return held != o.Input[0], held
+			return held != o.Input.At(0), held
 		}
-		return held == o.Input[0], o.Input[1]
+		return held == o.Input.At(0), o.Input.At(1)
 	},
 }
 
@@ -42,7 +42,7 @@ func BenchmarkCheckOperations(b *testing.B) {
 			made := simulate.Workload{Operations: test.count, Keys: 1, Concurrency: 10, Distinct: 5, Seed: 1}.History()
 			if test.want == Invalid {
 				end := made[len(made)-1].Complete + time.Second
-				made = append(made, history.Operation{Kind: history.Read, Output: history.Value{99}, Outcome: history.OK, Invoke: end, Complete: end + 1})
+				made = append(made, history.Operation{Kind: history.Read, Output: history.Ints(99), Outcome: history.OK, Invoke: end, Complete: end + 1})
 			}
 			var operations []porcupine.Operation
 			for i := range made {

@@ -19,7 +19,7 @@ func TestOrderOfOperationsIsNoMatter(t *testing.T) {
 		operations := w.History()
 		for i := range operations { // a few answers are wrong
 			if o := &operations[i]; o.Kind == history.Read && o.Outcome == history.OK && r.IntN(20) == 0 {
-				o.Output = history.Value{int64(1 + r.IntN(30))}
+				o.Output = history.Ints(int64(1 + r.IntN(30)))
 			}
 		}
 		return operations
@@ -34,9 +34,9 @@ func TestOrderOfOperationsIsNoMatter(t *testing.T) {
 		{Queue, drawOrderedQueue},
 		{TotalQueue, func(r *rand.Rand) []history.Operation { return drawQueue(r, false) }},
 		{VersionedRegister, drawVersions},
-		{Lock, drawLock},
-		{ReentrantLock, drawLock},
-		{Bank(3, 5), func(r *rand.Rand) []history.Operation { return drawBank(r, banks[0].rules) }},
+		{Lock, simulate.Lock},
+		{ReentrantLock, simulate.Lock},
+		{Bank(3, 5), func(r *rand.Rand) []history.Operation { return drawBank(r, bankTests[0].rules) }},
 	} {
 		t.Run(test.model.String(), func(t *testing.T) {
 			verdicts := map[Verdict]bool{}

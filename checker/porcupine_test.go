@@ -9,9 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rashomon-io/rashomon/checker/internal/court"
-	"github.com/rashomon-io/rashomon/checker/internal/register"
 	"github.com/rashomon-io/rashomon/checker/internal/script"
+	"github.com/rashomon-io/rashomon/checker/internal/simulate"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -21,13 +20,13 @@ func hard(key string, n int) []history.Operation {
 	var operations []history.Operation
 	for i := range n {
 		operations = append(operations, history.Operation{
-			Process: i, Kind: history.Write, Key: key, Input: history.Value{int64(i % 12)}, Invoke: 0, Complete: 1000, Outcome: history.OK,
+			Process: i, Kind: history.Write, Key: key, Input: history.Ints(int64(i % 12)), Invoke: 0, Complete: 1000, Outcome: history.OK,
 		})
 	}
 	for i := range 12 {
 		at := time.Duration(2000 + 10*i)
 		operations = append(operations, history.Operation{
-			Process: n, Kind: history.Read, Key: key, Output: history.Value{int64(i)}, Invoke: at, Complete: at + 1, Outcome: history.OK,
+			Process: n, Kind: history.Read, Key: key, Output: history.Ints(int64(i)), Invoke: at, Complete: at + 1, Outcome: history.OK,
 		})
 	}
 	return operations
@@ -40,7 +39,7 @@ func TestBudget(t *testing.T) {
 		goroutines := runtime.NumGoroutine()
 		const budget = 400 * time.Millisecond
 		var result Result
-		best := never // of ten, as the machine may be busy
+		best := history.Never // of ten, as the machine may be busy
 		for try := 0; try < 10 && best > budget*11/10; try++ {
 			began := time.Now()
 			result = Check(t.Context(), run, Register, Options{Budget: Budget{Time: budget}, Engine: Porcupine})
@@ -71,19 +70,8 @@ func TestBudget(t *testing.T) {
 			t.Errorf("the heap grew by %d MiB, of 20", grown>>20)
 		}
 	})
-	t.Run("memory is counted once a configuration", func(t *testing.T) {
-		var steps []step
-		for range 12 { // 4,096 configurations are reached in 24,576 steps
-			steps = append(steps, step{Ret: 1, From: register.None, To: 1})
-		}
-		steps = append(steps, step{Call: 2, Ret: 3, From: 2, To: register.None})
-		explained, err := court.Linearizable[register.Value](t.Context(), court.NewMemory(4<<20), steps)
-		if err != nil || explained {
-			t.Errorf("explained: %t, %v", explained, err)
-		}
-	})
 	t.Run("memory before searching", func(t *testing.T) {
-		run := &history.Run{History: history.History{Operations: valid(2000, 1, 5)}}
+		run := &history.Run{History: history.History{Operations: simulate.Valid(2000, 1, 5)}}
 		result := Check(t.Context(), run, Register, Options{Budget: Budget{MemoryBytes: 1 << 20}, Engine: Porcupine})
 		if result.Verdict != Unknown || !strings.Contains(result.Reason, "2000 operations, at least 2 MiB") {
 			t.Errorf("%s: %s", result.Verdict, result.Reason)
@@ -92,7 +80,7 @@ func TestBudget(t *testing.T) {
 	t.Run("cancelled", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		result := Check(ctx, &history.Run{History: history.History{Operations: valid(100, 1, 5)}}, Register, Options{})
+		result := Check(ctx, &history.Run{History: history.History{Operations: simulate.Valid(100, 1, 5)}}, Register, Options{})
 		if result.Verdict != Unknown || !strings.Contains(result.Reason, "cancelled") {
 			t.Errorf("%s: %s", result.Verdict, result.Reason)
 		}
@@ -100,7 +88,7 @@ func TestBudget(t *testing.T) {
 }
 
 func BenchmarkCheckRegister(b *testing.B) {
-	run := &history.Run{History: history.History{Operations: valid(20_000, 20, 15)}}
+	run := &history.Run{History: history.History{Operations: simulate.Valid(20_000, 20, 15)}}
 	b.Run("valid", func(b *testing.B) {
 		for b.Loop() {
 			if r := Check(b.Context(), run, Register, Options{}); r.Verdict != Valid {
@@ -111,7 +99,7 @@ func BenchmarkCheckRegister(b *testing.B) {
 	spoilt := &history.Run{History: history.History{Operations: slices.Clone(run.History.Operations)}}
 	for k := range 20 {
 		spoilt.History.Operations = append(spoilt.History.Operations, history.Operation{
-			Process: 99, Kind: history.Read, Key: fmt.Sprintf("k%d", k), Output: history.Value{int64(k + 1)}, Outcome: history.OK, Invoke: time.Hour, Complete: time.Hour,
+			Process: 99, Kind: history.Read, Key: fmt.Sprintf("k%d", k), Output: history.Ints(int64(k + 1)), Outcome: history.OK, Invoke: time.Hour, Complete: time.Hour,
 		})
 	}
 	b.Run("stale", func(b *testing.B) {
@@ -132,7 +120,7 @@ func BenchmarkCheckRegister(b *testing.B) {
 			}
 			for b.Loop() {
 				for _, operations := range byKey {
-					plainPorcupine(operations)
+					simulate.Linearizable(operations)
 				}
 			}
 		})

@@ -15,6 +15,8 @@ import (
 
 	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/counts"
+	"github.com/rashomon-io/rashomon/checker/internal/model"
+	"github.com/rashomon-io/rashomon/checker/internal/queues"
 	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -283,21 +285,21 @@ func TestCheckQueue(t *testing.T) {
 func lostOf(operations []history.Operation) counts.Bounds {
 	dequeued := map[int64]bool{}
 	unsure := 0
-	emptied := -never // invocation of the last dequeue that found nothing
+	emptied := -history.Never // invocation of the last dequeue that found nothing
 	for _, o := range operations {
 		switch {
 		case o.Kind != history.Dequeue || o.Outcome == history.Fail:
 		case o.Outcome == history.Info:
 			unsure++
-		case len(o.Output) == 0:
+		case o.Output.Len() == 0:
 			emptied = max(emptied, o.Invoke)
 		default:
-			dequeued[o.Output[0]] = true
+			dequeued[o.Output.At(0)] = true
 		}
 	}
 	var gone []bool // of each element that nobody is known to have taken: whether the queue was empty later
 	for _, o := range operations {
-		if o.Kind == history.Enqueue && o.Outcome == history.OK && !dequeued[o.Input[0]] {
+		if o.Kind == history.Enqueue && o.Outcome == history.OK && !dequeued[o.Input.At(0)] {
 			gone = append(gone, o.Complete < emptied)
 		}
 	}
@@ -381,15 +383,15 @@ func plainPorcupineQueue(operations []history.Operation) bool {
 			case o.Outcome == history.Fail:
 				return true, inside
 			case o.Kind == history.Enqueue:
-				return true, append(slices.Clip(inside), o.Input[0])
+				return true, append(slices.Clip(inside), o.Input.At(0))
 			case o.Outcome == history.Info && len(inside) == 0:
 				return true, inside
 			case o.Outcome == history.Info:
 				return true, inside[1:]
-			case len(o.Output) == 0:
+			case o.Output.Len() == 0:
 				return len(inside) == 0, inside
 			}
-			if len(inside) == 0 || inside[0] != o.Output[0] {
+			if len(inside) == 0 || inside[0] != o.Output.At(0) {
 				return false, inside
 			}
 			return true, inside[1:]
@@ -398,7 +400,7 @@ func plainPorcupineQueue(operations []history.Operation) bool {
 	}, entries)
 }
 
-// drawQueue returns a random history of one queue, as universe.draw does.
+// drawQueue returns a random history of one queue, as simulate.Universe does.
 func drawQueue(r *rand.Rand, ordered bool) []history.Operation {
 	n := 2 + r.IntN(8)
 	span := 2 + r.IntN(3*n) // a small span makes for ties
@@ -417,7 +419,7 @@ func drawQueue(r *rand.Rand, ordered bool) []history.Operation {
 		ret := call + r.IntN(width)
 		o := history.Operation{Process: i, Key: "q", Kind: history.Dequeue, Outcome: history.OK, Invoke: time.Duration(call), Complete: time.Duration(ret)}
 		if r.Float64() < enqueues {
-			o.Kind, o.Input = history.Enqueue, history.Value{int64(i)}
+			o.Kind, o.Input = history.Enqueue, history.Ints(int64(i))
 		}
 		at := call + r.IntN(1+ret-call)
 		switch {
@@ -430,19 +432,19 @@ func drawQueue(r *rand.Rand, ordered bool) []history.Operation {
 		effects[i] = effect{at, &operations[i]}
 	}
 	slices.SortStableFunc(effects, func(a, b effect) int { return a.at - b.at })
-	var inside history.Value
+	var inside []int64
 	for _, o := range effects {
 		happens := o.Outcome == history.OK || o.Outcome == history.Info && r.IntN(2) == 0
 		spoilt := r.Float64() < spoil
 		switch {
 		case !happens:
 		case o.Kind == history.Enqueue && !spoilt:
-			inside = append(inside, o.Input[0])
+			inside = append(inside, o.Input.At(0))
 		case o.Kind == history.Enqueue && r.IntN(2) == 0: // at the wrong end
-			inside = slices.Insert(inside, 0, o.Input[0])
+			inside = slices.Insert(inside, 0, o.Input.At(0))
 		case o.Kind == history.Enqueue: // lost
 		case spoilt && o.Outcome == history.OK && r.IntN(20) == 0:
-			o.Output = history.Value{int64(r.IntN(n))}
+			o.Output = history.Ints(int64(r.IntN(n)))
 		case spoilt && o.Outcome == history.OK && r.IntN(2) == 0: // wrongly empty
 		case len(inside) > 0:
 			first := 0
@@ -450,7 +452,7 @@ func drawQueue(r *rand.Rand, ordered bool) []history.Operation {
 				first = r.IntN(len(inside))
 			}
 			if o.Outcome == history.OK {
-				o.Output = history.Value{inside[first]}
+				o.Output = history.Ints(inside[first])
 			}
 			if !spoilt { // else it is given again
 				inside = slices.Delete(inside, first, first+1)
@@ -467,7 +469,7 @@ func TestQueueAgreesWithPorcupine(t *testing.T) {
 	t.Parallel()
 	anomalies := map[anomaly.Name]int{}
 	invalid, outnumbered := 0, 0
-	for seed := range uint64(histories(t)) {
+	for seed := range uint64(script.Histories(t)) {
 		operations := drawOrderedQueue(rand.New(rand.NewPCG(seed, 13)))
 		want := Valid
 		if !plainPorcupineQueue(operations) {
@@ -476,23 +478,23 @@ func TestQueueAgreesWithPorcupine(t *testing.T) {
 		}
 		got := Check(t.Context(), &history.Run{History: history.History{Operations: operations}}, Queue, Options{})
 		if got.Verdict != want {
-			t.Fatalf("seed %d: verdict %s (%s), but Porcupine says %s, of\n%s", seed, got.Verdict, got.Reason, want, list(operations))
+			t.Fatalf("seed %d: verdict %s (%s), but Porcupine says %s, of\n%s", seed, got.Verdict, got.Reason, want, script.List(operations))
 		}
 		if c := got.Queue; want == Valid && c.Lost.Certain+c.Duplicated+c.Unexpected+c.OutOfOrder+c.NotEmpty > 0 {
-			t.Fatalf("seed %d: %+v in a valid history\n%s", seed, c, list(operations))
+			t.Fatalf("seed %d: %+v in a valid history\n%s", seed, c, script.List(operations))
 		}
-		// Every suspect must stand, not only those that are shown.
-		q, _ := newFIFO("q", pointers(operations))
-		for _, s := range q.judge(&counts.Queue{}) {
-			if plainPorcupineQueue(s.witness) || s.sentence(&history.Run{}) == "" {
-				t.Fatalf("seed %d: %s is no witness:\n%s\nof\n%s", seed, s.anomaly, list(s.witness), list(operations))
+		// Every candidate must be one, not only those that are shown.
+		candidates, _ := queues.Candidates("q", true, model.Pointers(operations), &counts.Queue{})
+		for _, c := range candidates {
+			if plainPorcupineQueue(c.Witness) || c.Violation(&history.Run{}).Sentence == "" {
+				t.Fatalf("seed %d: %s is no witness:\n%s\nof\n%s", seed, c.Anomaly, script.List(c.Witness), script.List(operations))
 			}
-			if s.outnumbered() != "" {
+			if slices.ContainsFunc(c.Witness, func(o history.Operation) bool { return o.Kind == history.Dequeue && o.Outcome == history.Info }) {
 				outnumbered++
 			}
 		}
 		if lost := lostOf(operations); got.LostCommits != lost {
-			t.Fatalf("seed %d: %d lost, want %d, of\n%s", seed, got.LostCommits, lost, list(operations))
+			t.Fatalf("seed %d: %d lost, want %d, of\n%s", seed, got.LostCommits, lost, script.List(operations))
 		}
 		for _, v := range got.Violations {
 			if v.Anomaly == anomaly.LostCommit && got.LostCommits.Certain == 0 {
@@ -501,8 +503,8 @@ func TestQueueAgreesWithPorcupine(t *testing.T) {
 			anomalies[v.Anomaly]++
 		}
 	}
-	t.Logf("%d of %d invalid: %v; %d suspects by counting unknown dequeues", invalid, histories(t), anomalies, outnumbered)
-	if invalid == 0 || invalid == histories(t) || len(anomalies) < 4 || outnumbered == 0 {
+	t.Logf("%d of %d invalid: %v; %d candidates by counting unknown dequeues", invalid, script.Histories(t), anomalies, outnumbered)
+	if invalid == 0 || invalid == script.Histories(t) || len(anomalies) < 4 || outnumbered == 0 {
 		t.Error("the histories are all alike")
 	}
 }
@@ -518,12 +520,12 @@ func TestQueueOfManyUnknowns(t *testing.T) {
 	}
 	const missing = 50
 	for i := range int64(20_000) {
-		add(history.Operation{Kind: history.Enqueue, Input: history.Value{i}, Outcome: history.OK})
+		add(history.Operation{Kind: history.Enqueue, Input: history.Ints(i), Outcome: history.OK})
 		if i%(20_000/missing) == 0 {
 			add(history.Operation{Kind: history.Dequeue, Outcome: history.Info})
 			continue
 		}
-		add(history.Operation{Kind: history.Dequeue, Output: history.Value{i}, Outcome: history.OK})
+		add(history.Operation{Kind: history.Dequeue, Output: history.Ints(i), Outcome: history.OK})
 	}
 	add(history.Operation{Kind: history.Dequeue, Outcome: history.OK})
 	run := &history.Run{History: history.History{Operations: operations}}

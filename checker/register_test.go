@@ -482,7 +482,7 @@ func TestCheckRegister(t *testing.T) {
 			if test.says != "" && v.Sentence != test.says {
 				t.Errorf("it says\n%s\nwant\n%s", v.Sentence, test.says)
 			}
-			if plainPorcupine(v.Witness) {
+			if simulate.Linearizable(v.Witness) {
 				t.Error("Porcupine finds the witness linearizable")
 			}
 			if result.FirstViolation <= 0 || result.FirstViolation > v.At() {
@@ -538,18 +538,18 @@ func TestEngines(t *testing.T) {
 
 // Witnesses stay small however long a chain of swaps is.
 func TestLongChain(t *testing.T) {
-	operations := []history.Operation{{Kind: history.Write, Input: history.Value{1}, Invoke: 1, Complete: 2, Outcome: history.OK}}
+	operations := []history.Operation{{Kind: history.Write, Input: history.Ints(1), Invoke: 1, Complete: 2, Outcome: history.OK}}
 	const last = 100_000
 	for i := int64(2); i <= last; i++ {
-		operations = append(operations, history.Operation{Kind: history.CompareAndSet, Input: history.Value{i - 1, i}, Invoke: time.Duration(10 * i), Complete: time.Duration(10*i + 1), Outcome: history.OK})
+		operations = append(operations, history.Operation{Kind: history.CompareAndSet, Input: history.Ints(i-1, i), Invoke: time.Duration(10 * i), Complete: time.Duration(10*i + 1), Outcome: history.OK})
 	}
 	for _, test := range []struct {
 		name    string
 		read    history.Operation
 		witness []string
 	}{
-		{"stale", history.Operation{Output: history.Value{last - 5000}, Invoke: 10*last + 5}, []string{"cas 94999 95000", "cas 99999 100000", "read -> 95000"}},
-		{"too early", history.Operation{Output: history.Value{last - 5000}, Invoke: 10 * 90_000}, []string{"read -> 95000", "cas 94999 95000"}},
+		{"stale", history.Operation{Output: history.Ints(last - 5000), Invoke: 10*last + 5}, []string{"cas 94999 95000", "cas 99999 100000", "read -> 95000"}},
+		{"too early", history.Operation{Output: history.Ints(last - 5000), Invoke: 10 * 90_000}, []string{"read -> 95000", "cas 94999 95000"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.read.Process, test.read.Kind, test.read.Outcome = 1, history.Read, history.OK
@@ -570,43 +570,22 @@ func TestLongChain(t *testing.T) {
 	}
 }
 
-// Witnesses stay small however often values are written.
-func TestFewValues(t *testing.T) {
-	for _, w := range []simulate.Workload{
-		{Operations: 100_000, Keys: 1, Concurrency: 5, Distinct: 5},
-		{Operations: 100_000, Keys: 1, Concurrency: 100, Unknown: 5, Distinct: 5},
-		{Operations: 20_000, Keys: 10, Concurrency: 20, Unknown: 1, Distinct: 2},
-	} {
-		run := &history.Run{History: history.History{Operations: w.Repeated(true)}}
-		result := Check(t.Context(), run, Register, Options{})
-		if result.Verdict != Invalid || len(result.Violations) != 1 || result.StaleReads.Certain != 1 {
-			t.Errorf("%+v: %s (%s), %d violations, %s stale reads", w, result.Verdict, result.Reason, len(result.Violations), result.StaleReads)
-			continue
-		}
-		v := result.Violations[0]
-		if v.Anomaly != anomaly.StaleRead || len(v.Witness) > 6 || plainPorcupine(v.Witness) {
-			t.Errorf("%+v: %s\n%s", w, v.Anomaly, list(v.Witness))
-		}
-		h := splitKeys(run)[0]
-		h.order()
-		checkMinimal(t, h, v)
-	}
-}
-
 func TestMalformed(t *testing.T) {
-	good := history.Operation{Process: 3, Kind: history.Write, Key: "x", Input: history.Value{1}, Invoke: 1, Complete: 2, Outcome: history.OK}
+	good := history.Operation{Process: 3, Kind: history.Write, Key: "x", Input: history.Ints(1), Invoke: 1, Complete: 2, Outcome: history.OK}
 	for _, test := range []struct {
 		name   string
 		change func(*history.Operation)
 		says   string
 	}{
 		{"kind", func(o *history.Operation) { o.Kind = "append" }, "a kind that the model does not know"},
-		{"too little", func(o *history.Operation) { o.Input = nil }, "0 input values (want 1)"},
-		{"too much", func(o *history.Operation) { o.Input = history.Value{1, 2} }, "2 input values (want 1)"},
-		{"output", func(o *history.Operation) { o.Kind, o.Input, o.Output = history.Read, nil, history.Value{1, 2} }, "2 output values"},
+		{"too little", func(o *history.Operation) { o.Input = history.Value{} }, "0 input values (want 1)"},
+		{"too much", func(o *history.Operation) { o.Input = history.Ints(1, 2) }, "2 input values (want 1)"},
+		{"output", func(o *history.Operation) {
+			o.Kind, o.Input, o.Output = history.Read, history.Value{}, history.Ints(1, 2)
+		}, "2 output values"},
 		{"outcome", func(o *history.Operation) { o.Outcome = 9 }, "the outcome 9"},
 		{"negative", func(o *history.Operation) { o.Invoke = -1 }, "a time out of range"},
-		{"infinite", func(o *history.Operation) { o.Complete = never }, "a time out of range"},
+		{"infinite", func(o *history.Operation) { o.Complete = history.Never }, "a time out of range"},
 		{"time", func(o *history.Operation) { o.Complete = 0 }, "completes before it is invoked"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -624,47 +603,19 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
-// valid returns a linearizable history with unique values, a third each of
-// reads, writes and swaps.
-func valid(n, keys, processes int) []history.Operation {
-	held := make([]int64, keys)
-	operations := make([]history.Operation, n)
-	for i := range operations {
-		k := i % keys
-		at := time.Duration(i) * time.Microsecond
-		width := time.Duration(processes) * time.Microsecond
-		o := history.Operation{
-			Process: i % processes, Node: fmt.Sprintf("n%d", 1+i%3), Key: fmt.Sprintf("k%d", k),
-			Invoke: at, Complete: at + width - 1, Outcome: history.OK,
-		}
-		switch fresh := int64(i + 1); {
-		case held[k] == 0 || i/keys%3 == 0:
-			o.Kind, o.Input = history.Write, history.Value{fresh}
-			held[k] = fresh
-		case i/keys%3 == 1:
-			o.Kind, o.Output = history.Read, history.Value{held[k]}
-		default:
-			o.Kind, o.Input = history.CompareAndSet, history.Value{held[k], fresh}
-			held[k] = fresh
-		}
-		operations[i] = o
-	}
-	return operations
-}
-
 func TestManyViolations(t *testing.T) {
-	operations := valid(6000, 30, 5)
+	operations := simulate.Valid(6000, 30, 5)
 	for k := range 30 { // two stale reads a key, and a phantom on one
 		for i := range 2 {
 			o := operations[k+30*(3+30*i)]
 			operations = append(operations, history.Operation{
-				Process: 100, Kind: history.Read, Key: o.Key, Output: o.Input[len(o.Input)-1:], Outcome: history.OK,
+				Process: 100, Kind: history.Read, Key: o.Key, Output: history.Ints(o.Input.At(o.Input.Len() - 1)), Outcome: history.OK,
 				Invoke: time.Second + time.Duration(k)*time.Millisecond, Complete: time.Second + time.Duration(k+1)*time.Millisecond,
 			})
 		}
 	}
 	operations = append(operations, history.Operation{
-		Process: 101, Kind: history.Read, Key: "k7", Output: history.Value{-5}, Outcome: history.OK, Invoke: 2 * time.Second, Complete: 3 * time.Second,
+		Process: 101, Kind: history.Read, Key: "k7", Output: history.Ints(-5), Outcome: history.OK, Invoke: 2 * time.Second, Complete: 3 * time.Second,
 	})
 	result := Check(t.Context(), &history.Run{History: history.History{Operations: operations}}, Register, Options{})
 	if result.Verdict != Invalid || result.KeysInvalid != 30 || result.StaleReads != (counts.Bounds{Certain: 60, Possible: 60}) {

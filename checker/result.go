@@ -2,13 +2,15 @@ package checker
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/counts"
+	"github.com/rashomon-io/rashomon/checker/guarantees"
 	"github.com/rashomon-io/rashomon/checker/internal/court"
+	"github.com/rashomon-io/rashomon/checker/internal/model"
 	"github.com/rashomon-io/rashomon/checker/statistics"
-	"github.com/rashomon-io/rashomon/harness/history"
 )
 
 // A Verdict answers whether one sequential history explains every story.
@@ -62,10 +64,10 @@ type Options struct {
 type Engine string
 
 const (
-	Zones      Engine = "zones"      // registers without repeated values, in near-linear time
-	Search     Engine = "search"     // any values, by just-in-time linearization
-	Porcupine  Engine = "porcupine"  // the court of appeal
-	Polynomial Engine = "polynomial" // the other models, each by a method of its own
+	Zones      Engine = model.Zones      // registers without repeated values, in near-linear time
+	Search     Engine = model.Search     // any values, by just-in-time linearization
+	Porcupine  Engine = model.Porcupine  // the court of appeal: Wing & Gong's search, depth first, with Lowe's cache
+	Polynomial Engine = model.Polynomial // the other models, each by a method of its own
 )
 
 // A Decision names the keys that one engine decided for one reason.
@@ -85,6 +87,8 @@ type Result struct {
 	Verdict Verdict `json:"verdict"`
 	// Reason says why a verdict is unknown, or else the first of KeysUnknown.
 	Reason string `json:"reason,omitempty"`
+	// Parts are the verdicts of the models of a Compose; nil if there is one model.
+	Parts []Part `json:"parts,omitempty"`
 	// Gaps are sentences on what a trial did not come to see: acknowledged updates
 	// that nothing read after the faults, nodes that did not serve again, a final
 	// phase that did not come. A verdict is then unknown at best; Reason repeats them.
@@ -97,9 +101,11 @@ type Result struct {
 	// pass. An invalid one is never vacuous.
 	Vacuous string `json:"vacuous,omitempty"`
 	// AsClaimed compares the verdict with the target's claim. An anomaly that
-	// the claim does not admit breaks it, however vacuous the rest of the run; gaps
-	// leave it undecided.
+	// the claim does not admit breaks it, and so does a broken guarantee, however vacuous
+	// the rest of the run; gaps and unknown guarantees leave it undecided.
 	AsClaimed Conformance `json:"as_claimed"`
+	// Guarantees are those that the claim names, in its order, with what was found of each.
+	Guarantees []guarantees.Result `json:"guarantees,omitempty"`
 	// Warnings are sentences on what makes the run worth less than it seems, but
 	// changes no verdict: a fault that was too short to matter, a node that did not
 	// serve again.
@@ -159,8 +165,27 @@ const (
 	Undecided    Conformance = "undecided" // unknown or vacuous, and no breach proven
 )
 
-// countBySide counts anomalies by the side of a partition on which they were invoked.
-func (r *Result) countBySide(run *history.Run, staleReads, lostCommits []*history.Operation) {
-	r.Majority.StaleReads, r.Minority.StaleReads = statistics.CountBySide(run, staleReads)
-	r.Majority.LostCommits, r.Minority.LostCommits = statistics.CountBySide(run, lostCommits)
+// maxLosses bounds the lost commits that a Result names.
+const maxLosses = 100
+
+// foremostLosses orders lost commits by time and cuts them to maxLosses, the
+// uncertain ones first.
+func foremostLosses(all []counts.Loss) []counts.Loss {
+	byTime := func(a, b counts.Loss) int { return cmp.Compare(a.At, b.At) }
+	slices.SortStableFunc(all, byTime)
+	if len(all) <= maxLosses {
+		return all
+	}
+	slices.SortStableFunc(all, func(a, b counts.Loss) int {
+		switch {
+		case a.Certain == b.Certain:
+			return 0
+		case a.Certain:
+			return -1
+		}
+		return 1
+	})
+	all = slices.Clone(all[:maxLosses])
+	slices.SortStableFunc(all, byTime)
+	return all
 }

@@ -1,48 +1,15 @@
 package checker
 
 import (
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"slices"
-	"strconv"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/counts"
 	"github.com/rashomon-io/rashomon/checker/internal/script"
 )
-
-// Every anomaly that has a name here can be admitted.
-func TestAnomaliesAreAll(t *testing.T) {
-	file, err := parser.ParseFile(token.NewFileSet(), "result.go", nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := 0
-	ast.Inspect(file, func(n ast.Node) bool {
-		spec, isSpec := n.(*ast.ValueSpec)
-		if !isSpec || len(spec.Values) != 1 {
-			return true
-		}
-		if name, isName := spec.Type.(*ast.Ident); !isName || name.Name != "Anomaly" {
-			return true
-		}
-		text, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if found++; !slices.Contains(anomaly.All, anomaly.Name(text)) {
-			t.Errorf("%q is missing", text)
-		}
-		return true
-	})
-	if found != len(anomaly.All) {
-		t.Errorf("%d anomalies have names, %d are listed", found, len(anomaly.All))
-	}
-}
 
 func TestAnomaliesBySide(t *testing.T) {
 	run := script.Parse(t, `
@@ -84,5 +51,22 @@ func TestLostOfTwoSets(t *testing.T) {
 		final at 30`), Set, Options{})
 	if want := (counts.Bounds{Certain: 2, Possible: 2}); result.LostCommits != want {
 		t.Errorf("%v lost, want %v", result.LostCommits, want)
+	}
+}
+
+func TestForemostLosses(t *testing.T) {
+	var all []counts.Loss
+	for i := range 3 * maxLosses {
+		all = append(all, counts.Loss{At: time.Duration(3*maxLosses - i), Certain: i%6 == 0})
+	}
+	got := foremostLosses(all)
+	certain := 0
+	for _, loss := range got {
+		if loss.Certain {
+			certain++
+		}
+	}
+	if len(got) != maxLosses || certain != maxLosses/2 || !slices.IsSortedFunc(got, func(a, b counts.Loss) int { return int(a.At - b.At) }) {
+		t.Errorf("%d losses, %d certain: %v", len(got), certain, got)
 	}
 }

@@ -2,9 +2,11 @@ package checker
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/internal/sentence"
 	"github.com/rashomon-io/rashomon/checker/internal/stream"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -63,7 +65,7 @@ type Alarm struct {
 
 // String is the alarm in a few words: `stale read of "x" by p3 at 1.200 s`.
 func (a *Alarm) String() string {
-	return fmt.Sprintf("%s of %q by p%d at %s", a.Anomaly, a.Key, a.Operations[0].Process, seconds(a.At))
+	return fmt.Sprintf("%s of %q by p%d at %s", a.Anomaly, a.Key, a.Operations[0].Process, sentence.Seconds(a.At))
 }
 
 // NewStream returns a stream that has been told nothing.
@@ -84,14 +86,14 @@ func (s *Stream) Invoke(o *history.Operation) {
 	if s.offWhole || s.alarm != nil {
 		return
 	}
-	want, known := Register.kinds[o.Kind]
+	known := slices.Contains(Register.kinds, o.Kind)
 	_, busy := s.open[o.Process]
 	switch {
-	case !known || len(o.Input) != want.input:
-		s.turnOff("p%d invokes %.40q with %d values, which is no operation of a register", o.Process, o.Kind, len(o.Input))
+	case !known || !o.Input.IsInts() || o.Input.Len() != history.Kinds(nil).Of(o.Kind).Input:
+		s.turnOff("p%d invokes %.40q with %d values, which is no operation of a register", o.Process, o.Kind, o.Input.Len())
 		return
 	case o.Invoke < s.now || o.Invoke <= s.completed:
-		s.turnOff("the invocation of p%d at %s is told too late, after what happened at %s", o.Process, seconds(o.Invoke), seconds(s.now))
+		s.turnOff("the invocation of p%d at %s is told too late, after what happened at %s", o.Process, sentence.Seconds(o.Invoke), sentence.Seconds(s.now))
 		return
 	case busy:
 		s.turnOff("p%d invokes %q while another operation of it is under way", o.Process, o.Kind)
@@ -106,9 +108,9 @@ func (s *Stream) Invoke(o *history.Operation) {
 	step := &stream.Step{Process: o.Process, Node: o.Node, Kind: o.Kind, Call: o.Invoke}
 	switch o.Kind {
 	case history.Write:
-		step.New = o.Input[0]
+		step.New = o.Input.At(0)
 	case history.CompareAndSet:
-		step.Expected, step.New = o.Input[0], o.Input[1]
+		step.Expected, step.New = o.Input.At(0), o.Input.At(1)
 	}
 	s.open[o.Process] = opened{register, step}
 	if register.Register == nil {
@@ -140,11 +142,11 @@ func (s *Stream) Complete(o *history.Operation) {
 	case !busy || open.step.Kind != o.Kind || open.register.key != o.Key:
 		s.turnOff("p%d completes %q of key %q, which it did not invoke", o.Process, o.Kind, o.Key)
 		return
-	case len(o.Output) > 1 || o.Outcome > history.Fail:
-		s.turnOff("p%d completes %q with %d values and the outcome %s, which is no operation of a register", o.Process, o.Kind, len(o.Output), o.Outcome)
+	case !o.Output.IsInts() || o.Output.Len() > 1 || o.Outcome > history.Fail:
+		s.turnOff("p%d completes %q with %d values and the outcome %s, which is no operation of a register", o.Process, o.Kind, o.Output.Len(), o.Outcome)
 		return
 	case o.Complete < s.now:
-		s.turnOff("the completion of p%d at %s is told too late, after what happened at %s", o.Process, seconds(o.Complete), seconds(s.now))
+		s.turnOff("the completion of p%d at %s is told too late, after what happened at %s", o.Process, sentence.Seconds(o.Complete), sentence.Seconds(s.now))
 		return
 	}
 	s.now, s.completed = o.Complete, o.Complete
@@ -154,8 +156,8 @@ func (s *Stream) Complete(o *history.Operation) {
 		return
 	}
 	var seen stream.Value
-	if len(o.Output) > 0 {
-		seen = stream.Value{Number: o.Output[0], Found: true}
+	if o.Output.Len() > 0 {
+		seen = stream.Value{Number: o.Output.At(0), Found: true}
 	}
 	before := register.Remembered()
 	contradiction := register.End(open.step, o.Complete, o.Outcome, seen)
@@ -201,12 +203,12 @@ func operation(key string, step *stream.Step) history.Operation {
 	}
 	switch step.Kind {
 	case history.Write:
-		o.Input = history.Value{step.New}
+		o.Input = history.Ints(step.New)
 	case history.CompareAndSet:
-		o.Input = history.Value{step.Expected, step.New}
+		o.Input = history.Ints(step.Expected, step.New)
 	}
 	if step.Seen.Found {
-		o.Output = history.Value{step.Seen.Number}
+		o.Output = history.Ints(step.Seen.Number)
 	}
 	return o
 }

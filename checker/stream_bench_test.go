@@ -23,7 +23,7 @@ type feed struct {
 
 type cell struct {
 	key  string
-	held history.Value
+	held []int64 // nothing or one
 	// stale was overwritten by what had been acknowledged at gone.
 	stale int64
 	gone  time.Duration
@@ -62,7 +62,7 @@ func (f *feed) operation(s *Stream) {
 		default:
 			c.Complete = f.now
 			if f.random.IntN(10_000) == 0 {
-				c.Outcome, c.Output = history.Info, nil
+				c.Outcome, c.Output = history.Info, history.Value{}
 			}
 			s.Complete(&c.Operation)
 			if c.Outcome == history.OK && c.Kind == history.Write {
@@ -80,36 +80,36 @@ func (f *feed) operation(s *Stream) {
 
 func (f *feed) invoke(c *client) {
 	c.cell = &f.cells[f.random.IntN(len(f.cells))]
-	c.Key, c.Invoke, c.Outcome, c.Output = c.cell.key, f.now, history.OK, nil
+	c.Key, c.Invoke, c.Outcome, c.Output = c.cell.key, f.now, history.OK, history.Value{}
 	f.next++
 	switch draw := f.random.IntN(100); {
 	case draw < 50:
-		c.Kind, c.Input = history.Read, nil
+		c.Kind, c.Input = history.Read, history.Value{}
 	case draw < 65 && c.cell.held != nil:
 		c.in = [2]int64{c.cell.held[0], f.next}
-		c.Kind, c.Input = history.CompareAndSet, c.in[:]
+		c.Kind, c.Input = history.CompareAndSet, history.Ints(c.in[:]...)
 	default:
 		c.in[0] = f.next
-		c.Kind, c.Input = history.Write, c.in[:1]
+		c.Kind, c.Input = history.Write, history.Ints(c.in[:1]...)
 	}
 }
 
 func (f *feed) takeEffect(c *client) {
 	held := c.cell.held
 	switch {
-	case c.Kind == history.Read || c.Kind == history.CompareAndSet && held[0] != c.Input[0]:
+	case c.Kind == history.Read || c.Kind == history.CompareAndSet && held[0] != c.Input.At(0):
 		if held != nil {
 			c.out[0] = held[0]
-			c.Output = c.out[:1]
+			c.Output = history.Ints(c.out[:1]...)
 		}
 		if c.Kind == history.CompareAndSet {
 			c.Outcome = history.Fail
 		}
 	case held == nil:
-		c.cell.held = history.Value{c.in[0]}
+		c.cell.held = []int64{c.in[0]}
 	default:
 		c.replaced = held[0]
-		held[0] = c.Input[len(c.Input)-1]
+		held[0] = c.Input.At(c.Input.Len() - 1)
 	}
 }
 
@@ -161,7 +161,7 @@ func (f *feed) readStale(s *Stream, limit int) (lag int) {
 	if c == nil {
 		return limit
 	}
-	read := history.Operation{Process: -1, Kind: history.Read, Key: c.key, Output: history.Value{c.stale}, Outcome: history.OK}
+	read := history.Operation{Process: -1, Kind: history.Read, Key: c.key, Output: history.Ints(c.stale), Outcome: history.OK}
 	f.now++
 	read.Invoke = f.now
 	s.Invoke(&read)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/internal/script"
+	"github.com/rashomon-io/rashomon/checker/internal/simulate"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -70,7 +71,7 @@ func prefix(all []occurrence) []history.Operation {
 		if !e.complete {
 			o := *e.operation
 			if !returned[e.operation] {
-				o.Outcome, o.Output = history.Info, nil
+				o.Outcome, o.Output = history.Info, history.Value{}
 			}
 			known = append(known, o)
 		}
@@ -85,11 +86,11 @@ func disagreement(operations []history.Operation) (alarm *Alarm, off, problem st
 	s := NewStream()
 	told := follow(s, all)
 	switch {
-	case s.Alarm() == nil && s.Off() == "" && !plainPorcupine(operations):
+	case s.Alarm() == nil && s.Off() == "" && !simulate.Linearizable(operations):
 		problem = "no alarm, but Porcupine finds no order"
-	case s.Alarm() != nil && plainPorcupine(prefix(all[:told])):
+	case s.Alarm() != nil && simulate.Linearizable(prefix(all[:told])):
 		problem = fmt.Sprintf("%s at event %d, but Porcupine finds an order of what was told so far", s.Alarm(), told)
-	case s.Alarm() != nil && !plainPorcupine(prefix(all[:told-1])):
+	case s.Alarm() != nil && !simulate.Linearizable(prefix(all[:told-1])):
 		problem = fmt.Sprintf("%s at event %d comes late: Porcupine finds no order before", s.Alarm(), told)
 	}
 	return s.Alarm(), s.Off(), problem
@@ -99,7 +100,7 @@ func disagreement(operations []history.Operation) (alarm *Alarm, off, problem st
 // stream can make nothing, say nothing to anybody.
 func told(operations []history.Operation) []history.Operation {
 	for i := range operations {
-		if o := &operations[i]; o.Kind == history.CompareAndSet && o.Outcome == history.Fail && len(o.Output) == 0 {
+		if o := &operations[i]; o.Kind == history.CompareAndSet && o.Outcome == history.Fail && o.Output.Len() == 0 {
 			o.Error = "refused"
 		}
 	}
@@ -111,15 +112,15 @@ func TestStreamAgreesWithPorcupine(t *testing.T) {
 	const each = 3
 	var mu sync.Mutex
 	alarms, offs, anomalies := 0, 0, map[anomaly.Name]int{}
-	n := uint64(histories(t)) * each
+	n := uint64(script.Histories(t)) * each
 	var workers sync.WaitGroup
 	for worker := range uint64(runtime.GOMAXPROCS(0)) {
 		workers.Go(func() {
 			for seed := worker; seed < n && !t.Failed(); seed += uint64(runtime.GOMAXPROCS(0)) {
-				operations := told(universe{unique: true, size: 14}.draw(rand.New(rand.NewPCG(seed, 11))))
+				operations := told(simulate.Universe{Unique: true, Size: 14}.Draw(rand.New(rand.NewPCG(seed, 11))))
 				alarm, off, problem := disagreement(operations)
 				if problem != "" {
-					t.Errorf("seed %d: %s\n%s", seed, problem, list(operations))
+					t.Errorf("seed %d: %s\n%s", seed, problem, script.List(operations))
 				}
 				mu.Lock()
 				if alarm != nil {
@@ -144,7 +145,7 @@ func TestStreamAgreesWithPorcupine(t *testing.T) {
 func TestStreamAgreesWithCheck(t *testing.T) {
 	alarms, decided := 0, 0
 	for seed := range uint64(2000) {
-		operations := told(universe{unique: true, size: 60}.draw(rand.New(rand.NewPCG(seed, 13))))
+		operations := told(simulate.Universe{Unique: true, Size: 60}.Draw(rand.New(rand.NewPCG(seed, 13))))
 		s := NewStream()
 		follow(s, occurrences(operations))
 		run := &history.Run{History: history.History{Operations: operations}}
@@ -157,7 +158,7 @@ func TestStreamAgreesWithCheck(t *testing.T) {
 			alarms++
 		}
 		if (s.Alarm() != nil) != (result.Verdict == Invalid) {
-			t.Fatalf("seed %d: alarm %v, but the verdict is %s\n%s", seed, s.Alarm(), result.Verdict, list(operations))
+			t.Fatalf("seed %d: alarm %v, but the verdict is %s\n%s", seed, s.Alarm(), result.Verdict, script.List(operations))
 		}
 	}
 	t.Logf("%d alarms in %d histories", alarms, decided)
@@ -177,9 +178,9 @@ func FuzzStream(f *testing.F) {
 		f.Add(bytes)
 	}
 	f.Fuzz(func(t *testing.T, input []byte) {
-		operations := told(universe{unique: true, size: 14}.draw(rand.New(&tape{input})))
+		operations := told(simulate.Universe{Unique: true, Size: 14}.Draw(rand.New(&tape{input})))
 		if _, _, problem := disagreement(operations); problem != "" {
-			t.Errorf("%s\n%s", problem, list(operations))
+			t.Errorf("%s\n%s", problem, script.List(operations))
 		}
 	})
 }
@@ -349,7 +350,7 @@ func TestStream(t *testing.T) {
 }
 
 func TestStreamNeedsOrder(t *testing.T) {
-	write := history.Operation{Kind: history.Write, Key: "x", Input: history.Value{1}, Invoke: 5, Complete: 7, Outcome: history.OK}
+	write := history.Operation{Kind: history.Write, Key: "x", Input: history.Ints(1), Invoke: 5, Complete: 7, Outcome: history.OK}
 	read := history.Operation{Process: 1, Kind: history.Read, Key: "x", Invoke: 7, Complete: 8, Outcome: history.OK}
 	for _, test := range []struct {
 		name string
@@ -375,7 +376,7 @@ func TestStreamLimit(t *testing.T) {
 	at := time.Duration(0)
 	for i := range 2 * StreamLimit {
 		at += 2
-		write := history.Operation{Process: i, Kind: history.Write, Key: "x", Input: history.Value{int64(i)}, Invoke: at, Complete: at + 1}
+		write := history.Operation{Process: i, Kind: history.Write, Key: "x", Input: history.Ints(int64(i)), Invoke: at, Complete: at + 1}
 		s.Invoke(&write)
 		s.Complete(&write)
 		if s.Off() != "" {
@@ -390,7 +391,7 @@ func TestStreamLimit(t *testing.T) {
 		t.Errorf("off: %q, want %q", s.Off(), want)
 	}
 	s.Invoke(&history.Operation{Process: -1, Kind: history.Read, Key: "x", Invoke: at + 2})
-	s.Complete(&history.Operation{Process: -1, Kind: history.Read, Key: "x", Output: history.Value{-5}, Outcome: history.OK, Complete: at + 3})
+	s.Complete(&history.Operation{Process: -1, Kind: history.Read, Key: "x", Output: history.Ints(-5), Outcome: history.OK, Complete: at + 3})
 	if s.Alarm() != nil {
 		t.Errorf("off, and yet: %s", s.Alarm())
 	}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/counts"
+	"github.com/rashomon-io/rashomon/checker/internal/model"
+	"github.com/rashomon-io/rashomon/checker/internal/queues"
 	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -97,7 +99,7 @@ func plainPorcupineTotalQueue(operations []history.Operation) bool {
 			held, o := state.(bag), input.(history.Operation)
 			switch {
 			case o.Kind == history.Enqueue:
-				held[o.Input[0]]++
+				held[o.Input.At(0)]++
 				return []any{held}
 			case o.Outcome == history.Info:
 				after := []any{held}
@@ -108,12 +110,12 @@ func plainPorcupineTotalQueue(operations []history.Operation) bool {
 					}
 				}
 				return after
-			case len(o.Output) == 0 && held == bag{}:
+			case o.Output.Len() == 0 && held == bag{}:
 				return []any{held}
-			case len(o.Output) == 0 || held[o.Output[0]] == 0:
+			case o.Output.Len() == 0 || held[o.Output.At(0)] == 0:
 				return nil
 			}
-			held[o.Output[0]]--
+			held[o.Output.At(0)]--
 			return []any{held}
 		},
 	}
@@ -124,7 +126,7 @@ func TestTotalQueueAgreesWithPorcupine(t *testing.T) {
 	t.Parallel()
 	anomalies := map[anomaly.Name]int{}
 	invalid, outnumbered := 0, 0
-	for seed := range uint64(histories(t)) {
+	for seed := range uint64(script.Histories(t)) {
 		operations := drawQueue(rand.New(rand.NewPCG(seed, 29)), false)
 		if seed%2 == 0 { // most are drained
 			operations = drained(operations)
@@ -136,19 +138,18 @@ func TestTotalQueueAgreesWithPorcupine(t *testing.T) {
 		}
 		got := Check(t.Context(), &history.Run{History: history.History{Operations: operations}}, TotalQueue, Options{})
 		if got.Verdict != want {
-			t.Fatalf("seed %d: verdict %s (%s), but Porcupine says %s, of\n%s", seed, got.Verdict, got.Reason, want, list(operations))
+			t.Fatalf("seed %d: verdict %s (%s), but Porcupine says %s, of\n%s", seed, got.Verdict, got.Reason, want, script.List(operations))
 		}
 		if c := got.Queue; want == Valid && c.Lost.Certain+c.Duplicated+c.Unexpected+c.NotEmpty > 0 || c.OutOfOrder > 0 {
-			t.Fatalf("seed %d: %+v in a valid history\n%s", seed, c, list(operations))
+			t.Fatalf("seed %d: %+v in a valid history\n%s", seed, c, script.List(operations))
 		}
-		// Every suspect must stand, not only those that are shown.
-		q, _ := newTotalQueue("q", pointers(operations))
-		for _, s := range q.judge(&counts.Queue{}) {
-			text := s.sentence(&history.Run{})
-			if plainPorcupineTotalQueue(s.witness) || text == "" {
-				t.Fatalf("seed %d: %s is no witness:\n%s\nof\n%s", seed, s.anomaly, list(s.witness), list(operations))
+		// Every candidate must be one, not only those that are shown.
+		candidates, _ := queues.Candidates("q", false, model.Pointers(operations), &counts.Queue{})
+		for _, c := range candidates {
+			if plainPorcupineTotalQueue(c.Witness) || c.Violation(&history.Run{}).Sentence == "" {
+				t.Fatalf("seed %d: %s is no witness:\n%s\nof\n%s", seed, c.Anomaly, script.List(c.Witness), script.List(operations))
 			}
-			if s.outnumbered() != "" {
+			if slices.ContainsFunc(c.Witness, func(o history.Operation) bool { return o.Kind == history.Dequeue && o.Outcome == history.Info }) {
 				outnumbered++
 			}
 		}
@@ -156,8 +157,8 @@ func TestTotalQueueAgreesWithPorcupine(t *testing.T) {
 			anomalies[v.Anomaly]++
 		}
 	}
-	t.Logf("%d of %d invalid: %v; %d suspects by counting unknown dequeues", invalid, histories(t), anomalies, outnumbered)
-	if invalid == 0 || invalid == histories(t) || len(anomalies) < 4 || outnumbered == 0 {
+	t.Logf("%d of %d invalid: %v; %d candidates by counting unknown dequeues", invalid, script.Histories(t), anomalies, outnumbered)
+	if invalid == 0 || invalid == script.Histories(t) || len(anomalies) < 4 || outnumbered == 0 {
 		t.Error("the histories are all alike")
 	}
 }
@@ -167,20 +168,20 @@ func drained(operations []history.Operation) []history.Operation {
 	left := map[int64]bool{}
 	for _, o := range operations {
 		if o.Kind == history.Enqueue && o.Outcome == history.OK {
-			left[o.Input[0]] = true
+			left[o.Input.At(0)] = true
 		}
 	}
 	at := time.Duration(0)
 	for _, o := range operations {
 		at = max(at, o.Complete+1)
-		if len(o.Output) > 0 {
-			delete(left, o.Output[0])
+		if o.Output.Len() > 0 {
+			delete(left, o.Output.At(0))
 		}
 	}
 	for i := range int64(10) {
 		if left[i] && at%7 != 0 {
 			operations = append(operations, history.Operation{
-				Process: 100 + int(i), Key: "q", Kind: history.Dequeue, Output: history.Value{i}, Outcome: history.OK, Invoke: at, Complete: at})
+				Process: 100 + int(i), Key: "q", Kind: history.Dequeue, Output: history.Ints(i), Outcome: history.OK, Invoke: at, Complete: at})
 		}
 		at++
 	}

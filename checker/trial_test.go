@@ -75,15 +75,15 @@ func TestTrial(t *testing.T) {
 		{name: "not all nodes run", history: served() + lastRead + "unserved n3 at 215 after 115: n3 is paused\n" + healed, verdict: Unknown, want: Undecided, says: "n3 served nothing in the 115.000 s after the faults were healed, n3 is paused"},
 		{name: "not all nodes run, and nothing is written", history: served() + lastRead + "p1 n1 write x 77 [122,123] info EOF\n unserved n3 at 215 after 115: n3 is exited\n" + healed, verdict: Unknown, want: Undecided,
 			says: "No update was acknowledged in the 115.000 s after the faults were healed (1 were tried), n3 is exited."},
-		{name: "locks are only refused", model: Lock, history: locks() + "p2 n1 acquire l [90,91] ok\n p2 n1 use l [101,102] ok\n p1 n1 acquire l [122,123] fail\n unserved at 215 after 115\n" + healed, verdict: Unknown, want: Undecided,
+		{name: "locks are only refused", model: Lock, history: sixHolds() + "p2 n1 acquire l [90,91] ok\n p2 n1 use l [101,102] ok\n p1 n1 acquire l [122,123] fail\n unserved at 215 after 115\n" + healed, verdict: Unknown, want: Undecided,
 			says: "No update was acknowledged in the 115.000 s after the faults were healed (1 were tried), although all nodes ran"},
-		{name: "locks are refused, for one is held", model: Lock, history: locks() + "p2 n1 acquire l [90,91] ok\n p2 n1 use l [190,191] ok\n p1 n1 acquire l [122,123] fail\n unserved at 215 after 115\n" + healed, verdict: Valid, want: AsClaimed},
+		{name: "locks are refused, for one is held", model: Lock, history: sixHolds() + "p2 n1 acquire l [90,91] ok\n p2 n1 use l [190,191] ok\n p1 n1 acquire l [122,123] fail\n unserved at 215 after 115\n" + healed, verdict: Valid, want: AsClaimed},
 
 		{name: "a set", model: Set, history: strings.Repeat("p1 n1 add s 1 [0,1] ok\n", 1) + strings.Repeat("p1 n1 read-all s -> 1 [2,3] ok\n", 10) + healed, verdict: Unknown, want: Undecided, says: "1 of 1 acknowledged updates"},
 		{name: "a queue, drained", model: Queue, history: strings.Repeat("p1 n1 dequeue q [2,3] ok\n", 10) + "p1 n1 enqueue q 7 [4,5] ok\n p1 n1 dequeue q -> 7 [6,7] ok\n" + healed, verdict: Valid, want: AsClaimed},
 		{name: "a queue, not drained", model: Queue, history: strings.Repeat("p1 n1 dequeue q [2,3] ok\n", 10) + "p1 n1 enqueue q 7 [4,5] ok\n p1 n1 enqueue q 8 [5,6] ok\n p1 n1 dequeue q -> 7 [6,7] ok\n" + healed, verdict: Unknown, want: Undecided,
 			says: "1 of 2 acknowledged updates were not looked for after the faults, such as 1 of q: nobody dequeued them, and no later dequeue found the queue empty"},
-		{name: "nothing reads ids", model: IDs, history: ids() + healed, verdict: Valid, want: AsClaimed},
+		{name: "nothing reads ids", model: IDs, history: twelveIDs() + healed, verdict: Valid, want: AsClaimed},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			run := script.Parse(t, test.history)
@@ -112,7 +112,7 @@ func TestTrial(t *testing.T) {
 	}
 }
 
-func locks() string {
+func sixHolds() string {
 	text := ""
 	for i := range 6 {
 		text += fmt.Sprintf("p1 n1 acquire l [%d,%d] ok\n p1 n1 release l [%d,%d] ok\n", 4*i, 4*i+1, 4*i+2, 4*i+3)
@@ -120,7 +120,7 @@ func locks() string {
 	return text
 }
 
-func ids() string {
+func twelveIDs() string {
 	text := ""
 	for i := range 12 {
 		text += fmt.Sprintf("p1 n1 generate g -> %d [%d,%d] ok\n", i, 2*i, 2*i+1)
@@ -141,6 +141,12 @@ func TestAKilledProcessExplainsTheEnd(t *testing.T) {
 	run.Events[0].Nodes = []string{"n1"}
 	if result := Check(t.Context(), run, Register, Options{}); result.Verdict != Invalid {
 		t.Errorf("another node's process was killed, and yet: %s", result.Verdict)
+	}
+	for exits, want := range map[bool]Verdict{true: Valid, false: Invalid} {
+		run.Events[0] = history.Event{Time: 30 * time.Second, Type: history.Inject, Fault: 1, Family: "failpoint", Nodes: []string{"n2"}, Own: &history.Family{Exits: exits, Ends: true}}
+		if result := Check(t.Context(), run, Register, Options{}); result.Verdict != want {
+			t.Errorf("with a failpoint at which nodes may exit (%v): %s", exits, result.Verdict)
+		}
 	}
 }
 
@@ -208,7 +214,7 @@ func TestFaultsTooShort(t *testing.T) {
 			run := script.Parse(t, test.history)
 			run.Manifest.Version = history.Version
 			run.Events = append([]history.Event{
-				{Time: 50 * time.Second, Type: history.Inject, Fault: 1, Family: "kill", Shape: "leader", Nodes: []string{"n1"}},
+				{Time: 50 * time.Second, Type: history.Inject, Fault: 1, Family: "kill", Shape: "leader", Nodes: []string{"n1"}, Leader: "n1"},
 				{Time: 52 * time.Second, Type: history.Heal, Fault: 1, Family: "kill", Leader: test.leader},
 			}, run.Events...)
 			result := Check(t.Context(), run, Register, Options{})
@@ -220,6 +226,24 @@ func TestFaultsTooShort(t *testing.T) {
 				t.Errorf("a warning changed the verdict: %s", result.Reason)
 			}
 		})
+	}
+}
+
+// That nodes never met over links is no matter to a fault of links of clients.
+func TestUnlinkedAndCutOffFromClients(t *testing.T) {
+	run := script.Parse(t, served()+"partition n1 from 100 to 200\n recovery at 201\n final at 300\n done at 400\n")
+	run.Manifest.Version, run.Manifest.Nemesis = history.Version, "partition"
+	run.Events = append(run.Events, history.Event{Time: 399 * time.Second, Type: history.Unlinked, Reason: "no node met another"})
+	if result := Check(t.Context(), run, Register, Options{}); !strings.Contains(result.Vacuous, "separated nothing") {
+		t.Errorf("of nodes: vacuous %q", result.Vacuous)
+	}
+	for i, e := range run.Events {
+		if e.Type == history.Inject {
+			run.Events[i].Links = []string{"clients>n1", "n1>clients"}
+		}
+	}
+	if result := Check(t.Context(), run, Register, Options{}); strings.Contains(result.Vacuous, "separated nothing") {
+		t.Errorf("of clients: vacuous %q", result.Vacuous)
 	}
 }
 

@@ -11,7 +11,9 @@ import (
 
 	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/internal/court"
+	"github.com/rashomon-io/rashomon/checker/internal/model"
 	"github.com/rashomon-io/rashomon/checker/internal/script"
+	"github.com/rashomon-io/rashomon/checker/internal/versions"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -121,25 +123,25 @@ func plainPorcupineVersions(operations []history.Operation) bool {
 			held, o := before.(state), input.(history.Operation)
 			switch {
 			case o.Kind == history.Read:
-				if o.Output[0] != history.NoVersion && o.Output[0] != held.version || len(o.Output) == 1 && held.value != 0 || len(o.Output) == 2 && held.value != o.Output[1] {
+				if o.Output.At(0) != history.NoVersion && o.Output.At(0) != held.version || o.Output.Len() == 1 && held.value != 0 || o.Output.Len() == 2 && held.value != o.Output.At(1) {
 					return nil
 				}
 				return []any{held}
-			case o.Kind == history.CompareAndSet && held.value != o.Input[0]:
+			case o.Kind == history.CompareAndSet && held.value != o.Input.At(0):
 				if o.Outcome == history.Info {
 					return []any{held}
 				}
 				return nil
-			case len(o.Output) == 0:
-				after := above(held.version, o.Input[len(o.Input)-1])
+			case o.Output.Len() == 0:
+				after := above(held.version, o.Input.At(o.Input.Len()-1))
 				if o.Outcome == history.Info {
 					after = append(after, held)
 				}
 				return after
-			case o.Output[0] <= held.version:
+			case o.Output.At(0) <= held.version:
 				return nil
 			}
-			return []any{state{o.Output[0], o.Input[len(o.Input)-1]}}
+			return []any{state{o.Output.At(0), o.Input.At(o.Input.Len() - 1)}}
 		},
 	}
 	return porcupine.CheckOperations(model.ToModel(), entries)
@@ -188,23 +190,23 @@ func drawVersions(r *rand.Rand) []history.Operation {
 		fresh := 1 + r.Int64N(4)
 		switch o.Kind {
 		case history.Read:
-			o.Output = history.Value{told()}
+			o.Output = history.Ints(told())
 			shown := value
 			if r.Float64() < spoil/2 {
 				shown = r.Int64N(5)
 			}
 			if shown > 0 {
-				o.Output = append(o.Output, shown)
+				o.Output = history.Ints(o.Output.At(0), shown)
 			}
 			continue
 		case history.Write:
-			o.Input = history.Value{fresh}
+			o.Input = history.Ints(fresh)
 		default:
 			expected := value
 			if r.Float64() < spoil/2 || value == 0 {
 				expected = fresh
 			}
-			o.Input = history.Value{expected, 1 + r.Int64N(4)}
+			o.Input = history.Ints(expected, 1+r.Int64N(4))
 			if expected != value && r.Float64() >= spoil {
 				o.Outcome, o.Error = history.Fail, "another value"
 			}
@@ -212,12 +214,12 @@ func drawVersions(r *rand.Rand) []history.Operation {
 		if o.Outcome == history.Fail || o.Outcome == history.Info && r.IntN(2) == 0 {
 			continue
 		}
-		value = o.Input[len(o.Input)-1]
+		value = o.Input.At(o.Input.Len() - 1)
 		if version++; gaps && r.IntN(3) == 0 {
 			version++
 		}
 		if v := told(); o.Outcome == history.OK && v != history.NoVersion {
-			o.Output = history.Value{v}
+			o.Output = history.Ints(v)
 		}
 	}
 	slices.SortStableFunc(operations, func(a, b history.Operation) int { return int(a.Invoke - b.Invoke) })
@@ -227,7 +229,7 @@ func drawVersions(r *rand.Rand) []history.Operation {
 func TestVersionedRegisterAgreesWithPorcupine(t *testing.T) {
 	t.Parallel()
 	anomalies := map[anomaly.Name]int{}
-	invalid, searched, n := 0, 0, histories(t)/2
+	invalid, searched, n := 0, 0, script.Histories(t)/2
 	for seed := range uint64(n) {
 		operations := drawVersions(rand.New(rand.NewPCG(seed, 31)))
 		want := Valid
@@ -237,22 +239,22 @@ func TestVersionedRegisterAgreesWithPorcupine(t *testing.T) {
 		}
 		got := Check(t.Context(), &history.Run{History: history.History{Operations: operations}}, VersionedRegister, Options{})
 		if got.Verdict != want || want == Valid && got.StaleReads.Certain > 0 {
-			t.Fatalf("seed %d: verdict %s (%s), %d stale, but Porcupine says %s, of\n%s", seed, got.Verdict, got.Reason, got.StaleReads, want, list(operations))
+			t.Fatalf("seed %d: verdict %s (%s), %d stale, but Porcupine says %s, of\n%s", seed, got.Verdict, got.Reason, got.StaleReads, want, script.List(operations))
 		}
-		// Every suspect must stand, not only those that are shown.
-		_, suspects := newVersions("x", pointers(operations)).suspects()
-		if want == Invalid && len(suspects) == 0 {
+		// Every candidate must be one, not only those that are shown.
+		_, candidates := versions.Candidates("x", model.Pointers(operations))
+		if want == Invalid && len(candidates) == 0 {
 			searched++
 		}
-		for _, s := range suspects {
-			if explained, err := s.explained(t.Context(), court.NewMemory(1<<30)); explained || err != nil || want == Valid {
-				t.Fatalf("seed %d: %s is no contradiction, %v:\n%s\nof\n%s", seed, s.anomaly, err, list(s.witness), list(operations))
+		for _, s := range candidates {
+			if explained, err := s.Explained(t.Context(), court.NewMemory(1<<30)); explained || err != nil || want == Valid {
+				t.Fatalf("seed %d: %s is no contradiction, %v:\n%s\nof\n%s", seed, s.Anomaly, err, script.List(s.Witness), script.List(operations))
 			}
 		}
 		for _, v := range got.Violations {
 			anomalies[v.Anomaly]++
 			if plainPorcupineVersions(v.Witness) || v.Sentence == "" {
-				t.Fatalf("seed %d: %s is no witness:\n%s\nof\n%s", seed, v.Sentence, list(v.Witness), list(operations))
+				t.Fatalf("seed %d: %s is no witness:\n%s\nof\n%s", seed, v.Sentence, script.List(v.Witness), script.List(operations))
 			}
 		}
 	}

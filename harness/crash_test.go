@@ -26,7 +26,6 @@ import (
 // A mortal cluster's nodes can end by themselves.
 type mortal struct {
 	memoryCluster
-	spec cluster.Spec
 
 	mu    sync.Mutex
 	state map[cluster.Node]cluster.State
@@ -39,7 +38,7 @@ type mortalWorld struct {
 }
 
 func (w mortalWorld) Build(_ context.Context, spec cluster.Spec) (cluster.Cluster, error) {
-	c := &mortal{memoryCluster: memoryCluster{spec.Nodes}, spec: spec, state: map[cluster.Node]cluster.State{}}
+	c := &mortal{memoryCluster: memoryCluster{spec}, state: map[cluster.Node]cluster.State{}}
 	for _, node := range spec.Nodes {
 		c.state[node] = cluster.Running
 		if err := os.MkdirAll(filepath.Join(spec.Logs, node), 0o755); err != nil {

@@ -20,15 +20,22 @@ const copyBudget = 30 * time.Second
 // cluster is not to be used any more.
 func (r *run) keepData(ctx context.Context) {
 	dir := filepath.Join(r.Dir, history.DataDir)
-	if _, err := os.Stat(dir); err == nil || ctx.Err() != nil {
+	if _, err := os.Stat(dir); err == nil || ctx.Err() != nil || r.isShared() {
 		return
 	}
 	r.tell("not as claimed: copying the nodes' data to %s …", dir)
 	r.copyData(ctx, nil)
 }
 
-// copyData pauses the nodes that run, which it returns, and copies the data of all.
+// isShared returns whether the cluster is not the trial's own.
+func (t *Trial) isShared() bool { return t.keyPrefix != "" }
+
+// copyData pauses the nodes that run, which it returns, and copies the data of all. It
+// leaves a shared cluster alone.
 func (r *run) copyData(ctx context.Context, failed func(cluster.Node, error)) (paused []cluster.Node) {
+	if r.isShared() {
+		return nil
+	}
 	for _, node := range r.cluster.Nodes() {
 		if r.cluster.State(node) == cluster.Running {
 			paused = append(paused, node)

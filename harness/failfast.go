@@ -2,6 +2,7 @@ package harness
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/rashomon-io/rashomon/checker"
 	"github.com/rashomon-io/rashomon/harness/cluster"
@@ -14,6 +15,15 @@ type Streamer interface {
 	Workload
 	// Stream returns a fresh stream for the operations of one trial.
 	Stream() *checker.Stream
+}
+
+// CanFailFast returns why the workload's violations are not found during a trial; nil
+// if they are.
+func CanFailFast(workload Workload) error {
+	if _, streams := workload.(Streamer); !streams {
+		return fmt.Errorf("fail-fast is not available for the workload %s, whose violations only show afterwards", workload.Name())
+	}
+	return nil
 }
 
 // A lookout watches the history of a trial, and stops the load at the first

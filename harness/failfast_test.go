@@ -35,7 +35,7 @@ type notedWorld struct {
 }
 
 func (w notedWorld) Build(_ context.Context, spec cluster.Spec) (cluster.Cluster, error) {
-	*w.cluster = noted{memoryCluster: memoryCluster{spec.Nodes}, state: map[cluster.Node]cluster.State{}}
+	*w.cluster = noted{memoryCluster: memoryCluster{spec}, state: map[cluster.Node]cluster.State{}}
 	for _, node := range spec.Nodes {
 		w.cluster.state[node] = cluster.Running
 	}
@@ -162,8 +162,8 @@ func TestFailFast(t *testing.T) {
 			if o.Invoke > stop.Time+time.Millisecond && o.Invoke < stop.Time+time.Second {
 				frozen++
 			}
-			if len(o.Input) > 0 {
-				value := fmt.Sprint(o.Key, o.Input[len(o.Input)-1])
+			if o.Input.Len() > 0 {
+				value := fmt.Sprint(o.Key, o.Input.At(o.Input.Len()-1))
 				if values[value] {
 					t.Fatalf("%s is written twice", value)
 				}

@@ -104,11 +104,20 @@ func (r *run) program(place cluster.Place) (program cluster.Program) {
 // open returns a client of the node.
 func (r *run) open(ctx context.Context, node cluster.Node) (client Client, err error) {
 	defer r.guard("the target's Open", &err)
-	client, err = r.Target.Open(ctx, r.cluster, node)
+	client, err = r.Target.Open(ctx, clientSide{r.cluster}, node)
 	if err == nil && client == nil {
 		err = errNoClient
 	}
 	return client, err
+}
+
+// A clientSide is a cluster at the addresses that lead over the links of clients.
+type clientSide struct{ cluster.Cluster }
+
+func (c clientSide) Address(node cluster.Node) string { return c.ClientAddress(node, "") }
+
+func (c clientSide) PortAddress(node cluster.Node, port string) string {
+	return c.ClientAddress(node, port)
 }
 
 var errNoClient = errors.New("Open returned no client and no error")

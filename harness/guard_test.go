@@ -99,6 +99,10 @@ func TestPanics(t *testing.T) {
 			}
 		}, "invalid memory address"},
 		"a generator": {func(_ *store, trial *harness.Trial) { trial.Workload = panickingWorkload{} }, "the workload's generator panicked: boom"},
+		"Generators": {func(_ *store, trial *harness.Trial) {
+			trial.Workload = planned{plan: func([]harness.Worker) []harness.Generator { panic("boom") }}
+		}, "the workload's Generators panicked: boom"},
+		"Check": {func(_ *store, trial *harness.Trial) { trial.Workload = panickingCheck{} }, "the workload's Check panicked: boom"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -127,6 +131,12 @@ func (panickingWorkload) Generators(workers []harness.Worker) []harness.Generato
 	return harness.PerWorker(func(harness.Worker) harness.Generator {
 		return harness.GeneratorFunc(func(*harness.Turn) (history.Operation, bool) { panic("boom") })
 	})(workers)
+}
+
+type panickingCheck struct{ workloads.Register }
+
+func (panickingCheck) Check(context.Context, *history.Run, checker.Options) checker.Result {
+	panic("boom")
 }
 
 // An idle nemesis has no faults.
@@ -246,6 +256,9 @@ func TestRefusedBeforeAnythingStarts(t *testing.T) {
 		"a rate of +Inf": func(trial *harness.Trial) { trial.Rate = math.Inf(1) },
 		`expects "stale reads", which is no anomaly (want some of ["stale read" "lost commit"`: func(trial *harness.Trial) {
 			trial.Target.Claim.Expect = []string{"lost commit", "stale reads"}
+		},
+		`no guarantee "monotone reads" (there are: linearizable, `: func(trial *harness.Trial) {
+			trial.Target.Claim.Guarantees = []string{"sequential", "monotone reads"}
 		},
 		"memory cannot inject clock": func(trial *harness.Trial) { trial.Nemesis = nemesis.Clocks() },
 	} {

@@ -42,7 +42,7 @@ type Trial struct {
 	World    cluster.World // default: whatever the Target brings
 
 	Nodes       int           // default 5, at most MaxNodes
-	Concurrency int           // clients, spread evenly over the nodes; default 4 a node
+	Concurrency int           // clients, spread evenly over the nodes that serve; default 4 a node
 	Rate        float64       // operations per second, of all clients together, of a system that answers at once (see Rate); default 600, negative for as fast as they can
 	Quiet       time.Duration // load before the faults; default 2 s
 	Duration    time.Duration // of the faults phase; default 20 s
@@ -66,7 +66,9 @@ type Trial struct {
 	// written, such as reports.Write.
 	Report func(dir string) error
 
-	deadline time.Time // by which it must have ended; zero means never
+	layout    layout    // of the Nodes
+	keyPrefix string    // of what clients are asked for; empty in a cluster of the trial's own
+	deadline  time.Time // by which it must have ended; zero means never
 }
 
 // The bounds of a trial.
@@ -85,6 +87,9 @@ type Target struct {
 	World cluster.World
 	// Ports names the ports that a node needs besides its main one.
 	Ports []string
+	// Roles are those of the nodes, in the order in which nodes are numbered and
+	// started; none if all nodes are alike, and all are started at once.
+	Roles []Role
 	// Program returns how one node is run.
 	Program func(cluster.Place) cluster.Program
 	// Ready returns nil once the fresh cluster serves. It is called again
@@ -101,6 +106,8 @@ type Target struct {
 	// is a definite one of the operation that needed the client. After a definite
 	// error of an operation the client is kept: one whose connection is gone should
 	// reconnect, or not call that definite. Without an error there must be a client.
+	// Faults of links between clients and nodes hit what goes to the addresses that
+	// this Cluster gives; those that Ready, Prepare and Leader are given lead past them.
 	Open func(context.Context, cluster.Cluster, cluster.Node) (Client, error)
 	// Leader returns the node that leads now, asking the nodes themselves, within
 	// half a second; nil if the system has no leader. Faults at the leader then hit
@@ -179,6 +186,11 @@ type Workload interface {
 	Check(context.Context, *history.Run, checker.Options) checker.Result
 }
 
+// OwnKinds is implemented by a Workload whose operations are of kinds of its own, so
+// that figures, and what a trial adds to a history, tell reads from updates. It
+// returns the same each time.
+type OwnKinds interface{ Kinds() history.Kinds }
+
 // Invoke carries out one operation and returns its output. A nil error means
 // ok, a Definite one fail, any other info. With ErrPrecondition, the output is what
 // was there instead, or nothing where the system does not tell.
@@ -212,10 +224,7 @@ type Turn struct {
 	// at once.
 	At time.Duration
 
-	// What of the trial generators need that wait for other workers.
-	load  context.Context            // ends with the load
-	clock func() time.Duration       // tells Now
-	over  []func(*history.Operation) // see afterwards
+	round *round // nil in a Turn that no trial has made
 }
 
 // A Nemesis plays faults on a Stage.

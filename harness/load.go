@@ -24,7 +24,7 @@ type load struct {
 
 func newLoad(r *run) *load {
 	load := &load{}
-	nodes := r.cluster.Nodes()
+	nodes := r.layout.serving
 	for i := range r.Concurrency {
 		load.seats = append(load.seats, &seat{
 			trial: r, lane: r.recorder.Lane(), process: i,
@@ -60,7 +60,7 @@ func (l *load) run(ctx context.Context, generator func(Worker) Generator, tries 
 	var working sync.WaitGroup
 	for _, seat := range l.seats {
 		working.Add(1)
-		go seat.run(&round{ctx: ctx, stop: stop, generator: generator(seat.worker), tries: tries, patience: patience, ended: working.Done}, nil)
+		go seat.run(&round{ctx: ctx, stop: stop, now: seat.trial.recorder.Now, generator: generator(seat.worker), tries: tries, patience: patience, ended: working.Done}, nil)
 	}
 	working.Wait()
 }

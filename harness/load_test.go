@@ -265,9 +265,9 @@ func flush(b *testing.B, address string) {
 func (c *redisClient) Read(ctx context.Context, key string) (history.Value, error) {
 	value, err := c.redis.Get(ctx, key).Int64()
 	if errors.Is(err, redis.Nil) {
-		return nil, nil
+		return history.Value{}, nil
 	}
-	return history.Value{value}, err
+	return history.Ints(value), err
 }
 
 func (c *redisClient) Write(ctx context.Context, key string, value int64) error {
@@ -289,10 +289,10 @@ func openEtcd(address string) (loadClient, error) {
 func (c *etcdClient) Read(ctx context.Context, key string) (history.Value, error) {
 	answer, err := c.etcd.Get(ctx, key)
 	if err != nil || len(answer.Kvs) == 0 {
-		return nil, err
+		return history.Value{}, err
 	}
 	value, err := strconv.ParseInt(string(answer.Kvs[0].Value), 10, 64)
-	return history.Value{value}, err
+	return history.Ints(value), err
 }
 
 func (c *etcdClient) Write(ctx context.Context, key string, value int64) error {
@@ -325,7 +325,7 @@ func loadGenerator(worker harness.Worker) harness.Generator {
 	return harness.GeneratorFunc(func(*harness.Turn) (history.Operation, bool) {
 		key := loadKey(worker.Rand)
 		if worker.Rand.IntN(2) == 0 {
-			return history.Operation{Kind: history.Write, Key: key, Input: history.Value{loadValues.Add(1)}}, true
+			return history.Operation{Kind: history.Write, Key: key, Input: history.Ints(loadValues.Add(1))}, true
 		}
 		return history.Operation{Kind: history.Read, Key: key}, true
 	})
@@ -337,7 +337,7 @@ func (load) Bind(client harness.Client) (harness.Invoke, error) {
 	c := client.(loadClient)
 	return func(ctx context.Context, o history.Operation) (history.Value, error) {
 		if o.Kind == history.Write {
-			return nil, c.Write(ctx, o.Key, o.Input[0])
+			return history.Value{}, c.Write(ctx, o.Key, o.Input.At(0))
 		}
 		return c.Read(ctx, o.Key)
 	}, nil

@@ -54,12 +54,16 @@ func (r *run) searchLogs(ctx context.Context) {
 		r.recorder.Event(history.Event{Type: history.Trouble, Nodes: []string{node}, Reason: "logs: " + err.Error()})
 	}
 	root := filepath.Join(r.Dir, history.LogsDir)
-	if len(r.Target.LogFiles) > 0 {
+	files := r.Target.LogFiles
+	if r.isShared() {
+		files = nil
+	}
+	if len(files) > 0 {
 		r.onEach(ctx, r.cluster.Nodes(), func(ctx context.Context, node cluster.Node) error {
-			return r.cluster.Collect(ctx, node, filepath.Join(root, node, "data"), r.Target.LogFiles...)
+			return r.cluster.Collect(ctx, node, filepath.Join(root, node, "data"), files...)
 		}, trouble)
 	}
-	for _, pattern := range r.Target.LogFiles {
+	for _, pattern := range files {
 		if found, err := fs.Glob(os.DirFS(root), "*/data/"+pattern); err == nil && len(found) == 0 {
 			r.tell("no node has a log in its data that matches %s", pattern)
 		}

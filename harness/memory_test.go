@@ -23,20 +23,22 @@ func (memoryWorld) Supports(_ context.Context, f cluster.Fault) error {
 	return fmt.Errorf("memory cannot inject %s", f)
 }
 func (memoryWorld) Build(_ context.Context, spec cluster.Spec) (cluster.Cluster, error) {
-	return memoryCluster{spec.Nodes}, nil
+	return memoryCluster{spec}, nil
 }
 
-type memoryCluster struct{ nodes []cluster.Node }
+type memoryCluster struct{ spec cluster.Spec }
 
-func (c memoryCluster) Nodes() []cluster.Node                    { return c.nodes }
-func (c memoryCluster) PortAddress(cluster.Node, string) string  { return "" }
-func (c memoryCluster) Address(n cluster.Node) string            { return n }
-func (memoryCluster) Start(context.Context, cluster.Node) error  { return nil }
-func (memoryCluster) Kill(context.Context, cluster.Node) error   { return nil }
-func (memoryCluster) Pause(context.Context, cluster.Node) error  { return nil }
-func (memoryCluster) Resume(context.Context, cluster.Node) error { return nil }
-func (memoryCluster) State(cluster.Node) cluster.State           { return cluster.Running }
-func (memoryCluster) Close() error                               { return nil }
+func (c memoryCluster) Nodes() []cluster.Node                         { return c.spec.Nodes }
+func (c memoryCluster) Role(n cluster.Node) string                    { return c.spec.Roles[n] }
+func (c memoryCluster) PortAddress(cluster.Node, string) string       { return "" }
+func (c memoryCluster) Address(n cluster.Node) string                 { return n }
+func (c memoryCluster) ClientAddress(n cluster.Node, _ string) string { return n }
+func (memoryCluster) Start(context.Context, cluster.Node) error       { return nil }
+func (memoryCluster) Kill(context.Context, cluster.Node) error        { return nil }
+func (memoryCluster) Pause(context.Context, cluster.Node) error       { return nil }
+func (memoryCluster) Resume(context.Context, cluster.Node) error      { return nil }
+func (memoryCluster) State(cluster.Node) cluster.State                { return cluster.Running }
+func (memoryCluster) Close() error                                    { return nil }
 func (memoryCluster) SetLinks(context.Context, []cluster.Link, cluster.Condition) error {
 	return nil
 }

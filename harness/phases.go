@@ -83,7 +83,7 @@ func (r *run) failure(ctx context.Context) error {
 		return r.recorder.Err()
 	}
 	how := "interrupted"
-	if errors.As(context.Cause(ctx), new(*panicked)) {
+	if cause := context.Cause(ctx); errors.As(cause, new(*panicked)) || errors.As(cause, new(*unkeyed)) {
 		how = "ended"
 	}
 	return fmt.Errorf("%s at %.1f s: %w; what was recorded is in %s", how, r.recorder.Now().Seconds(), context.Cause(ctx), r.Dir)

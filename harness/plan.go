@@ -1,7 +1,6 @@
 package harness
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -140,11 +139,11 @@ func OneAtATime(plan Plan) Plan {
 func (t *Turn) await(c <-chan struct{}) bool {
 	select {
 	case <-c:
-		if t.clock != nil {
-			t.Now = t.clock()
+		if t.round != nil {
+			t.Now = t.round.now()
 		}
 		return true
-	case <-t.context().Done():
+	case <-t.over():
 		return false
 	}
 }
@@ -160,18 +159,23 @@ func (t *Turn) reach(at time.Duration) bool {
 	case <-timer.C:
 		t.Now = at
 		return true
-	case <-t.context().Done():
+	case <-t.over():
 		return false
 	}
 }
 
-func (t *Turn) context() context.Context {
-	if t.load == nil {
-		return context.Background() // of a Turn that no trial has made
+// over is closed when the load ends.
+func (t *Turn) over() <-chan struct{} {
+	if t.round == nil {
+		return nil
 	}
-	return t.load
+	return t.round.ctx.Done()
 }
 
 // afterwards has f called with the operation when it is over, or with nil if it is not
-// carried out after all.
-func (t *Turn) afterwards(f func(*history.Operation)) { t.over = append(t.over, f) }
+// carried out after all. Without a trial there is nothing that would call it.
+func (t *Turn) afterwards(f func(*history.Operation)) {
+	if t.round != nil {
+		t.round.over = append(t.round.over, f)
+	}
+}

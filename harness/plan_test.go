@@ -31,7 +31,7 @@ func each(count int, kind history.Kind) harness.Plan {
 		return harness.Limit(count, harness.GeneratorFunc(func(*harness.Turn) (history.Operation, bool) {
 			operation := history.Operation{Kind: kind, Key: "k"}
 			if value += int64(w.Of); kind == history.Write {
-				operation.Input = history.Value{value}
+				operation.Input = history.Ints(value)
 			}
 			return operation, true
 		}))
@@ -247,7 +247,7 @@ func TestUntilOK(t *testing.T) {
 				tries, acknowledged := map[int64][]history.Outcome{}, 0
 				for _, o := range follow(t, s, plan, nil) {
 					if o.Kind == history.Write {
-						tries[o.Input[0]] = append(tries[o.Input[0]], o.Outcome)
+						tries[o.Input.At(0)] = append(tries[o.Input.At(0)], o.Outcome)
 					}
 				}
 				repeated := 0

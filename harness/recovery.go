@@ -33,17 +33,18 @@ type services struct {
 	open                atomic.Bool // an operation waits for its answer
 }
 
-func (s *services) note(operation *history.Operation) {
+func (s *services) note(operation *history.Operation, kinds history.Kinds) {
 	if operation.Kind == history.Use {
 		return // which no node serves
 	}
 	s.all.note(operation, operation.Answered())
 	acknowledged := operation.Outcome == history.OK
-	if operation.Kind.Reads() {
+	m := kinds.Of(operation.Kind)
+	if m.Reads {
 		s.reads.note(operation, acknowledged)
 	}
 	refusedLock := operation.Kind == history.Acquire // no other refusal shows that it does not serve
-	if operation.Kind.Updates() && (acknowledged || !operation.Answered() || refusedLock) {
+	if m.Updates && (acknowledged || !operation.Answered() || refusedLock) {
 		s.updates.note(operation, acknowledged)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -20,11 +21,11 @@ func (r *run) start(ctx context.Context) error {
 	if err := r.fits(ctx); err != nil { // as far as Open needs no node
 		return err
 	}
-	if err := r.startNodes(starting); err != nil {
-		return err
-	}
-	if r.Target.Ready != nil {
-		if err := r.awaitReady(starting); err != nil {
+	for _, stage := range r.layout.stages {
+		if err := r.startNodes(starting, stage.nodes); err != nil {
+			return err
+		}
+		if err := r.awaitReady(starting, stage); err != nil {
 			if !r.loggedNothing() {
 				err = fmt.Errorf("%w; see %s", err, filepath.Join(r.Dir, history.LogsDir))
 			}
@@ -46,15 +47,15 @@ func (r *run) start(ctx context.Context) error {
 	return r.fits(ctx)
 }
 
-// startNodes starts all nodes at once.
-func (r *run) startNodes(ctx context.Context) error {
-	errs := make(chan error, r.Nodes)
-	for _, node := range r.cluster.Nodes() {
+// startNodes starts those nodes at once.
+func (r *run) startNodes(ctx context.Context, nodes []cluster.Node) error {
+	errs := make(chan error, len(nodes))
+	for _, node := range nodes {
 		go func() { errs <- r.cluster.Start(ctx, node) }()
 	}
 	var first error // the others' are mostly the same
 	failed := 0
-	for range r.cluster.Nodes() {
+	for range nodes {
 		if err := <-errs; err != nil {
 			first = cmp.Or(first, err)
 			failed++
@@ -71,17 +72,20 @@ func (r *run) startNodes(ctx context.Context) error {
 	return fmt.Errorf("start %s: %w (and %d more nodes)", r.Target, first, failed-1)
 }
 
-// awaitReady returns nil when the target serves.
-func (r *run) awaitReady(ctx context.Context) error {
+// awaitReady returns nil when the stage is ready.
+func (r *run) awaitReady(ctx context.Context, stage stage) error {
+	if stage.ready == nil {
+		return nil
+	}
 	retry := time.NewTicker(20 * time.Millisecond)
 	defer retry.Stop()
 	progress := time.NewTicker(progressEvery)
 	defer progress.Stop()
 	for {
-		_, err := within(ctx, r, "the target's Ready", func(ctx context.Context) (struct{}, error) {
+		_, err := within(ctx, r, stage.what, func(ctx context.Context) (struct{}, error) {
 			attempt, cancel := context.WithTimeout(ctx, readyAttempt)
 			defer cancel()
-			return struct{}{}, r.Target.Ready(attempt, r.cluster)
+			return struct{}{}, stage.ready(attempt, r.cluster)
 		})
 		switch {
 		case err == nil:
@@ -103,21 +107,28 @@ func (r *run) awaitReady(ctx context.Context) error {
 // fits returns an error if the workload needs what the target's clients cannot do:
 // else every operation would fail, each after the other.
 func (r *run) fits(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
-	defer cancel()
-	bound, err := within(ctx, r, "the target's Open", func(ctx context.Context) (bound error, err error) {
-		client, err := r.open(ctx, r.cluster.Nodes()[0])
-		if err != nil {
-			return nil, err
-		}
-		_, bound = r.Workload.Bind(client)
-		return bound, r.shut(client)
-	})
+	lack, err := r.binds(ctx)
 	switch {
-	case bound != nil:
-		return fmt.Errorf("%s cannot serve this workload: %w", r.Target, bound)
+	case lack != nil:
+		return lack
 	case errors.Is(err, errNoClient), errors.As(err, new(*panicked)):
 		return fmt.Errorf("open a client of %s: %w", r.Target, err)
 	}
 	return nil // else it may be possible later, and is tried for each operation
+}
+
+// binds returns what a client lacks that the workload needs, or why none can be opened.
+func (r *run) binds(ctx context.Context) (lack, err error) {
+	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
+	defer cancel()
+	return within(ctx, r, "the target's Open", func(ctx context.Context) (lack error, err error) {
+		client, err := r.open(ctx, r.layout.serving[0])
+		if err != nil {
+			return nil, err
+		}
+		if _, err := r.Workload.Bind(client); err != nil {
+			lack = fmt.Errorf("%s cannot serve this workload: %w", r.Target, err)
+		}
+		return lack, r.shut(client)
+	})
 }

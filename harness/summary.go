@@ -48,7 +48,7 @@ func Summary(run *history.Run, result checker.Result) string {
 		warnings = append(warnings, "warning: "+warning)
 	}
 	for _, violation := range result.Foremost(run.Manifest.Claim) {
-		violations = append(violations, fmt.Sprintf("%s: %s", violation.Anomaly, violation.Sentence))
+		violations = append(violations, fmt.Sprintf("%s: %s", violation.Title(), violation.Sentence))
 	}
 	list(&b, errors, summaryErrors)
 	list(&b, skipped(s.Skipped), summarySkipped)
@@ -67,6 +67,9 @@ func tellsWrong(r checker.Result) bool {
 
 func heading(manifest history.Manifest, result checker.Result) string {
 	line := strings.TrimSpace(manifest.Target+" "+manifest.Options) + ": " + result.Judgement()
+	if claimed := manifest.Claim.Guarantees; len(claimed) > 0 {
+		line += fmt.Sprintf(" (claims: %s)", strings.Join(claimed, ", "))
+	}
 	if expect := manifest.Claim.Expect; len(expect) > 0 {
 		line += fmt.Sprintf(" (expect: %s)", strings.Join(expect, ", "))
 	}

@@ -3,6 +3,7 @@ package harness
 import (
 	"cmp"
 	"context"
+	cryptorand "crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rashomon-io/rashomon/checker"
@@ -29,6 +31,7 @@ const (
 	stopBudget     = 5 * time.Second        // for client calls to return after their client was closed
 	lastLook       = 250 * time.Millisecond // for a node to end that the last operations bring down
 	progressEvery  = 2 * time.Second
+	defaultTimeout = 250 * time.Millisecond // of one client call
 )
 
 // Run runs the trial and judges it. What it recorded stays in trial.Dir, also
@@ -82,29 +85,44 @@ func (t *Trial) makeDir() error {
 
 // complete fills in the defaults and refuses what cannot be run.
 func (t *Trial) complete(ctx context.Context) error {
-	if t.Target.Program == nil || t.Target.Open == nil {
+	standing, _ := cmp.Or(t.World, t.Target.World).(cluster.Standing)
+	if t.Target.Program == nil && standing == nil || t.Target.Open == nil {
 		return errors.New("trial: the target needs Program and Open")
 	}
 	if t.Workload == nil {
 		return errors.New("trial: no workload (such as workloads.Register{})")
+	}
+	if err := t.Target.Claim.Validate(); err != nil {
+		return fmt.Errorf("trial: the claim of %s: %w", t.Target, err)
 	}
 	for _, name := range t.Target.Claim.Expect {
 		if !slices.Contains(anomaly.All, anomaly.Name(name)) {
 			return fmt.Errorf("trial: the claim of %s expects %q, which is no anomaly (want some of %q)", t.Target, name, anomaly.All)
 		}
 	}
-	if _, streams := t.Workload.(Streamer); t.FailFast && !streams {
-		return fmt.Errorf("trial: fail-fast is not available for the workload %s, whose violations only show afterwards", t.Workload.Name())
+	if t.FailFast {
+		if err := CanFailFast(t.Workload); err != nil {
+			return fmt.Errorf("trial: %w", err)
+		}
 	}
 	t.World = cmp.Or(t.World, t.Target.World)
 	if t.World == nil {
 		return fmt.Errorf("trial: no world to run %s in (such as process.World())", t.Target)
 	}
+	if standing != nil {
+		// The word is the trial's own, as what the one before has written is there still.
+		t.keyPrefix = standing.KeyPrefix() + strings.ToLower(cryptorand.Text()[:10]) + "."
+		t.Nodes = cmp.Or(t.Nodes, standing.Size())
+	}
 	t.Nodes = cmp.Or(t.Nodes, 5)
 	if t.Nodes < 1 || t.Nodes > MaxNodes {
 		return fmt.Errorf("trial: %d nodes (want 1 to %d)", t.Nodes, MaxNodes)
 	}
-	t.Concurrency = cmp.Or(t.Concurrency, 4*t.Nodes)
+	var err error
+	if t.layout, err = t.Target.layOut(t.Nodes); err != nil {
+		return err
+	}
+	t.Concurrency = cmp.Or(t.Concurrency, 4*len(t.layout.serving))
 	if t.Concurrency < 1 || t.Concurrency > MaxConcurrency {
 		return fmt.Errorf("trial: %d clients (want 1 to %d)", t.Concurrency, MaxConcurrency)
 	}
@@ -115,7 +133,7 @@ func (t *Trial) complete(ctx context.Context) error {
 	t.Quiet = cmp.Or(t.Quiet, 2*time.Second)
 	t.Duration = cmp.Or(t.Duration, 20*time.Second)
 	t.Recovery = cmp.Or(t.Recovery, 3*time.Second)
-	t.Timeout = cmp.Or(t.Timeout, 250*time.Millisecond)
+	t.Timeout = cmp.Or(t.Timeout, defaultTimeout)
 	if min(t.Quiet, t.Duration, t.Recovery, t.Timeout) < 0 {
 		return errors.New("trial: a negative duration")
 	}
@@ -149,6 +167,14 @@ func (t *Trial) needs() []cluster.Fault {
 		return nil
 	}
 	return t.Nemesis.Needs()
+}
+
+// kinds are what the workload's own kinds mean.
+func (t *Trial) kinds() history.Kinds {
+	if own, ok := t.Workload.(OwnKinds); ok {
+		return own.Kinds()
+	}
+	return nil
 }
 
 func (t *Trial) tell(format string, arguments ...any) {
@@ -201,10 +227,10 @@ func (r *run) carryOut(ctx context.Context) (recorded *history.Run, result check
 func (r *run) writeManifest() error {
 	return history.WriteManifest(r.Dir, history.Manifest{
 		Version: history.Version, Target: r.Target.Name, Options: r.Target.Options,
-		Workload: r.Workload.Name(), Nemesis: r.nemesisName(), World: r.World.Name(), Claim: r.Target.Claim,
-		Nodes: cluster.Names(r.Nodes), Concurrency: r.Concurrency, RatePerSecond: max(r.Rate, 0), Operations: r.Operations,
+		Workload: r.Workload.Name(), Nemesis: r.nemesisName(), World: r.World.Name(), Claim: r.Target.Claim, Kinds: r.kinds(),
+		Nodes: cluster.Names(r.Nodes), Roles: r.layout.roles, Concurrency: r.Concurrency, RatePerSecond: max(r.Rate, 0), Operations: r.Operations,
 		Quiet: r.Quiet, Faults: r.Duration, Recovery: r.Recovery, Timeout: r.Timeout,
-		Seed: r.Seed, Command: r.Command, Started: time.Now(),
+		Seed: r.Seed, Command: r.Command, KeyPrefix: r.keyPrefix, Started: time.Now(),
 	})
 }
 
@@ -212,7 +238,7 @@ func (r *run) writeManifest() error {
 func (r *run) build(ctx context.Context) (err error) {
 	r.watch = newWatch(r.Trial)
 	r.cluster, err = r.World.Build(ctx, cluster.Spec{
-		Nodes: cluster.Names(r.Nodes), Ports: r.Target.Ports, Program: r.program, Faults: r.needs(), Logs: filepath.Join(r.Dir, history.LogsDir),
+		Nodes: cluster.Names(r.Nodes), Roles: r.layout.roles, Ports: r.Target.Ports, Program: r.program, Faults: r.needs(), Logs: filepath.Join(r.Dir, history.LogsDir),
 		Exited: r.watch.exited, Progress: func(step string) { r.tell("%s", step) },
 	})
 	if err != nil {
@@ -287,15 +313,16 @@ func (r *run) recordBypass() {
 }
 
 // judge checks what was recorded, and writes the result.
-func (r *run) judge(ctx context.Context) (*history.Run, checker.Result, error) {
+func (r *run) judge(ctx context.Context) (recorded *history.Run, result checker.Result, err error) {
+	defer r.guard("the workload's Check", &err)
 	r.tell("checking …")
-	recorded, err := history.ReadRun(r.Dir)
+	recorded, err = history.ReadRun(r.Dir)
 	if err != nil {
-		return nil, checker.Result{}, err
+		return nil, result, err
 	}
 	if !r.deadline.IsZero() {
 		r.Options.Budget.Time = min(cmp.Or(r.Options.Budget.Time, checker.DefaultBudget.Time), max(time.Until(r.deadline)-closeReserve, time.Second))
 	}
-	result := r.Workload.Check(ctx, recorded, r.Options)
+	result = r.Workload.Check(ctx, recorded, r.Options)
 	return recorded, result, history.WriteJSON(filepath.Join(r.Dir, history.ResultFile), result)
 }

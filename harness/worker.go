@@ -59,6 +59,7 @@ func (c *counts) all() int64 { return c.answered.Load() + c.failed.Load() + c.un
 type round struct {
 	ctx       context.Context
 	stop      context.CancelFunc // ends all seats' rounds
+	now       func() time.Duration
 	generator Generator
 	tries     int
 	patience  time.Duration
@@ -142,12 +143,12 @@ func (s *seat) next(r *round, last *history.Operation, wait func(time.Duration) 
 	if r.ctx.Err() != nil {
 		return false
 	}
-	turn := Turn{Now: s.trial.recorder.Now(), Previous: s.previous, load: r.ctx, clock: s.trial.recorder.Now}
+	turn := Turn{Now: r.now(), Previous: s.previous, round: r}
 	if r.arrived == 0 {
 		r.arrived = turn.Now
 	}
 	operation, ok := r.generator.Next(&turn)
-	r.operation, r.try, r.over = operation, 1, turn.over
+	r.operation, r.try = operation, 1
 	due := ok && wait(turn.At-turn.Now)
 	if !due {
 		r.end(nil)
@@ -164,10 +165,10 @@ func (s *seat) forsaken(r *round) bool {
 	return s.trial.recorder.Now()-since > r.patience || s.trial.cluster.State(s.worker.Node) != cluster.Running
 }
 
-// move seats a new process at the next node that runs. It returns false if the round
+// move seats a new process at the next node that serves and runs. It returns false if the round
 // has been at all of them, or is over.
 func (s *seat) move(r *round) bool {
-	nodes := s.trial.cluster.Nodes()
+	nodes := s.trial.layout.serving
 	at := slices.Index(nodes, s.worker.Node)
 	for r.moves < len(nodes)-1 && r.ctx.Err() == nil {
 		r.moves++
@@ -217,14 +218,17 @@ func (c *call) carryOut() bool {
 	s.lane.Invoke(&c.operation)
 	s.lately.open.Store(true)
 	session, asked := s.session, c.operation // which may soon be another goroutine's
+	asked.Key = s.trial.keyPrefix + asked.Key
 	watch := time.AfterFunc(s.trial.Timeout+grace, c.abandon)
 	output, err := c.invoke(ctx, session, asked)
 	watch.Stop()
 	if !c.take() {
 		return false
 	}
-	c.operation.Output, c.operation.Outcome = output, outcome(err)
-	if err != nil && !(c.operation.Outcome == history.Fail && errors.Is(err, ErrPrecondition)) {
+	c.operation.Outcome = outcome(err)
+	if refused := c.operation.Outcome == history.Fail && errors.Is(err, ErrPrecondition); err == nil || refused {
+		c.operation.Output = output
+	} else {
 		c.operation.Error = err.Error()
 	}
 	s.complete(&c.operation)
@@ -235,17 +239,32 @@ func (c *call) carryOut() bool {
 // one for the seat.
 func (c *call) invoke(ctx context.Context, present *session, operation history.Operation) (output history.Value, err error) {
 	defer c.guard(&err)
+	if key := c.seat.trial.keyPrefix; key != "" && operation.Key == key {
+		err = &unkeyed{c.seat.trial.Workload.Name(), operation.Kind}
+		c.seat.trial.fail(err)
+		return history.Value{}, Definite(err) // nothing was sent
+	}
 	if present != nil {
 		return present.invoke(ctx, operation)
 	}
 	opened, err := c.seat.open(ctx)
 	if err != nil {
-		return nil, Definite(err) // nothing was sent
+		return history.Value{}, Definite(err) // nothing was sent
 	}
 	if !c.seats(opened) {
-		return nil, c.seat.trial.shut(opened.client)
+		return history.Value{}, c.seat.trial.shut(opened.client)
 	}
 	return opened.invoke(ctx, operation)
+}
+
+// An unkeyed is the error of a trial whose workload would touch the data of others.
+type unkeyed struct {
+	workload string
+	kind     history.Kind
+}
+
+func (u *unkeyed) Error() string {
+	return fmt.Sprintf("the workload %s has an operation without a key, %s, and in a cluster that others use every key must have a prefix: choose one whose operations all have keys, such as register", u.workload, u.kind)
 }
 
 // guard is run.guard, and says what was called.
@@ -296,7 +315,7 @@ func outcome(err error) history.Outcome {
 func (s *seat) complete(operation *history.Operation) {
 	s.lane.Complete(operation)
 	s.lately.open.Store(false)
-	s.lately.note(operation)
+	s.lately.note(operation, s.trial.kinds())
 	switch {
 	case operation.Answered(): // also by a precondition that did not hold
 		s.counts.answered.Add(1)

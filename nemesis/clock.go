@@ -7,34 +7,32 @@ import (
 	"time"
 
 	"github.com/rashomon-io/rashomon/harness/cluster"
+	"github.com/rashomon-io/rashomon/harness/history"
 )
 
 // clock lies to nodes about the time of day, as a bad NTP server, a virtual
 // machine that was suspended or an administrator does. Monotonic clocks stay
 // right. When it is healed, the clock jumps back to the right time, so each of
 // these faults is two.
-var clock = family{
-	name:   "clock",
-	says:   "wall clocks of nodes are wrong",
-	on:     onClocks,
-	needs:  []cluster.Fault{cluster.ClockFault},
-	shapes: roles,
-	modes: []mode{
-		{"jump", func(rng *rand.Rand) effect { return wrong(cluster.Clock{Offset: jump(rng)}) }},
-		{"drift", func(rng *rand.Rand) effect { return wrong(cluster.Clock{Drift: drift(rng)}) }},
-		{"strobe", func(rng *rand.Rand) effect {
+var clock = Family{
+	Family: history.FamilyClock,
+	Doc:    "wall clocks of nodes are wrong",
+	Needs:  []cluster.Fault{cluster.ClockFault},
+	Shapes: Roles(),
+	Modes: []Mode{
+		{Name: "jump", Doc: "by half a second to ten years, ahead or behind, mostly seconds", Draw: func(rng *rand.Rand) Effect { return wrong(cluster.Clock{Offset: jump(rng)}) }},
+		{Name: "drift", Doc: "1 to 20 % fast or slow", Draw: func(rng *rand.Rand) Effect { return wrong(cluster.Clock{Drift: drift(rng)}) }},
+		{Name: "strobe", Doc: "to and fro, each for 10 to 500 ms", Draw: func(rng *rand.Rand) Effect {
 			return wrong(cluster.Clock{
 				Offset: sign(rng, logDuration(rng, 100*time.Millisecond, 10*time.Second)),
 				Strobe: logDuration(rng, 10*time.Millisecond, 500*time.Millisecond),
 			})
 		}},
-		{"mixed", func(rng *rand.Rand) effect { return wrong(cluster.Clock{Offset: jump(rng), Drift: drift(rng)}) }},
+		{Name: "mixed", Doc: "a jump and a drift", Draw: func(rng *rand.Rand) Effect { return wrong(cluster.Clock{Offset: jump(rng), Drift: drift(rng)}) }},
 	},
-	inject: func(ctx context.Context, p *player, f fault) error { return p.setClocks(ctx, f.hit.nodes, 0) },
-	heal:   func(ctx context.Context, p *player, f fault) error { return p.setClocks(ctx, f.hit.nodes, f.number) },
 }
 
-func wrong(c cluster.Clock) effect { return effect{clock: c} }
+func wrong(c cluster.Clock) Effect { return Effect{Clock: c} }
 
 // jump draws seconds three times of four: leases and time-outs are about as
 // long, and are wrong only while they last. Else up to ten years, at which
@@ -64,9 +62,9 @@ func sign(rng *rand.Rand, d time.Duration) time.Duration {
 func (p *player) setClocks(ctx context.Context, nodes []cluster.Node, without int) error {
 	want := map[cluster.Node]cluster.Clock{}
 	for _, f := range p.others(without) {
-		if f.family.on == onClocks {
-			for _, node := range f.hit.nodes {
-				want[node] = f.clock
+		if f.family.On == history.OnClocks {
+			for _, node := range f.hit.Nodes {
+				want[node] = f.Clock
 			}
 		}
 	}

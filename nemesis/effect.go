@@ -42,7 +42,7 @@ func either(a, b float64) float64 { return a + b - a*b }
 
 // String says how bad it is, in a few words, but not how links are cut, which
 // is the fault's mode: "50ms ± 20ms, 5% lost", "3.2s ahead".
-func (e effect) String() string {
+func (e Effect) String() string {
 	var words []string
 	say := func(format string, values ...any) { words = append(words, fmt.Sprintf(format, values...)) }
 	share := func(share float64, what string) {
@@ -50,7 +50,7 @@ func (e effect) String() string {
 			say("%.3g%% %s", 100*share, what)
 		}
 	}
-	c := e.condition
+	c := e.Condition
 	switch {
 	case c.Jitter > 0 && c.Normal:
 		say("%v ± %v normal", c.Delay, c.Jitter)
@@ -67,7 +67,7 @@ func (e effect) String() string {
 		say("%.4g KiB/s", float64(c.BytesPerSecond)/1024)
 	}
 
-	k := e.clock
+	k := e.Clock
 	if k.Offset != 0 {
 		say("%s", away(k.Offset))
 	}
@@ -99,34 +99,29 @@ func away(offset time.Duration) string {
 }
 
 // record writes the effect down as data, so that it can be replayed.
-func (e effect) record(event *history.Event) {
-	c := e.condition
+func (e Effect) record(event *history.Event) {
+	c := e.Condition
 	c.Cut = cluster.Whole // the event's mode
 	if c != (cluster.Condition{}) {
-		event.Condition = &history.Condition{
-			Delay: c.Delay, Jitter: c.Jitter, Normal: c.Normal, BytesPerSecond: c.BytesPerSecond,
-			Loss: c.Loss, Reorder: c.Reorder, Duplicate: c.Duplicate, Corrupt: c.Corrupt, Repair: c.Repair,
-		}
+		event.Condition = &c
 	}
-	if e.clock != (cluster.Clock{}) {
-		event.Clock = (*history.Clock)(&e.clock)
+	if e.Clock != (cluster.Clock{}) {
+		event.Clock = &e.Clock
 	}
 }
 
 // recordedEffect is the inverse of record. It refuses what no link or clock can
 // have.
-func recordedEffect(event history.Event) (e effect, err error) {
+func recordedEffect(event history.Event) (e Effect, err error) {
 	if c := event.Condition; c != nil {
-		e.condition = cluster.Condition{
-			Delay: c.Delay, Jitter: c.Jitter, Normal: c.Normal, BytesPerSecond: c.BytesPerSecond,
-			Loss: c.Loss, Reorder: c.Reorder, Duplicate: c.Duplicate, Corrupt: c.Corrupt, Repair: c.Repair,
-		}
-		if err := e.condition.Validate(); err != nil {
+		e.Condition = *c
+		e.Condition.Cut = cluster.Whole // which the event's mode tells
+		if err := c.Validate(); err != nil {
 			return e, err
 		}
 	}
 	if k := event.Clock; k != nil {
-		e.clock = cluster.Clock(*k)
+		e.Clock = *k
 		if k.Strobe < 0 || !(k.Drift > -1 && k.Drift <= 1000) {
 			return e, fmt.Errorf("a clock with strobe %v and drift %v (want at least 0, and more than -1)", k.Strobe, k.Drift)
 		}

@@ -58,22 +58,22 @@ func TestTogether(t *testing.T) {
 
 func TestEffectString(t *testing.T) {
 	const day = 24 * time.Hour
-	for want, e := range map[string]effect{
+	for want, e := range map[string]Effect{
 		"":                      severed(cluster.Silent),
-		"50ms":                  {condition: cluster.Condition{Delay: 50 * ms}},
-		"50ms ± 20ms":           {condition: cluster.Condition{Delay: 50 * ms, Jitter: 20 * ms}},
-		"50ms ± 20ms normal":    {condition: cluster.Condition{Delay: 50 * ms, Jitter: 20 * ms, Normal: true}},
-		"64 KiB/s":              {condition: cluster.Condition{BytesPerSecond: 64 << 10}},
-		"0.5 KiB/s":             {condition: cluster.Condition{BytesPerSecond: 512}},
-		"12% lost":              {condition: cluster.Condition{Loss: 0.12}},
-		"1% lost, 7% reordered": {condition: cluster.Condition{Loss: 0.01, Reorder: 0.07}},
-		"30% twice, 5% corrupt": {condition: cluster.Condition{Duplicate: 0.3, Corrupt: 0.05}},
-		"3.2s ahead":            {clock: cluster.Clock{Offset: 3200 * ms}},
-		"3.2s behind":           {clock: cluster.Clock{Offset: -3200 * ms}},
-		"3650 days behind":      {clock: cluster.Clock{Offset: -3650 * day}},
-		"1s ahead, 20% slow":    {clock: cluster.Clock{Offset: time.Second, Drift: -0.2}},
-		"7% fast":               {clock: cluster.Clock{Drift: 0.07}},
-		"1s ahead, to and fro every 10ms, the monotonic clock too": {clock: cluster.Clock{Offset: time.Second, Strobe: 10 * ms, Monotonic: true}},
+		"50ms":                  {Condition: cluster.Condition{Delay: 50 * ms}},
+		"50ms ± 20ms":           {Condition: cluster.Condition{Delay: 50 * ms, Jitter: 20 * ms}},
+		"50ms ± 20ms normal":    {Condition: cluster.Condition{Delay: 50 * ms, Jitter: 20 * ms, Normal: true}},
+		"64 KiB/s":              {Condition: cluster.Condition{BytesPerSecond: 64 << 10}},
+		"0.5 KiB/s":             {Condition: cluster.Condition{BytesPerSecond: 512}},
+		"12% lost":              {Condition: cluster.Condition{Loss: 0.12}},
+		"1% lost, 7% reordered": {Condition: cluster.Condition{Loss: 0.01, Reorder: 0.07}},
+		"30% twice, 5% corrupt": {Condition: cluster.Condition{Duplicate: 0.3, Corrupt: 0.05}},
+		"3.2s ahead":            {Clock: cluster.Clock{Offset: 3200 * ms}},
+		"3.2s behind":           {Clock: cluster.Clock{Offset: -3200 * ms}},
+		"3650 days behind":      {Clock: cluster.Clock{Offset: -3650 * day}},
+		"1s ahead, 20% slow":    {Clock: cluster.Clock{Offset: time.Second, Drift: -0.2}},
+		"7% fast":               {Clock: cluster.Clock{Drift: 0.07}},
+		"1s ahead, to and fro every 10ms, the monotonic clock too": {Clock: cluster.Clock{Offset: time.Second, Strobe: 10 * ms, Monotonic: true}},
 	} {
 		if e.String() != want {
 			t.Errorf("got %q, want %q", e, want)
@@ -84,7 +84,7 @@ func TestEffectString(t *testing.T) {
 // Every field of a condition and of a clock is recorded, and read again as it
 // was, also one that somebody adds some day.
 func TestEffectsAreRecordedWhole(t *testing.T) {
-	check := func(name string, e effect) {
+	check := func(name string, e Effect) {
 		t.Run(name, func(t *testing.T) {
 			var event, again history.Event
 			e.record(&event)
@@ -104,15 +104,15 @@ func TestEffectsAreRecordedWhole(t *testing.T) {
 	fields := reflect.TypeFor[cluster.Condition]()
 	for i := range fields.NumField() {
 		if name := fields.Field(i).Name; name != "Cut" {
-			var e effect
-			set(t, reflect.ValueOf(&e.condition).Elem().Field(i))
+			var e Effect
+			set(t, reflect.ValueOf(&e.Condition).Elem().Field(i))
 			check(name, e)
 		}
 	}
 	fields = reflect.TypeFor[cluster.Clock]()
 	for i := range fields.NumField() {
-		var e effect
-		set(t, reflect.ValueOf(&e.clock).Elem().Field(i))
+		var e Effect
+		set(t, reflect.ValueOf(&e.Clock).Elem().Field(i))
 		check(fields.Field(i).Name, e)
 	}
 }
@@ -134,34 +134,34 @@ func set(t *testing.T, field reflect.Value) {
 func TestMagnitudes(t *testing.T) {
 	const draws = 4000
 	rng := rand.New(rand.NewPCG(1, 2))
-	all := map[string][]effect{}
-	for _, f := range families {
-		for _, m := range f.modes {
+	all := map[string][]Effect{}
+	for _, f := range builtin {
+		for _, m := range f.Modes {
 			for range draws {
-				name := f.name + m.name
-				all[name] = append(all[name], m.draw(rng))
+				name := f.Name + m.Name
+				all[name] = append(all[name], m.Draw(rng))
 			}
 		}
 	}
 	for _, test := range []struct {
 		what, of  string
-		value     func(effect) float64
+		value     func(Effect) float64
 		low, high float64
 	}{
-		{"delay", "latency", func(e effect) float64 { return float64(e.condition.Delay) }, float64(10 * ms), float64(300 * ms)},
-		{"jitter", "latency", func(e effect) float64 { return float64(e.condition.Jitter) / float64(e.condition.Delay) }, 0, 0.51},
-		{"loss", "loss", func(e effect) float64 { return e.condition.Loss }, 0.05, 0.4},
-		{"loss", "flaky", func(e effect) float64 { return e.condition.Loss }, 0.01, 0.1},
-		{"delay", "flaky", func(e effect) float64 { return float64(e.condition.Delay) }, float64(2 * ms), float64(50 * ms)},
-		{"reorder", "flaky", func(e effect) float64 { return e.condition.Reorder }, 0.01, 0.25},
-		{"duplicate", "flaky", func(e effect) float64 { return e.condition.Duplicate }, 0.01, 0.1},
-		{"corrupt", "flaky", func(e effect) float64 { return e.condition.Corrupt }, 0.01, 0.05},
-		{"rate", "slow", func(e effect) float64 { return float64(e.condition.BytesPerSecond) }, 16 << 10, 256 << 10},
-		{"jump", "clockjump", func(e effect) float64 { return e.clock.Offset.Hours() }, -10 * 365 * 24, 10 * 365 * 24},
-		{"size of jump", "clockjump", func(e effect) float64 { return e.clock.Offset.Abs().Seconds() }, 0.5, 10 * 365 * 24 * 3600},
-		{"drift", "clockdrift", func(e effect) float64 { return e.clock.Drift }, -0.2, 0.2},
-		{"strobe", "clockstrobe", func(e effect) float64 { return float64(e.clock.Strobe) }, float64(10 * ms), float64(500 * ms)},
-		{"drift", "clockmixed", func(e effect) float64 { return e.clock.Drift }, -0.2, 0.2},
+		{"delay", "latency", func(e Effect) float64 { return float64(e.Condition.Delay) }, float64(10 * ms), float64(300 * ms)},
+		{"jitter", "latency", func(e Effect) float64 { return float64(e.Condition.Jitter) / float64(e.Condition.Delay) }, 0, 0.51},
+		{"loss", "loss", func(e Effect) float64 { return e.Condition.Loss }, 0.05, 0.4},
+		{"loss", "flaky", func(e Effect) float64 { return e.Condition.Loss }, 0.01, 0.1},
+		{"delay", "flaky", func(e Effect) float64 { return float64(e.Condition.Delay) }, float64(2 * ms), float64(50 * ms)},
+		{"reorder", "flaky", func(e Effect) float64 { return e.Condition.Reorder }, 0.01, 0.25},
+		{"duplicate", "flaky", func(e Effect) float64 { return e.Condition.Duplicate }, 0.01, 0.1},
+		{"corrupt", "flaky", func(e Effect) float64 { return e.Condition.Corrupt }, 0.01, 0.05},
+		{"rate", "slow", func(e Effect) float64 { return float64(e.Condition.BytesPerSecond) }, 16 << 10, 256 << 10},
+		{"jump", "clockjump", func(e Effect) float64 { return e.Clock.Offset.Hours() }, -10 * 365 * 24, 10 * 365 * 24},
+		{"size of jump", "clockjump", func(e Effect) float64 { return e.Clock.Offset.Abs().Seconds() }, 0.5, 10 * 365 * 24 * 3600},
+		{"drift", "clockdrift", func(e Effect) float64 { return e.Clock.Drift }, -0.2, 0.2},
+		{"strobe", "clockstrobe", func(e Effect) float64 { return float64(e.Clock.Strobe) }, float64(10 * ms), float64(500 * ms)},
+		{"drift", "clockmixed", func(e Effect) float64 { return e.Clock.Drift }, -0.2, 0.2},
 	} {
 		least, most := test.high, test.low
 		for _, e := range all[test.of] {
@@ -174,7 +174,7 @@ func TestMagnitudes(t *testing.T) {
 	}
 	seconds := 0
 	for _, e := range all["clockjump"] {
-		if e.clock.Offset.Abs() <= time.Minute {
+		if e.Clock.Offset.Abs() <= time.Minute {
 			seconds++
 		}
 	}

@@ -27,7 +27,8 @@ type fake struct {
 	fails  func(action string) error // such as "start n1", "cut silent"
 	lacks  map[cluster.Fault]error   // of the world
 	after  func(event history.Event) // called by record
-	dies   cluster.Node              // ends at once when it is started
+	role   func(cluster.Node) string
+	dies   cluster.Node // ends at once when it is started
 
 	mu     sync.Mutex
 	state  map[cluster.Node]cluster.State
@@ -46,6 +47,7 @@ func newFake(count int) *fake {
 		leader: func() (cluster.Node, error) { return "n1", nil },
 		fails:  func(string) error { return nil },
 		after:  func(history.Event) {},
+		role:   func(cluster.Node) string { return "" },
 		state:  map[cluster.Node]cluster.State{},
 		links:  map[cluster.Link]cluster.Condition{},
 		clocks: map[cluster.Node]cluster.Clock{},
@@ -137,10 +139,12 @@ func (f *fake) change(ctx context.Context, action string, node cluster.Node, to 
 	return nil
 }
 
-func (f *fake) Nodes() []cluster.Node                   { return slices.Clone(f.nodes) }
-func (f *fake) PortAddress(cluster.Node, string) string { return "" }
-func (f *fake) Address(cluster.Node) string             { return "" }
-func (f *fake) Close() error                            { return nil }
+func (f *fake) Nodes() []cluster.Node                     { return slices.Clone(f.nodes) }
+func (f *fake) Role(node cluster.Node) string             { return f.role(node) }
+func (f *fake) PortAddress(cluster.Node, string) string   { return "" }
+func (f *fake) Address(cluster.Node) string               { return "" }
+func (f *fake) ClientAddress(cluster.Node, string) string { return "" }
+func (f *fake) Close() error                              { return nil }
 
 func (f *fake) Start(ctx context.Context, node cluster.Node) error {
 	to := cluster.Running

@@ -5,20 +5,20 @@ import (
 	"time"
 
 	"github.com/rashomon-io/rashomon/harness/cluster"
+	"github.com/rashomon-io/rashomon/harness/history"
 )
 
 // flaky is a bit of everything that goes wrong on a bad line. Corrupt packets
 // fail their checksum, and so are lost on the way to the application: no system
 // claims to survive those that do not.
-var flaky = family{
-	name:   "flaky",
-	says:   "links lose, delay, reorder, duplicate and corrupt, a little of each",
-	on:     onLinks,
-	needs:  []cluster.Fault{cluster.LossFault, cluster.DelayFault},
-	shapes: paths,
-	modes: []mode{{draw: func(rng *rand.Rand) effect {
+var flaky = Family{
+	Family: history.FamilyFlaky,
+	Doc:    "links lose, delay, reorder, duplicate and corrupt, a little of each",
+	Needs:  []cluster.Fault{cluster.LossFault, cluster.DelayFault},
+	Shapes: Paths(),
+	Modes: []Mode{{Draw: func(rng *rand.Rand) Effect {
 		delay := logDuration(rng, 2*time.Millisecond, 50*time.Millisecond)
-		return effect{condition: cluster.Condition{
+		return Effect{Condition: cluster.Condition{
 			Delay:     delay,
 			Jitter:    delay / 2,
 			Loss:      percent(rng, 1, 10),
@@ -27,6 +27,4 @@ var flaky = family{
 			Corrupt:   percent(rng, 1, 5),
 		}}
 	}}},
-	inject: spoil,
-	heal:   mend,
 }

@@ -5,33 +5,34 @@ import (
 	"syscall"
 
 	"github.com/rashomon-io/rashomon/harness/cluster"
+	"github.com/rashomon-io/rashomon/harness/history"
 )
 
 // kill ends nodes at once, and starts them again on the same data.
-var kill = family{
-	name:   "kill",
-	says:   "nodes are killed, and later restarted",
-	on:     onNodes,
-	needs:  []cluster.Fault{cluster.KillFault},
-	shapes: roles,
-	inject: func(ctx context.Context, p *player, f fault) error {
-		return each(ctx, f.hit.nodes, func(ctx context.Context, node cluster.Node) error {
-			if f.processes != "" {
-				return p.stage.Cluster.Signal(ctx, node, f.processes, syscall.SIGKILL)
+var kill = Family{
+	Family:    history.FamilyKill,
+	Doc:       "nodes are killed, and later restarted",
+	Needs:     []cluster.Fault{cluster.KillFault},
+	Shapes:    Roles(),
+	ByProcess: true,
+	Inject: func(ctx context.Context, hit Hit) (string, error) {
+		return "", each(ctx, hit.Nodes, func(ctx context.Context, node cluster.Node) error {
+			if hit.Processes != "" {
+				return hit.Cluster.Signal(ctx, node, hit.Processes, syscall.SIGKILL)
 			}
-			return p.stage.Cluster.Kill(ctx, node)
+			return hit.Cluster.Kill(ctx, node)
 		})
 	},
 	// A node of which a process was killed is restarted as a whole: it may go
 	// on without, and nothing else is sure to bring the process back.
-	heal: func(ctx context.Context, p *player, f fault) error {
-		return each(ctx, f.hit.nodes, func(ctx context.Context, node cluster.Node) error {
-			if f.processes != "" {
-				if err := p.stage.Cluster.Kill(ctx, node); err != nil {
+	Heal: func(ctx context.Context, hit Hit) error {
+		return each(ctx, hit.Nodes, func(ctx context.Context, node cluster.Node) error {
+			if hit.Processes != "" {
+				if err := hit.Cluster.Kill(ctx, node); err != nil {
 					return err
 				}
 			}
-			return p.run(ctx, node)
+			return runNode(ctx, hit.Cluster, node)
 		})
 	},
 }

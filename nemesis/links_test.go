@@ -16,13 +16,13 @@ import (
 )
 
 // worse is a fault of links or clocks with that effect.
-func worse(number int, f *family, s shape, e effect, begin, end float64, order ...cluster.Node) fault {
+func worse(number int, f *Family, s Shape, e Effect, begin, end float64, order ...cluster.Node) fault {
 	planned := a(number, f, s, begin, end, order...)
-	planned.effect = e
+	planned.Effect = e
 	return planned
 }
 
-func delay(d time.Duration) effect { return effect{condition: cluster.Condition{Delay: d}} }
+func delay(d time.Duration) Effect { return Effect{Condition: cluster.Condition{Delay: d}} }
 
 // Every shape on three nodes: which links it hits, and whose they are.
 func TestPathsOfThree(t *testing.T) {
@@ -36,15 +36,15 @@ func TestPathsOfThree(t *testing.T) {
 	}
 	got := map[string]string{}
 	for _, s := range paths {
-		hit := s.choose(cluster.Names(3))
+		hit := s.Choose(cluster.Names(3))
 		var links []string
-		for _, link := range hit.links {
+		for _, link := range hit.Links {
 			links = append(links, link.String())
 		}
 		slices.Sort(links)
-		got[s.name] = strings.Join(links, " ") + " of " + strings.Join(hit.nodes, " ")
-		if s.leader != strings.HasPrefix(s.name, "leader") {
-			t.Errorf("%s aims at the leader: %v", s.name, s.leader)
+		got[s.Name] = strings.Join(links, " ") + " of " + strings.Join(hit.Nodes, " ")
+		if s.Leader != strings.HasPrefix(s.Name, "leader") {
+			t.Errorf("%s aims at the leader: %v", s.Name, s.Leader)
 		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -60,7 +60,7 @@ func TestOverlappingLinks(t *testing.T) {
 	run(t, 3, func(f *fake) []fault {
 		f.after = func(e history.Event) {
 			c := f.links[cluster.Link{From: "n1", To: "n2"}]
-			seen = append(seen, strings.TrimSpace(fmt.Sprintf("%s %v", c.Cut, effect{condition: c})))
+			seen = append(seen, strings.TrimSpace(fmt.Sprintf("%s %v", c.Cut, Effect{Condition: c})))
 			if back := f.links[cluster.Link{From: "n3", To: "n2"}]; back.Delay != 0 && back.Delay != 20*ms {
 				t.Errorf("n3>n2 has %+v", back)
 			}
@@ -71,7 +71,7 @@ func TestOverlappingLinks(t *testing.T) {
 			worse(1, &latency, find(t, &latency, "leader-out"), delay(100*ms), 1, 6, order...),
 			worse(2, &latency, find(t, &latency, "all"), delay(20*ms), 2, 4, order...),
 			cut,
-			worse(4, &slow, find(t, &slow, "one"), effect{condition: cluster.Condition{BytesPerSecond: 2048}}, 5.5, 7, order...),
+			worse(4, &slow, find(t, &slow, "one"), Effect{Condition: cluster.Condition{BytesPerSecond: 2048}}, 5.5, 7, order...),
 		}
 	}, func(t *testing.T, f *fake, err error) {
 		wantHealed(t, f, err)
@@ -126,7 +126,7 @@ func TestMeans(t *testing.T) {
 		order := []cluster.Node{"n1", "n2", "n3"}
 		return []fault{
 			worse(1, &latency, find(t, &latency, "one"), delay(ms), 1, 2, order...),
-			worse(2, &flaky, find(t, &flaky, "one"), effect{condition: cluster.Condition{Loss: 0.1}}, 3, 4, order...),
+			worse(2, &flaky, find(t, &flaky, "one"), Effect{Condition: cluster.Condition{Loss: 0.1}}, 3, 4, order...),
 			a(3, &partition, find(t, &partition, "one"), 5, 6, order...),
 		}
 	}, func(t *testing.T, f *fake, err error) {

@@ -26,7 +26,7 @@
 //
 //   - Families take turns, in rounds of random order, instead of being drawn
 //     independently, so that even a few faults include every family.
-//   - Every other fault of a family aims at the leader, alone or with others,
+//   - Two of three faults of a family aim at the leader, alone or with others,
 //     and the first one does: the weakness of most systems is what a leader
 //     does that no longer is one.
 //   - Lengths are spread around election time-outs, shorter and longer. Those
@@ -62,7 +62,7 @@ const DefaultInterval = 1500 * time.Millisecond
 
 // A Schedule is the nemesis that injects faults in seeded random order. Its
 // zero value injects none. Make one with Parse, or with Partitions, Kills and
-// the other families' functions, and Combine.
+// the other families' functions, With, and Combine.
 type Schedule struct {
 	// Interval is the mean time from the beginning of one fault to that of the
 	// next; zero means DefaultInterval. Faults last between a sixth and one and
@@ -74,22 +74,13 @@ type Schedule struct {
 	picks []pick
 }
 
-// A pick is one word of the schedule's text: shapes of one family to draw from.
-type pick struct {
-	word      string
-	family    *family
-	shapes    []shape
-	modes     []mode // to draw from
-	processes string // hit alone, by name; empty means whole nodes
-}
-
 // None injects nothing.
 func None() Schedule { return Schedule{} }
 
 // Partitions draws from partitions of these shapes, or of all if there are
 // none: "leader", "bridge:reset", "rooms:n1,n2/n3,n4,n5". It panics if there is
 // no such shape; List names them.
-func Partitions(shapes ...string) Schedule { return must("partition", shapes) }
+func Partitions(shapes ...string) Schedule { return must(&partition, shapes) }
 
 // Rooms cuts machine rooms off from each other, again and again: with
 // {n1 n2 n3} and {n4 n5}, five nodes in two rooms show what CAP is about, since one
@@ -106,44 +97,59 @@ func Rooms(rooms ...[]cluster.Node) Schedule {
 // Kills draws from kills with restart of nodes in these roles, or in all if
 // there are none: "leader", "majority", "leader@redis-server". It panics if
 // there is no such role.
-func Kills(roles ...string) Schedule { return must("kill", roles) }
+func Kills(roles ...string) Schedule { return must(&kill, roles) }
 
 // Pauses is as Kills, with pauses.
-func Pauses(roles ...string) Schedule { return must("pause", roles) }
+func Pauses(roles ...string) Schedule { return must(&pause, roles) }
 
 // Latency draws from delays of links in these shapes, or in all if there are
 // none: "leader", "minority". It panics if there is no such shape.
-func Latency(shapes ...string) Schedule { return must("latency", shapes) }
+func Latency(shapes ...string) Schedule { return must(&latency, shapes) }
 
 // Loss is as Latency, with packets lost.
-func Loss(shapes ...string) Schedule { return must("loss", shapes) }
+func Loss(shapes ...string) Schedule { return must(&loss, shapes) }
 
 // Flaky is as Latency, with packets delayed, lost, reordered, duplicated and
 // corrupted.
-func Flaky(shapes ...string) Schedule { return must("flaky", shapes) }
+func Flaky(shapes ...string) Schedule { return must(&flaky, shapes) }
 
 // Slow is as Latency, with throughput bounded.
-func Slow(shapes ...string) Schedule { return must("slow", shapes) }
+func Slow(shapes ...string) Schedule { return must(&slow, shapes) }
 
 // Clocks draws from wrong wall clocks of nodes in these roles, going wrong in
 // these ways, or in all if there are none: "leader", "jump", "leader:strobe".
 // It panics if there is no such role or way.
-func Clocks(roles ...string) Schedule { return must("clock", roles) }
+func Clocks(roles ...string) Schedule { return must(&clock, roles) }
 
-func must(family string, shapes []string) Schedule {
+// With draws from a user's own families, in all their shapes. It panics if one of them
+// is not sound, and says why. For some shapes, or with words of the built-in families,
+// see Parse.
+func With(own ...Family) Schedule {
+	all, err := families(own)
+	if err != nil {
+		panic("nemesis: " + err.Error())
+	}
+	var s Schedule
+	for _, f := range all[len(builtin):] {
+		s.add(everything(f))
+	}
+	return s
+}
+
+func must(family *Family, shapes []string) Schedule {
 	if len(shapes) == 0 {
 		shapes = []string{""}
 	}
 	var s Schedule
 	for _, name := range shapes {
-		word := strings.TrimSuffix(family+":"+name, ":")
+		word := strings.TrimSuffix(family.Name+":"+name, ":")
 		if strings.HasPrefix(name, "@") {
-			word = family + name
+			word = family.Name + name
 		}
-		if strings.HasPrefix(name, roomsPrefix) && family == partition.name {
+		if strings.HasPrefix(name, roomsPrefix) && family == &partition {
 			word = name
 		}
-		p, err := parseWord(word)
+		p, err := parseWord(word, builtin)
 		if err != nil {
 			panic("nemesis: " + err.Error())
 		}
@@ -175,6 +181,17 @@ func (s *Schedule) add(p pick) {
 	}
 }
 
+// families are those of the picks: the built-in ones in their order, then others.
+func (s Schedule) families() []*Family {
+	all := slices.Clone(builtin)
+	for _, p := range s.picks {
+		if !slices.Contains(all, p.family) {
+			all = append(all, p.family)
+		}
+	}
+	return all
+}
+
 // Name is the text from which Parse makes this schedule.
 func (s Schedule) Name() string {
 	if len(s.picks) == 0 {
@@ -192,7 +209,8 @@ func (s Schedule) Name() string {
 
 // Play implements harness.Nemesis. It lasts for stage.Duration.
 func (s Schedule) Play(ctx context.Context, stage harness.Stage) error {
-	s.picks = supported(ctx, stage, s.picks)
+	refused := refusal(ctx, stage)
+	s.picks = slices.DeleteFunc(slices.Clone(s.picks), func(p pick) bool { return refused(p.injection) })
 	faults, skipped, err := s.plan(stage.Cluster.Nodes(), stage.Duration, stage.Rand)
 	if err != nil {
 		return err
@@ -210,7 +228,3 @@ func (s Schedule) Needs() []cluster.Fault { return needs(s.picks) }
 func (s Schedule) Possible(ctx context.Context, world cluster.World, nodes []cluster.Node) error {
 	return possible(ctx, world, nodes, s.picks)
 }
-
-func (p pick) of() *family    { return p.family }
-func (p pick) alone() string  { return p.processes }
-func (p pick) among() []shape { return p.shapes }

@@ -31,15 +31,15 @@ func hears(nodes []cluster.Node, links []cluster.Link) map[cluster.Node][]cluste
 	return heard
 }
 
-func find(t testing.TB, f *family, name string) shape {
+func find(t testing.TB, f *Family, name string) Shape {
 	t.Helper()
-	for _, s := range f.shapes {
-		if s.name == name {
+	for _, s := range f.Shapes {
+		if s.Name == name {
 			return s
 		}
 	}
-	t.Fatalf("no %s %s", f.name, name)
-	return shape{}
+	t.Fatalf("no %s %s", f.Name, name)
+	return Shape{}
 }
 
 // Every shape, on five nodes in their natural order: who still hears whom.
@@ -64,17 +64,17 @@ func TestPartitionsOfFive(t *testing.T) {
 	}
 	nodes := cluster.Names(5)
 	got := map[string]string{}
-	show := func(s shape) {
-		hit := s.choose(nodes)
+	show := func(s Shape) {
+		hit := s.Choose(nodes)
 		var lines []string
-		heard := hears(nodes, hit.links)
+		heard := hears(nodes, hit.Links)
 		for _, node := range nodes {
 			lines = append(lines, node+": "+strings.Join(heard[node], " "))
 		}
-		lines = append(lines, strings.TrimSpace("smaller side: "+strings.Join(hit.nodes, " ")))
-		got[s.name] = strings.Join(lines, " | ")
+		lines = append(lines, strings.TrimSpace("smaller side: "+strings.Join(hit.Nodes, " ")))
+		got[s.Name] = strings.Join(lines, " | ")
 	}
-	for _, s := range partition.shapes {
+	for _, s := range everything(&partition).shapes {
 		show(s)
 	}
 	for name := range fixtures {
@@ -97,7 +97,7 @@ func TestRolesOfFive(t *testing.T) {
 	}
 	got := map[string]string{}
 	for _, s := range roles {
-		got[s.name] = strings.Join(s.choose(cluster.Names(5)).nodes, " ")
+		got[s.Name] = strings.Join(s.Choose(cluster.Names(5)).Nodes, " ")
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -114,9 +114,9 @@ func TestImpossible(t *testing.T) {
 	}
 	for count, want := range want {
 		var got []string
-		for _, s := range slices.Concat(partition.shapes, roles) {
+		for _, s := range slices.Concat(everything(&partition).shapes, roles) {
 			if err := s.possible(cluster.Names(count)); err != nil {
-				got = append(got, s.name)
+				got = append(got, s.Name)
 			}
 		}
 		if diff := cmp.Diff(want, strings.Join(got, " ")); diff != "" {
@@ -127,17 +127,17 @@ func TestImpossible(t *testing.T) {
 
 // What holds for every shape, number of nodes and order.
 func TestPartitionProperties(t *testing.T) {
-	for _, s := range partition.shapes {
-		t.Run(s.name, rapid.MakeCheck(func(t *rapid.T) {
-			count := rapid.IntRange(s.atLeast, harness.MaxNodes).Draw(t, "nodes")
+	for _, s := range everything(&partition).shapes {
+		t.Run(s.Name, rapid.MakeCheck(func(t *rapid.T) {
+			count := rapid.IntRange(s.AtLeast, harness.MaxNodes).Draw(t, "nodes")
 			order := rapid.Permutation(cluster.Names(count)).Draw(t, "order")
 			before := slices.Clone(order)
-			hit := s.choose(order)
+			hit := s.Choose(order)
 			if !slices.Equal(before, order) {
 				t.Fatal("the order was changed")
 			}
 			cut := map[cluster.Link]bool{}
-			for _, link := range hit.links {
+			for _, link := range hit.Links {
 				if link.From == link.To || cut[link] || !slices.Contains(order, link.From) || !slices.Contains(order, link.To) {
 					t.Fatalf("link %s to itself, twice, or of nobody", link)
 				}
@@ -146,26 +146,26 @@ func TestPartitionProperties(t *testing.T) {
 			if len(cut) == 0 {
 				t.Fatal("nothing is cut")
 			}
-			if 2*len(hit.nodes) > count {
-				t.Fatalf("%d of %d nodes are not the smaller side", len(hit.nodes), count)
+			if 2*len(hit.Nodes) > count {
+				t.Fatalf("%d of %d nodes are not the smaller side", len(hit.Nodes), count)
 			}
-			if s.name == "halves" && count%2 == 0 && len(hit.nodes) > 0 {
-				t.Fatalf("of two equal sides, %v is the smaller one", hit.nodes)
+			if s.Name == "halves" && count%2 == 0 && len(hit.Nodes) > 0 {
+				t.Fatalf("of two equal sides, %v is the smaller one", hit.Nodes)
 			}
-			if s.leader && !slices.Equal(hit.nodes, order[:len(hit.nodes)]) {
-				t.Fatalf("the leader is not on the smaller side %v", hit.nodes)
+			if s.Leader && !slices.Equal(hit.Nodes, order[:len(hit.Nodes)]) {
+				t.Fatalf("the leader is not on the smaller side %v", hit.Nodes)
 			}
-			if s.follower && slices.Contains(hit.nodes, order[count-1]) {
-				t.Fatalf("the leader is on the smaller side %v", hit.nodes)
+			if s.Follower && slices.Contains(hit.Nodes, order[count-1]) {
+				t.Fatalf("the leader is on the smaller side %v", hit.Nodes)
 			}
-			oneWay := slices.Contains([]string{"one-way", "leader-mute", "leader-deaf"}, s.name)
+			oneWay := slices.Contains([]string{"one-way", "leader-mute", "leader-deaf"}, s.Name)
 			for link := range cut {
 				if back := (cluster.Link{From: link.To, To: link.From}); cut[back] == oneWay {
 					t.Fatalf("%s is cut; back: %v", link, cut[back])
 				}
 			}
-			heard := hears(order, hit.links)
-			switch s.name {
+			heard := hears(order, hit.Links)
+			switch s.Name {
 			case "majorities-ring":
 				seen := map[string]bool{}
 				for node, from := range heard {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +22,8 @@ const (
 	// actionBound bounds one action on the cluster. Actions are not cut short
 	// when the trial is: half a fault would be neither injected nor healed.
 	actionBound = 10 * time.Second
+	// actionGrace is how much longer a family's function is waited for.
+	actionGrace = time.Second
 	// leaderBound bounds the wait for a leader, as does half the fault's
 	// length: elections go on at a fault's beginning, since the last one has
 	// just been healed.
@@ -38,6 +42,11 @@ type player struct {
 	inForce map[int]fault                      // by number
 	links   map[cluster.Link]cluster.Condition // what they have; absent means healthy
 	clocks  map[cluster.Node]cluster.Clock     // what they have; absent means right
+
+	clients bool // links between clients and nodes are there
+
+	panicked string // the first panic of a family's function, after which nothing more is injected
+	hung     error  // of one that has not returned
 }
 
 // A step injects or heals one fault.
@@ -56,11 +65,15 @@ func play(ctx context.Context, stage harness.Stage, faults []fault) (err error) 
 		inForce: map[int]fault{},
 		links:   map[cluster.Link]cluster.Condition{},
 		clocks:  map[cluster.Node]cluster.Clock{},
+		clients: slices.ContainsFunc(faults, func(f fault) bool { return slices.Contains(f.requires(), cluster.ClientFault) }),
 	}
 	// Two deferred calls, so that a panic in the first leaves the second.
 	defer func() {
 		if left := p.sweep(ctx); left != nil {
 			err = fmt.Errorf("nemesis: the cluster is not healed: %w", left)
+		}
+		if p.panicked != "" {
+			panic(p.panicked)
 		}
 	}()
 	defer p.healAll(ctx)
@@ -74,80 +87,12 @@ func play(ctx context.Context, stage harness.Stage, faults []fault) (err error) 
 		} else {
 			p.inject(ctx, s.fault)
 		}
+		if p.panicked != "" {
+			return nil
+		}
 	}
 	p.wait(ctx, stage.Duration)
 	return nil
-}
-
-// An injection is what a nemesis has: a pick of a schedule, a fault of a replay.
-type injection interface {
-	of() *family
-	alone() (processes string) // hit by name; empty means whole nodes
-	among() []shape
-}
-
-// requires returns what the world must be able to inject.
-func requires(i injection) []cluster.Fault {
-	if i.alone() != "" {
-		return []cluster.Fault{cluster.SignalFault}
-	}
-	return i.of().needs
-}
-
-// unsupported returns why the world cannot inject it, in a line.
-func unsupported(ctx context.Context, world cluster.World, i injection) error {
-	for _, need := range requires(i) {
-		if err := world.Supports(ctx, need); err != nil {
-			return errors.New(oneLine(err))
-		}
-	}
-	return nil
-}
-
-// supported leaves out what the world cannot inject, and reports each family and
-// reason once.
-func supported[I injection](ctx context.Context, stage harness.Stage, all []I) []I {
-	reported := map[[2]string]bool{} // families, with the reason
-	return slices.DeleteFunc(slices.Clone(all), func(one I) bool {
-		why := unsupported(ctx, stage.World, one)
-		if why == nil {
-			return false
-		}
-		family, reason := one.of().name, why.Error()
-		if !reported[[2]string{family, reason}] {
-			stage.Record(history.Event{Type: history.Skip, Family: family, Reason: reason})
-		}
-		reported[[2]string{family, reason}] = true
-		return true
-	})
-}
-
-// needs are what the world must prepare for.
-func needs[I injection](all []I) (needs []cluster.Fault) {
-	for _, one := range all {
-		for _, need := range requires(one) {
-			if !slices.Contains(needs, need) {
-				needs = append(needs, need)
-			}
-		}
-	}
-	return needs
-}
-
-// possible returns nil if one of all can be injected, or there is none; else why
-// not the first.
-func possible[I injection](ctx context.Context, world cluster.World, nodes []cluster.Node, all []I) (first error) {
-	for _, one := range all {
-		err := unsupported(ctx, world, one)
-		for _, shape := range one.among() {
-			impossible := cmp.Or(err, shape.possible(nodes))
-			if impossible == nil {
-				return nil
-			}
-			first = cmp.Or(first, impossible)
-		}
-	}
-	return first
 }
 
 // steps orders what is to be done; at the same time, healing goes first.
@@ -183,45 +128,51 @@ func (p *player) wait(ctx context.Context, at time.Duration) bool {
 }
 
 func (p *player) inject(ctx context.Context, f fault) {
-	order, note := f.order, ""
-	if (f.shape.leader || f.shape.follower) && p.stage.Leader == nil {
-		f.shape, note = f.shape.atRandom(), noLeader
-	} else if f.shape.leader || f.shape.follower {
+	aims := f.shape.Leader || f.shape.Follower
+	order := f.order
+	switch {
+	case aims && p.stage.Leader == nil:
+		f.shape, f.leaderless = f.shape.atRandom(), true
+	case aims:
 		var err error
-		if order, err = p.around(ctx, f); ctx.Err() != nil {
+		if f.leader, err = p.awaitLeader(ctx, f); ctx.Err() != nil {
 			return
 		} else if err != nil {
 			p.skip(f, err)
 			return
 		}
-	}
-	f.hit = f.shape.choose(order)
-	if f.family.on == onNodes {
-		running, err := p.running(f.hit.nodes)
-		if err != nil {
+		order = f.around()
+	case f.shape.role != "":
+		var err error
+		if order, err = p.ofRole(f); err != nil {
 			p.skip(f, err)
 			return
 		}
-		f.hit.nodes = running
+	case f.shape.members != nil: // rooms: who leads decides what they do to a system
+		f.leader = p.leaderNow(ctx)
 	}
-
-	leader := ""
-	if f.shape.members != nil { // rooms: who leads decides what they do to a system
-		leader = p.leaderNow(ctx)
+	f.hit = f.shape.Choose(order)
+	if err := p.narrow(&f); err != nil {
+		p.skip(f, err)
+		return
 	}
 
 	p.inForce[f.number] = f // before, so that whatever happens is undone
-	took, err := p.act(ctx, f, f.family.inject)
+	took, note, err := p.act(ctx, f.inject)
 	if errors.Is(err, errors.ErrUnsupported) {
 		delete(p.inForce, f.number) // refused, so nothing was done
 		p.skip(f, err)
 		return
 	}
 	event := f.event(history.Inject)
-	event.Took, event.Reason, event.Leader = took, note, leader
-	if means := p.means(f); means != "" {
-		event.Detail = strings.TrimSpace(event.Detail + " by " + means)
+	event.Took = took
+	if f.leaderless {
+		event.Reason = "the system has no leader: a random node in its place"
 	}
+	if means := p.means(f); means != "" {
+		note = strings.TrimSpace("by " + means + " " + note)
+	}
+	event.Detail = strings.TrimSpace(event.Detail + " " + note)
 	if err != nil {
 		event.Type, event.Reason = history.Trouble, oneLine(err)
 	}
@@ -229,6 +180,27 @@ func (p *player) inject(ctx context.Context, f fault) {
 	if err != nil {
 		p.heal(ctx, f.number)
 	}
+}
+
+// narrow leaves of the victims those that can be hit, or returns why there are none.
+func (p *player) narrow(f *fault) error {
+	nodes := p.stage.Cluster.Nodes()
+	for _, node := range f.hit.Nodes {
+		if !slices.Contains(nodes, node) {
+			return fmt.Errorf("%s chose %q, which is not in the cluster", f.shape.Name, node)
+		}
+	}
+	if f.family.On == history.OnLinks && len(f.hit.Links) == 0 || f.family.On != history.OnLinks && len(f.hit.Nodes) == 0 {
+		return fmt.Errorf("%s chose nobody", f.shape.Name)
+	}
+	if f.family.On != history.OnNodes {
+		return nil
+	}
+	running, err := p.running(f.hit.Nodes)
+	if err == nil {
+		f.hit.Nodes = running
+	}
+	return err
 }
 
 // heal undoes the fault if it is in force. If that fails, it stays so, and is
@@ -239,10 +211,10 @@ func (p *player) heal(ctx context.Context, number int) {
 		return
 	}
 	leader := ""
-	if f.shape.leader { // which shows whether it was replaced
+	if f.shape.Leader { // which shows whether it was replaced
 		leader = p.leaderNow(ctx)
 	}
-	took, err := p.act(ctx, f, f.family.heal)
+	took, _, err := p.act(ctx, f.heal)
 	event := f.event(history.Heal)
 	event.Took, event.Leader = took, leader
 	if err != nil {
@@ -259,17 +231,89 @@ func (p *player) skip(f fault, why error) {
 	p.stage.Record(event)
 }
 
+// An action injects or heals a fault, and may return a note.
+type action func(context.Context, *player) (note string, err error)
+
+func (f fault) inject(ctx context.Context, p *player) (note string, err error) {
+	switch f.family.On {
+	case history.OnLinks:
+		return "", p.setLinks(ctx, f.hit.Links, 0)
+	case history.OnClocks:
+		return "", p.setClocks(ctx, f.hit.Nodes, 0)
+	}
+	return p.call(ctx, f, f.family.Inject)
+}
+
+func (f fault) heal(ctx context.Context, p *player) (note string, err error) {
+	switch {
+	case f.family.On == history.OnLinks:
+		return "", p.setLinks(ctx, f.hit.Links, f.number)
+	case f.family.On == history.OnClocks:
+		return "", p.setClocks(ctx, f.hit.Nodes, f.number)
+	case f.family.Heal == nil:
+		return "", nil
+	}
+	return p.call(ctx, f, func(ctx context.Context, hit Hit) (string, error) { return "", f.family.Heal(ctx, hit) })
+}
+
 // act times one action, which the end of ctx does not stop.
-func (p *player) act(ctx context.Context, f fault, action func(context.Context, *player, fault) error) (time.Duration, error) {
+func (p *player) act(ctx context.Context, do action) (took time.Duration, note string, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), actionBound)
 	defer cancel()
 	began := time.Now()
-	err := action(ctx, p, f)
-	return time.Since(began), err
+	note, err = do(ctx, p)
+	return time.Since(began), note, err
 }
 
-// noLeader is the reason that comes with a shape that would have aimed at the leader.
-const noLeader = "the system has no leader: a random node in its place"
+// call has a family's own function work on the victims. That it panics is an error, and
+// the end of the schedule. If it has not returned some time after ctx has ended, it is
+// left behind, and told of at the end.
+func (p *player) call(ctx context.Context, f fault, do func(context.Context, Hit) (string, error)) (string, error) {
+	type answer struct {
+		note     string
+		err      error
+		panicked string
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		var a answer
+		defer func() {
+			if value := recover(); value != nil {
+				a.panicked = fmt.Sprintf("%s panicked: %v (%s)", f.family.Name, value, origin())
+				a.err = errors.New(a.panicked)
+			}
+			answers <- a
+		}()
+		a.note, a.err = do(ctx, Hit{Cluster: p.stage.Cluster, Nodes: slices.Clone(f.hit.Nodes), Processes: f.processes, Mode: f.mode})
+	}()
+	var late <-chan time.Time
+	ended := ctx.Done()
+	for {
+		select {
+		case a := <-answers:
+			p.panicked = cmp.Or(p.panicked, a.panicked)
+			return a.note, a.err
+		case <-ended:
+			ended, late = nil, time.After(actionGrace)
+		case <-late:
+			p.hung = fmt.Errorf("%s ignores its context and has not returned", f.family.Name)
+			return "", p.hung
+		}
+	}
+}
+
+// origin is where the panic began that is being recovered: "flush.go:12".
+func origin() string {
+	callers := make([]uintptr, 64)
+	frames := runtime.CallersFrames(callers[:runtime.Callers(0, callers)])
+	for panicking := false; ; {
+		frame, more := frames.Next()
+		if panicking && !strings.HasPrefix(frame.Function, "runtime.") || !more {
+			return fmt.Sprintf("%s:%d", filepath.Base(frame.File), frame.Line)
+		}
+		panicking = panicking || frame.Function == "runtime.gopanic"
+	}
+}
 
 // leaderNow returns who leads; empty if nobody tells at once. The end of ctx does not
 // stop the question.
@@ -286,39 +330,54 @@ func (p *player) leaderNow(ctx context.Context) cluster.Node {
 	return leader
 }
 
-// around returns the fault's order with the leader where the shape wants it, in
-// front or at the end.
-func (p *player) around(ctx context.Context, f fault) (order []cluster.Node, err error) {
+// awaitLeader returns who leads, or why nobody does in time.
+func (p *player) awaitLeader(ctx context.Context, f fault) (leader cluster.Node, err error) {
 	bound := min(leaderBound, (f.end-f.begin)/2)
 	asking, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
 	for {
 		leader, failed := p.stage.Leader(asking)
 		if failed == nil {
-			rest := slices.DeleteFunc(slices.Clone(f.order), func(node cluster.Node) bool { return node == leader })
-			if len(rest) == len(f.order) {
-				return nil, fmt.Errorf("no leader: %q is not in the cluster", leader)
+			if !slices.Contains(f.order, leader) {
+				return "", fmt.Errorf("no leader: %q is not in the cluster", leader)
 			}
-			if f.shape.follower {
-				return append(rest, leader), nil
-			}
-			return slices.Insert(rest, 0, leader), nil
+			return leader, nil
 		}
 		if err == nil || asking.Err() == nil { // prefer an error that is not our own time-out
 			err = fmt.Errorf("no leader within %v: %w", bound, failed)
 		}
 		select {
 		case <-asking.Done():
-			return nil, err
+			return "", err
 		case <-time.After(leaderPoll):
 		}
 	}
 }
 
+// around is the fault's order with the leader where the shape wants it, in front or at
+// the end.
+func (f fault) around() []cluster.Node {
+	rest := slices.DeleteFunc(slices.Clone(f.order), func(node cluster.Node) bool { return node == f.leader })
+	if f.shape.Follower {
+		return append(rest, f.leader)
+	}
+	return slices.Insert(rest, 0, f.leader)
+}
+
+// ofRole is the fault's order with the first node of the shape's role in front.
+func (p *player) ofRole(f fault) ([]cluster.Node, error) {
+	i := slices.IndexFunc(f.order, func(node cluster.Node) bool { return p.stage.Cluster.Role(node) == f.shape.role })
+	if i < 0 {
+		return nil, fmt.Errorf("no node is a %s", f.shape.role)
+	}
+	rest := slices.Delete(slices.Clone(f.order), i, i+1)
+	return slices.Insert(rest, 0, f.order[i]), nil
+}
+
 // means says how the world injects a fault, if there is something to say.
 func (p *player) means(f fault) string {
 	var all []string
-	for _, need := range requires(f) {
+	for _, need := range f.requires() {
 		if means := p.stage.Cluster.Means(need); means != "" && !slices.Contains(all, means) {
 			all = append(all, means)
 		}
@@ -330,7 +389,7 @@ func (p *player) means(f fault) string {
 // empty if none has.
 func (p *player) single(node cluster.Node) string {
 	for _, f := range p.inForce {
-		if f.processes != "" && slices.Contains(f.hit.nodes, node) {
+		if f.processes != "" && slices.Contains(f.hit.Nodes, node) {
 			return f.processes
 		}
 	}
@@ -358,15 +417,15 @@ func (p *player) running(nodes []cluster.Node) (running []cluster.Node, err erro
 	return running, nil
 }
 
-// run makes the node run, whatever it does now.
-func (p *player) run(ctx context.Context, node cluster.Node) error {
-	switch p.stage.Cluster.State(node) {
+// runNode makes the node run, whatever it does now.
+func runNode(ctx context.Context, c cluster.Cluster, node cluster.Node) error {
+	switch c.State(node) {
 	case cluster.Running:
 		return nil
 	case cluster.Paused:
-		return p.stage.Cluster.Resume(ctx, node)
+		return c.Resume(ctx, node)
 	default:
-		return p.stage.Cluster.Start(ctx, node)
+		return c.Start(ctx, node)
 	}
 }
 
@@ -384,7 +443,11 @@ func (p *player) sweep(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), actionBound)
 	defer cancel()
 	nodes := p.stage.Cluster.Nodes()
-	err := p.stage.Cluster.SetLinks(ctx, allLinks(nodes), cluster.Condition{})
+	links := allLinks(nodes)
+	if p.clients {
+		links = append(links, between(clients, nodes)...)
+	}
+	err := p.stage.Cluster.SetLinks(ctx, links, cluster.Condition{})
 	if len(p.clocks) > 0 {
 		err = join(err, each(ctx, nodes, func(ctx context.Context, node cluster.Node) error {
 			return p.stage.Cluster.SetClock(ctx, node, cluster.Clock{})
@@ -395,7 +458,7 @@ func (p *player) sweep(ctx context.Context) error {
 		if before == cluster.Running {
 			return nil
 		}
-		if err := p.run(ctx, node); err != nil {
+		if err := runNode(ctx, p.stage.Cluster, node); err != nil {
 			return err
 		}
 		switch state := p.stage.Cluster.State(node); state {
@@ -412,11 +475,12 @@ func (p *player) sweep(ctx context.Context) error {
 		return nil
 	}))
 	for _, f := range p.others(0) { // what healing failed on
-		if f.processes != "" { // which no node's state shows
-			err = join(err, f.family.heal(ctx, p, f))
+		if f.processes != "" || f.family.own() != nil { // which no node's state shows
+			_, failed := f.heal(ctx, p)
+			err = join(err, failed)
 		}
 	}
-	return err
+	return join(err, p.hung)
 }
 
 // each acts on all nodes at once and returns when all have answered.

@@ -17,13 +17,13 @@ import (
 )
 
 // a is a fault from one second to another, on the nodes in their order.
-func a(number int, f *family, s shape, begin, end float64, order ...cluster.Node) fault {
+func a(number int, f *Family, s Shape, begin, end float64, order ...cluster.Node) fault {
 	planned := fault{
-		number: number, family: f, shape: s, order: order,
+		number: number, injection: injection{family: f}, shape: s, order: order,
 		begin: time.Duration(begin * float64(time.Second)), end: time.Duration(end * float64(time.Second)),
 	}
 	if f == &partition {
-		planned.mode, planned.effect = "silent", severed(cluster.Silent)
+		planned.mode, planned.Effect = "silent", severed(cluster.Silent)
 	}
 	return planned
 }
@@ -134,7 +134,7 @@ func overlapPartitions(t *testing.T) {
 	run(t, 3, func(f *fake) []fault {
 		f.after = func(history.Event) { seen = append(seen, f.links[cluster.Link{From: "n1", To: "n2"}].Cut) }
 		reset := a(1, &partition, find(t, &partition, "isolated"), 1, 4, "n1", "n2", "n3")
-		reset.mode, reset.effect = "reset", severed(cluster.Reset)
+		reset.mode, reset.Effect = "reset", severed(cluster.Reset)
 		return []fault{reset, a(2, &partition, find(t, &partition, "one"), 2, 3, "n1", "n2", "n3")}
 	}, func(t *testing.T, f *fake, err error) {
 		wantHealed(t, f, err)

@@ -46,7 +46,7 @@ func (s Schedule) plan(nodes []cluster.Node, duration time.Duration, rng *rand.R
 		faults = append(faults, f)
 
 		shares[i] = uniform(rng, 0.4, 1.2)
-		if f.shape.leader {
+		if f.shape.Leader {
 			shares[i] = uniform(rng, 1.2, 1.7)
 		}
 		sum += shares[i]
@@ -55,7 +55,7 @@ func (s Schedule) plan(nodes []cluster.Node, duration time.Duration, rng *rand.R
 	var begin float64 // in shares
 	for i := range faults {
 		shortest, longest := 0.35, 0.85 // of the slot
-		if shape := faults[i].shape; shape.leader || shape.follower {
+		if shape := faults[i].shape; shape.Leader || shape.Follower {
 			shortest = 0.7 // an election, or a lease, and time for what comes after it
 		}
 		if s.Overlap {
@@ -79,22 +79,22 @@ func uniform(rng *rand.Rand, low, high float64) float64 {
 // there are both sorts: what is wrong with a system shows most where it changes
 // hands. Of each pile, all are dealt before one is dealt again.
 type deck struct {
-	family *family
+	family *Family
 	piles  [2][]card // at the leader, others
 	left   [2][]card
 	dealt  int
 }
 
 type card struct {
-	shape     shape
-	modes     []mode
-	processes string
+	injection
+	shape Shape
+	modes []Mode
 }
 
 // decks returns one deck a family, without the shapes that these nodes do not
 // allow.
 func (s Schedule) decks(nodes []cluster.Node) (decks []*deck, skipped []history.Event) {
-	for _, family := range families {
+	for _, family := range s.families() {
 		d := deck{family: family}
 		for _, p := range s.picks {
 			if p.family != family {
@@ -103,15 +103,15 @@ func (s Schedule) decks(nodes []cluster.Node) (decks []*deck, skipped []history.
 			for _, shape := range p.shapes {
 				if err := shape.possible(nodes); err != nil {
 					skipped = append(skipped, history.Event{
-						Type: history.Skip, Family: family.name, Shape: shape.name, Reason: err.Error(),
+						Type: history.Skip, Family: family.Name, Shape: shape.Name, Reason: err.Error(),
 					})
 					continue
 				}
 				pile := &d.piles[1]
-				if shape.leader {
+				if shape.Leader {
 					pile = &d.piles[0]
 				}
-				*pile = append(*pile, slices.Repeat([]card{{shape, p.modes, p.processes}}, shape.weight)...)
+				*pile = append(*pile, slices.Repeat([]card{{p.injection, shape, p.modes}}, max(1, shape.Weight))...)
 			}
 		}
 		if len(d.piles[0])+len(d.piles[1]) > 0 {
@@ -133,13 +133,16 @@ func (d *deck) deal(rng *rand.Rand) fault {
 	}
 	top := d.left[i][0]
 	d.left[i] = d.left[i][1:]
-	f := fault{family: d.family, shape: top.shape, processes: top.processes}
+	f := fault{injection: top.injection, shape: top.shape}
 	if len(top.modes) > 0 {
 		mode := top.modes[0]
 		if len(top.modes) > 1 {
 			mode = top.modes[rng.IntN(len(top.modes))]
 		}
-		f.mode, f.effect = mode.name, mode.draw(rng)
+		f.mode = mode.Name
+		if mode.Draw != nil {
+			f.Effect = mode.Draw(rng)
+		}
 	}
 	return f
 }

@@ -29,7 +29,7 @@ func mustPlan(t testing.TB, s Schedule, nodes int, duration time.Duration, seed 
 // lines shows all of a plan.
 func lines(faults []fault) (lines []string) {
 	for _, f := range faults {
-		lines = append(lines, fmt.Sprintf("#%d %v–%v %s %s %s %v %v", f.number, f.begin, f.end, f.family.name, f.shape.name, f.mode, f.effect, f.order))
+		lines = append(lines, fmt.Sprintf("#%d %v–%v %s %s %s %v %v", f.number, f.begin, f.end, f.family.Name, f.shape.Name, f.mode, f.Effect, f.order))
 	}
 	return lines
 }
@@ -54,11 +54,11 @@ func TestPlanOfTenSeconds(t *testing.T) {
 	var short, long int
 	for seed := range uint64(200) {
 		faults, skipped := mustPlan(t, s, 5, 10*time.Second, seed)
-		got := map[*family]int{}
+		got := map[*Family]int{}
 		var leader int
 		for _, f := range faults {
 			got[f.family]++
-			if f.shape.leader {
+			if f.shape.Leader {
 				leader++
 			}
 			if length := f.end - f.begin; length < 800*time.Millisecond {
@@ -83,10 +83,10 @@ func TestPlanIsBalanced(t *testing.T) {
 	var leader int
 	by := map[string]int{}
 	for _, f := range faults {
-		by[f.family.name]++
-		by[f.family.name+":"+f.shape.name]++
+		by[f.family.Name]++
+		by[f.family.Name+":"+f.shape.Name]++
 		by[f.mode]++
-		if f.shape.leader {
+		if f.shape.Leader {
 			leader++
 		}
 	}
@@ -95,7 +95,7 @@ func TestPlanIsBalanced(t *testing.T) {
 	}
 	rounds := map[string]bool{}
 	for round := range slices.Chunk(faults, 3) {
-		rounds[round[0].family.name+round[1].family.name+round[2].family.name] = true
+		rounds[round[0].family.Name+round[1].family.Name+round[2].family.Name] = true
 	}
 	if len(rounds) != 6 {
 		t.Errorf("families take turns in %d orders", len(rounds))
@@ -103,10 +103,10 @@ func TestPlanIsBalanced(t *testing.T) {
 	if by["silent"] < 10 || by["reset"] < 10 {
 		t.Errorf("%d silent, %d reset", by["silent"], by["reset"])
 	}
-	for _, family := range []*family{&partition, &kill, &pause} {
-		for _, s := range family.shapes {
-			if by[family.name+":"+s.name] == 0 {
-				t.Errorf("no %s %s", family.name, s.name)
+	for _, family := range []*Family{&partition, &kill, &pause} {
+		for _, s := range everything(family).shapes {
+			if by[family.Name+":"+s.Name] == 0 {
+				t.Errorf("no %s %s", family.Name, s.Name)
 			}
 		}
 	}

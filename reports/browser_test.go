@@ -119,11 +119,11 @@ func TestPageInChromium(t *testing.T) {
 		verdicts   []string
 		violations int
 	}{
-		{"run", []Entry{stale}, "raft reads=local: INVALID, as claimed – Rashomon", []string{verdictLine(stale)}, 2},
+		{"run", []Entry{stale}, "raft reads=local: INVALID, as claimed – Rashomon", []string{verdictLine(enter(stale))}, 2},
 		{"comparison", append([]Entry{stale}, others()...), "comparison – Rashomon",
-			[]string{verdictLine(stale), "raft: valid, as claimed", "lww: VACUOUS, no pass", "async: unknown"}, 3},
-		{"tight", []Entry{tight}, "raft reads=local: INVALID, as claimed – Rashomon", []string{verdictLine(tight)}, 2},
-		{"hostile", []Entry{spoilt}, spoilt.name() + ": " + spoilt.Result.Judgement() + " – Rashomon", []string{verdictLine(spoilt)}, 2},
+			[]string{verdictLine(enter(stale)), "raft: valid, as claimed", "lww: VACUOUS, no pass", "async: unknown"}, 3},
+		{"tight", []Entry{tight}, "raft reads=local: INVALID, as claimed – Rashomon", []string{verdictLine(enter(tight))}, 2},
+		{"hostile", []Entry{spoilt}, enter(spoilt).name() + ": " + enter(spoilt).Result.Judgement() + " – Rashomon", []string{verdictLine(enter(spoilt))}, 2},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

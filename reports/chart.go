@@ -26,8 +26,8 @@ type paint string
 
 var paints = func() []paint {
 	all := []paint{"ink", "rule", "ok", "failed", "unknown", "p50", "p99", "max"}
-	for _, family := range families {
-		all = append(all, paint(family), paint(family+"-shade"))
+	for _, hue := range hues {
+		all = append(all, paint(hue), paint(hue+"-shade"))
 	}
 	return all
 }()
@@ -54,6 +54,7 @@ const (
 	laneHeight  = 14
 	phaseHeight = 18
 	laneGap     = 10 // between faults and latency
+	laneName    = 9  // runes, which fit beside the latencies
 )
 
 // sans is laid out as Liberation Sans, which page.css replaces by fonts of the
@@ -61,21 +62,21 @@ const (
 var sans = font.Font{Typeface: "Liberation", Variant: "Sans", Size: 11}
 
 // chart draws a run over time, from top to bottom: phases, faults, latency,
-// rate. Empty if the run has no series. Nothing of the run but numbers reaches
-// the SVG; all words are of this file.
-func chart(e Entry) (template.HTML, error) {
+// rate. Empty if the run has no series.
+func chart(e entry) (template.HTML, error) {
 	measured := e.Result.Statistics
 	if len(measured.Series) == 0 || measured.SeriesStep <= 0 {
 		return "", nil
 	}
 	series, step := thin(measured.Series, measured.SeriesStep, maxPoints)
-	past := background{faults(e.Run.Events, end(e)), phases(e.Run.Events)}
+	past := background{faults: faults(e.Run.Events, end(e)), phases: phases(e.Run.Events)}
+	past.lanes = lanes(past.faults)
 	latencies, rates := latencyPlot(past, series, step), ratePlot(past, series, step)
 	for _, p := range []*plot.Plot{latencies, rates} {
 		p.X.Min, p.X.Max = 0, max(end(e), step).Seconds()
 	}
 
-	band := vg.Length(phaseHeight + laneHeight*len(past.lanes()) + laneGap)
+	band := vg.Length(phaseHeight + laneHeight*len(past.lanes) + laneGap)
 	return svg(2*plotHeight+band, "latency and rate over time", func(root draw.Canvas) {
 		tiles := draw.Tiles{Rows: 2, Cols: 1, PadTop: band, PadRight: 12, PadY: 10}
 		aligned := plot.Align([][]*plot.Plot{{latencies}, {rates}}, tiles, root)
@@ -102,34 +103,29 @@ func svg(height vg.Length, shows string, paint func(root draw.Canvas)) (template
 // shades the faults and rules off the phases behind a plot.
 type background struct {
 	faults []fault
+	lanes  []string
 	phases []phase
 }
 
 func (b background) Plot(c draw.Canvas, p *plot.Plot) {
 	for _, f := range b.faults {
-		fill(c, paint(f.Family+"-shade"), within(c, p, f.From), c.Min.Y, within(c, p, f.To), c.Max.Y)
+		fill(c, paint(f.Hue+"-shade"), within(c, p, f.From), c.Min.Y, within(c, p, f.To), c.Max.Y)
 	}
 	for _, phase := range b.phases {
 		c.StrokeLine2(paint("ink").line(0.6), within(c, p, phase.From), c.Min.Y, within(c, p, phase.From), c.Max.Y)
 	}
 }
 
-// lanes are the families that have a fault.
-func (b background) lanes() []string {
-	return slices.DeleteFunc(slices.Clone(families), func(family string) bool {
-		return !slices.ContainsFunc(b.faults, func(f fault) bool { return f.Family == family })
-	})
-}
-
 // drawBand names phases and faults above the data of p.
 func (b background) drawBand(root, data draw.Canvas, p *plot.Plot) {
 	y := data.Max.Y + laneGap
-	for _, family := range slices.Backward(b.lanes()) {
-		root.FillText(label(draw.XLeft), vg.Point{X: data.Min.X - 6 - widthOf(family), Y: y + laneHeight/2}, family)
+	for _, lane := range slices.Backward(b.lanes) {
+		name := Clean(lane, laneName)
+		root.FillText(label(draw.XLeft), vg.Point{X: max(root.Min.X, data.Min.X-6-widthOf(name)), Y: y + laneHeight/2}, name)
 		for _, f := range b.faults {
-			if f.Family == family {
+			if f.Lane == lane {
 				from := within(data, p, f.From)
-				fill(root, paint(family), from, y+2, max(within(data, p, f.To), from+1.5), y+laneHeight-2)
+				fill(root, paint(f.Hue), from, y+2, max(within(data, p, f.To), from+1.5), y+laneHeight-2)
 			}
 		}
 		y += laneHeight

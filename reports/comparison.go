@@ -95,7 +95,7 @@ type System struct {
 	P50During       Mean `json:"latency_seconds_p50_during"`
 	P99During       Mean `json:"latency_seconds_p99_during"`
 
-	shown Entry // the run that a page shows: the first invalid one, else the first
+	shown entry // the run that a page shows: the first invalid one, else the first
 }
 
 // Judged is one run in a comparison.
@@ -105,6 +105,7 @@ type Judged struct {
 	Verdict   checker.Verdict     `json:"verdict"`
 	Vacuous   bool                `json:"vacuous,omitempty"`
 	AsClaimed checker.Conformance `json:"as_claimed"`
+	Parts     []checker.Part      `json:"parts,omitempty"`
 	line      string              // verdictLine
 }
 
@@ -135,10 +136,16 @@ type Interval struct {
 
 // NewComparison sums up what each system showed.
 func NewComparison(command string, all []Tried) Comparison {
-	c := Comparison{Version: comparisonVersion, Command: command, Schedules: schedules(all)}
+	runs := make([][]entry, len(all))
+	for i, tried := range all {
+		for _, e := range tried.Runs {
+			runs[i] = append(runs[i], enter(e))
+		}
+	}
+	c := Comparison{Version: comparisonVersion, Command: Clean(command, 1000), Schedules: schedules(runs)}
 	order := make([]int, len(all))
 	for i, tried := range all {
-		c.Systems = append(c.Systems, newSystemOf(tried))
+		c.Systems = append(c.Systems, newSystemOf(tried, runs[i]))
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(a, b int) int {
@@ -180,18 +187,18 @@ func (s Share) value() float64 {
 	return min(float64(s.Count)/float64(s.Of), 1)
 }
 
-func newSystemOf(tried Tried) System {
-	s := System{Name: Clean(tried.Name, 60), Untried: tried.Untried}
-	if len(tried.Runs) == 0 {
+func newSystemOf(tried Tried, runs []entry) System {
+	s := System{Name: clean(tried.Name), Untried: clean(tried.Untried)}
+	if len(runs) == 0 {
 		return s
 	}
-	s.Name, s.Claim, s.shown = tried.Runs[0].name(), admission(tried.Runs[0]), tried.Runs[0]
+	s.Name, s.Claim, s.shown = runs[0].name(), admission(runs[0]), runs[0]
 	var results []checker.Result
-	for _, entry := range tried.Runs {
+	for _, entry := range runs {
 		r := entry.Result
 		results = append(results, r)
 		s.Runs = append(s.Runs, Judged{
-			Seed: entry.Run.Manifest.Seed, Dir: entry.Run.Dir, Verdict: r.Verdict, Vacuous: r.Vacuous != "", AsClaimed: r.AsClaimed, line: verdictLine(entry),
+			Seed: entry.Run.Manifest.Seed, Dir: entry.unclean.Run.Dir, Verdict: r.Verdict, Vacuous: r.Vacuous != "", AsClaimed: r.AsClaimed, Parts: r.Parts, line: verdictLine(entry),
 		})
 		if r.Verdict == checker.Invalid && s.shown.Result.Verdict != checker.Invalid {
 			s.shown = entry

@@ -25,7 +25,7 @@ import (
 func compared(entries ...Entry) Comparison {
 	var all []Tried
 	for _, e := range entries {
-		all = append(all, Tried{Name: e.name(), Runs: []Entry{e}})
+		all = append(all, Tried{Name: enter(e).name(), Runs: []Entry{e}})
 	}
 	return NewComparison("rashomon compare --seed 42", all)
 }
@@ -107,7 +107,7 @@ func TestComparisonClaim(t *testing.T) {
 	run.Manifest.Claim = history.Claim{CAP: "CP", Expect: []string{string(anomaly.HeldTwice)}}
 	e.Run = &run
 	c := NewComparison("", systems)
-	which := slices.IndexFunc(c.Systems, func(s System) bool { return s.shown.Run == e.Run })
+	which := slices.IndexFunc(c.Systems, func(s System) bool { return s.shown.unclean.Run == e.Run })
 	if !c.Systems[which].Claim.Linearizable() {
 		t.Errorf("claim %+v", c.Systems[which].Claim)
 	}
@@ -233,7 +233,7 @@ func TestWhatAModelDoesNotCountIsUnmeasured(t *testing.T) {
 		e.Result.Model, e.Result.Statistics.Reads, e.Result.Statistics.Writes = test.model, 20, 30
 		e.Result.StaleReads, e.Result.LostCommits = counts.Bounds{Certain: 2, Possible: 2}, counts.Bounds{Certain: 3, Possible: 3}
 		shown := map[string]string{}
-		for _, row := range rows(e) {
+		for _, row := range rows(enter(e)) {
 			shown[row[0]] = row[1]
 		}
 		side := strings.NewReplacer(" stale reads", "", " lost commits", "").Replace(shown["wrong on a minority side"])
@@ -281,12 +281,13 @@ func TestScheduleTellsWhoseRoleMadeItDiffer(t *testing.T) {
 	for _, system := range []int{0, 2} {
 		events := slices.Clone(leaderless[system].Runs[0].Run.Events)
 		for i := range events {
+			events[i].NoLeader = strings.HasPrefix(events[i].Shape, "leader")
 			events[i].Shape = strings.Replace(events[i].Shape, "leader", "random", 1)
 		}
 		leaderless[system].Runs[0].Run.Events = events
 	}
 	schedule = NewComparison("", leaderless).Schedules[0]
-	names := leaderless[0].Runs[0].name() + ", " + leaderless[2].Runs[0].name()
+	names := enter(leaderless[0].Runs[0]).name() + ", " + enter(leaderless[2].Runs[0]).name()
 	want = "seed 7: 4 faults, planned the same for every system; they hit other nodes in some: 2; random nodes in place of a leader in " + names + ", which have none; skipped in some: 4"
 	if got := schedule.line(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)

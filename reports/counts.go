@@ -2,63 +2,53 @@ package reports
 
 import (
 	"fmt"
-	"slices"
+	"strings"
 
 	"github.com/rashomon-io/rashomon/checker"
-	"github.com/rashomon-io/rashomon/checker/counts"
 )
 
-// countFigures are those of counters, banks and ids, as far as an entry has them.
-func countFigures(entries []Entry) []figure {
-	return slices.Concat(
-		figuresOf(entries, func(r checker.Result) *counts.Counter { return r.Counter }, []detail[counts.Counter]{
-			{"counter: acknowledged / unknown", func(c *counts.Counter) string {
-				return fmt.Sprintf("%d / %d", c.Acknowledged, c.Unknown)
-			}},
-			{"counter: final, lost", func(c *counts.Counter) string {
-				return fmt.Sprintf("%d to %d, %d to %d", c.FinalLeast, c.FinalMost, c.LostLeast, c.LostMost)
-			}},
-		}),
-		figuresOf(entries, func(r checker.Result) *counts.Bank { return r.Bank }, []detail[counts.Bank]{
-			{"bank: moved / refused / unknown", func(b *counts.Bank) string {
-				return count(b.Transferred) + " / " + count(b.Refused) + " / " + count(b.Unknown)
-			}},
-			{"bank: wrong totals / negative", func(b *counts.Bank) string {
-				return count(b.WrongTotal) + " / " + count(b.Negative)
-			}},
-			{"bank: an order was found", func(b *counts.Bank) string {
-				if b.Ordered {
-					return "yes"
-				}
-				return "no"
-			}},
-		}),
-		figuresOf(entries, func(r checker.Result) *counts.IDs { return r.IDs }, []detail[counts.IDs]{
-			{"ids: given / given twice", func(i *counts.IDs) string {
-				return count(i.Acknowledged) + " / " + count(i.Duplicated)
-			}},
-		}))
+// countRows are what the result's model counts beside the figures, if it does.
+func countRows(r checker.Result) (rows [][]string) {
+	add := func(name, value string) { rows = append(rows, []string{name, value}) }
+	if s := r.Set; s != nil {
+		add("set: ok / lost / stale", slashed(s.OK, s.Lost, s.Stale))
+		add("set: recovered / never read", slashed(s.Recovered, s.NeverRead))
+		add("set: unexpected", slashed(s.Unexpected))
+	}
+	if q := r.Queue; q != nil {
+		add("queue: acknowledged / dequeued", slashed(q.Acknowledged, q.Dequeued))
+		add("queue: duplicated / unexpected", slashed(q.Duplicated, q.Unexpected))
+		add("queue: out of order / not empty", slashed(q.OutOfOrder, q.NotEmpty))
+	}
+	if l := r.Lock; l != nil {
+		add("lock: holds / held twice", slashed(l.Holds, l.HeldTwice))
+		add("lock: uses / refused", slashed(l.Uses, l.Refused))
+		add("lock: corrupted", slashed(l.Corrupted))
+	}
+	if c := r.Counter; c != nil {
+		add("counter: acknowledged / unknown", fmt.Sprintf("%d / %d", c.Acknowledged, c.Unknown))
+		add("counter: final, lost", fmt.Sprintf("%d to %d, %d to %d", c.FinalLeast, c.FinalMost, c.LostLeast, c.LostMost))
+	}
+	if b := r.Bank; b != nil {
+		ordered := "no"
+		if b.Ordered {
+			ordered = "yes"
+		}
+		add("bank: moved / refused / unknown", slashed(b.Transferred, b.Refused, b.Unknown))
+		add("bank: wrong totals / negative", slashed(b.WrongTotal, b.Negative))
+		add("bank: an order was found", ordered)
+	}
+	if i := r.IDs; i != nil {
+		add("ids: given / given twice", slashed(i.Acknowledged, i.Duplicated))
+	}
+	return rows
 }
 
-// A detail is a figure of one part of a result.
-type detail[T any] struct {
-	name  string
-	value func(*T) string
-}
-
-// figuresOf makes figures of the details, none if no entry has them.
-func figuresOf[T any](entries []Entry, of func(checker.Result) *T, details []detail[T]) []figure {
-	if !slices.ContainsFunc(entries, func(e Entry) bool { return of(e.Result) != nil }) {
-		return nil
+// slashed is counts side by side: "12 / 3".
+func slashed(counts ...int) string {
+	var texts []string
+	for _, n := range counts {
+		texts = append(texts, count(n))
 	}
-	var all []figure
-	for _, p := range details {
-		all = append(all, figure{p.name, func(e Entry) string {
-			if of(e.Result) == nil {
-				return unmeasured
-			}
-			return p.value(of(e.Result))
-		}})
-	}
-	return all
+	return strings.Join(texts, " / ")
 }

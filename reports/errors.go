@@ -8,13 +8,13 @@ var errorHeader = []string{"errors", "kind", "outcome", "example"}
 // errorRows are the errors of clients: a row a class, at most statistics.MaxErrors.
 func errorRows(classes []statistics.ErrorClass) (rows [][]string) {
 	for _, class := range classes[:min(len(classes), statistics.MaxErrors)] {
-		kind, became := Clean(string(class.Kind), 20), class.Became()
+		kind, became := string(class.Kind), class.Became()
 		if class.Kind == "" {
 			kind, became = "others", unmeasured
 		}
-		example := Clean(class.Example, 300)
+		example := class.Example
 		if class.Node != "" {
-			example += " (through " + Clean(class.Node, 20) + ")"
+			example += " (through " + class.Node + ")"
 		}
 		rows = append(rows, []string{count(class.Count), kind, became, example})
 	}

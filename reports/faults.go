@@ -2,6 +2,7 @@ package reports
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -12,19 +13,43 @@ import (
 
 // A fault is a stretch of the run with one fault in force.
 type fault struct {
-	Family   string // one of families, and so a name that CSS knows
+	Hue      string // one of hues
+	Lane     string // its family, or "other"
 	Label    string
 	From, To time.Duration
 }
 
-// families are the faults with a colour of their own; the rest is "other".
-var families = []string{"partition", "kill", "pause", "latency", "loss", "flaky", "slow", "clock", "crash", "other"}
-
-func family(name string) string {
-	if slices.Contains(families, name) {
-		return name
+// hues are what has a colour of its own in page.css: the built-in families, and crashes.
+// The rest is "other".
+var hues = func() (names []string) {
+	for _, family := range history.Families {
+		names = append(names, family.Name)
 	}
-	return "other"
+	return append(names, crash, other)
+}()
+
+const (
+	crash = "crash"
+	other = "other"
+	// maxLanes bounds the families that have a lane of a chart, besides those with a colour.
+	maxLanes = 6
+)
+
+// hue is the colour of a family.
+func hue(family string) string {
+	if slices.Contains(hues, family) {
+		return family
+	}
+	return other
+}
+
+// tints are rules that give what is of a hue its colours.
+func tints() string {
+	var b strings.Builder
+	for _, name := range hues {
+		fmt.Fprintf(&b, ".%s { --hue: var(--%[1]s); --tint: var(--%[1]s-shade); }\n", name)
+	}
+	return b.String()
 }
 
 // faults pairs each of the first maxFaults injections with its healing, and has
@@ -37,7 +62,7 @@ func faults(events []history.Event, end time.Duration) []fault {
 		case history.Inject:
 			if len(all) < maxFaults {
 				open[event.Fault] = len(all)
-				all = append(all, fault{family(event.Family), describe(event), event.Time, end})
+				all = append(all, fault{hue(event.Family), cmp.Or(event.Family, other), describe(event), event.Time, end})
 			}
 		case history.Heal:
 			if i, found := open[event.Fault]; found {
@@ -46,17 +71,35 @@ func faults(events []history.Event, end time.Duration) []fault {
 			}
 		case history.Crash: // a moment; when the node came back, other events tell
 			if len(all) < maxFaults {
-				all = append(all, fault{"crash", describe(event), event.Time, event.Time})
+				all = append(all, fault{crash, crash, describe(event), event.Time, event.Time})
 			}
 		}
 	}
 	return all
 }
 
+// lanes are the families of faults, in the order of hues, and then of the faults. Those
+// beyond maxLanes share one.
+func lanes(faults []fault) []string {
+	var own []string
+	for i, f := range faults {
+		switch {
+		case f.Hue != other || f.Lane == other || slices.Contains(own, f.Lane):
+		case len(own) < maxLanes:
+			own = append(own, f.Lane)
+		default:
+			faults[i].Lane = other
+		}
+	}
+	return slices.DeleteFunc(slices.Concat(hues, own), func(lane string) bool {
+		return !slices.ContainsFunc(faults, func(f fault) bool { return f.Lane == lane })
+	})
+}
+
 // describe is a fault in a few words: "partition majority-minority n1 n2".
 func describe(event history.Event) string {
 	const limit = 12
-	words := []string{Clean(event.Family, 20), Clean(event.Shape, 40)}
+	words := []string{event.Family, event.Shape}
 	if event.Type == history.Crash {
 		words = []string{"crash of"}
 	}
@@ -65,14 +108,15 @@ func describe(event history.Event) string {
 			words = append(words, "and "+count(len(event.Nodes)-limit)+" more")
 			break
 		}
-		words = append(words, Clean(node, 20))
+		words = append(words, node)
 	}
 	if event.Processes != "" {
-		words = append(words, "@"+Clean(event.Processes, 20))
+		words = append(words, "@"+event.Processes)
 	}
-	how := []string{Clean(event.Mode, 20), Clean(event.Detail, 120)}
-	if event.Leader != "" {
-		how = append(how, Clean(event.Leader, 20)+" led")
+	how := []string{event.Mode, event.Detail}
+	asShaped := event.Type == history.Inject && strings.HasPrefix(event.Shape, "leader") && slices.Contains(event.Nodes, event.Leader)
+	if event.Leader != "" && !asShaped {
+		how = append(how, event.Leader+" led")
 	}
 	how = slices.DeleteFunc(how, func(part string) bool { return part == "" })
 	if len(how) > 0 {
@@ -99,7 +143,7 @@ func phases(events []history.Event) []phase {
 }
 
 // end is when the run was over, as far as anything tells.
-func end(e Entry) time.Duration {
+func end(e entry) time.Duration {
 	var latest time.Duration
 	if n := len(e.Run.Events); n > 0 {
 		latest = e.Run.Events[n-1].Time

@@ -17,19 +17,19 @@ import (
 // A figure is one line of every summary, in text and in HTML.
 type figure struct {
 	name  string
-	value func(Entry) string
+	value func(entry) string
 }
 
 var figures = []figure{
 	{"claims", claim},
-	{"verdict", func(e Entry) string { return e.Result.Judgement() }},
-	{"stale reads", func(e Entry) string {
+	{"verdict", func(e entry) string { return e.Result.Judgement() }},
+	{"stale reads", func(e entry) string {
 		if !countsStaleReads(e.Result) {
 			return unmeasured
 		}
 		return atLeast(e.Result, e.Result.StaleReads)
 	}},
-	{"lost commits", func(e Entry) string {
+	{"lost commits", func(e entry) string {
 		if !countsLostCommits(e.Result) {
 			return unmeasured
 		}
@@ -41,21 +41,21 @@ var figures = []figure{
 	{"… in versions", staleness(func(s *counts.Staleness) []string {
 		return []string{count(s.VersionsP50), count(s.VersionsP99), count(s.VersionsMax)}
 	})},
-	{"first violation at", timed(func(e Entry) string {
+	{"first violation at", timed(func(e entry) string {
 		if e.Result.FirstViolation == 0 {
 			return unmeasured
 		}
 		return duration(e.Result.FirstViolation)
 	})},
-	{"available before faults", func(e Entry) string { return availability(e.Result.Statistics.Before) }},
-	{"available during faults", func(e Entry) string { return availability(e.Result.Statistics.During) }},
-	{"available after faults", func(e Entry) string { return availability(e.Result.Statistics.After) }},
-	{"… on a majority side", func(e Entry) string { return availability(e.Result.Statistics.Majority) }},
-	{"… on a minority side", func(e Entry) string { return availability(e.Result.Statistics.Minority) }},
-	{"wrong on a majority side", func(e Entry) string { return sideFigure(e.Result, e.Result.Statistics.Majority, e.Result.Majority) }},
-	{"wrong on a minority side", func(e Entry) string { return sideFigure(e.Result, e.Result.Statistics.Minority, e.Result.Minority) }},
-	{"new leader after", func(e Entry) string { return newLeader(e.Result.Statistics.LeaderChanges) }},
-	{"recovery took", func(e Entry) string {
+	{"available before faults", func(e entry) string { return availability(e.Result.Statistics.Before) }},
+	{"available during faults", func(e entry) string { return availability(e.Result.Statistics.During) }},
+	{"available after faults", func(e entry) string { return availability(e.Result.Statistics.After) }},
+	{"… on a majority side", func(e entry) string { return availability(e.Result.Statistics.Majority) }},
+	{"… on a minority side", func(e entry) string { return availability(e.Result.Statistics.Minority) }},
+	{"wrong on a majority side", func(e entry) string { return sideFigure(e.Result, e.Result.Statistics.Majority, e.Result.Majority) }},
+	{"wrong on a minority side", func(e entry) string { return sideFigure(e.Result, e.Result.Statistics.Minority, e.Result.Minority) }},
+	{"new leader after", func(e entry) string { return newLeader(e.Result.Statistics.LeaderChanges) }},
+	{"recovery took", func(e entry) string {
 		switch s := e.Result.Statistics; {
 		case len(s.Faults) == 0:
 			return unmeasured
@@ -65,23 +65,17 @@ var figures = []figure{
 			return duration(s.Recovery)
 		}
 	}},
-	{"p50 / p99 before faults", func(e Entry) string { return latency(e.Result.Statistics.Before) }},
-	{"p50 / p99 during faults", func(e Entry) string { return latency(e.Result.Statistics.During) }},
-	{"operations", func(e Entry) string { return count(e.Result.Statistics.Operations) }},
-	{"answered / failed / unknown", func(e Entry) string {
+	{"p50 / p99 before faults", func(e entry) string { return latency(e.Result.Statistics.Before) }},
+	{"p50 / p99 during faults", func(e entry) string { return latency(e.Result.Statistics.During) }},
+	{"operations", func(e entry) string { return count(e.Result.Statistics.Operations) }},
+	{"answered / failed / unknown", func(e entry) string {
 		s := e.Result.Statistics
 		return count(s.OK) + " / " + count(s.Failed) + " / " + count(s.Unknown)
 	}},
-	{"faults landed", func(e Entry) string { return tally(e.Result.Statistics.Faults) }},
-	{"checked", func(e Entry) string {
+	{"faults landed", func(e entry) string { return tally(e.Result.Statistics.Faults) }},
+	{"checked", func(e entry) string {
 		return fmt.Sprintf("%s by %s in %s", counted(e.Result.Keys, "key"), engines(e.Result), duration(e.Result.Took))
 	}},
-}
-
-var setFigures = []figure{
-	{"set: ok / lost / stale", set(func(s *counts.Set) []int { return []int{s.OK, s.Lost, s.Stale} })},
-	{"set: recovered / never read", set(func(s *counts.Set) []int { return []int{s.Recovered, s.NeverRead} })},
-	{"set: unexpected", set(func(s *counts.Set) []int { return []int{s.Unexpected} })},
 }
 
 // newLeader names all times, or sums them up if they are many.
@@ -129,8 +123,8 @@ func sideFigure(result checker.Result, side statistics.Service, wrong counts.Sid
 }
 
 // timed figures are not to be had of a history without times.
-func timed(figure func(Entry) string) func(Entry) string {
-	return func(e Entry) string {
+func timed(figure func(entry) string) func(entry) string {
+	return func(e entry) string {
 		if e.Run.History.Untimed {
 			return unmeasured
 		}
@@ -138,8 +132,8 @@ func timed(figure func(Entry) string) func(Entry) string {
 	}
 }
 
-func staleness(pick func(*counts.Staleness) []string) func(Entry) string {
-	return func(e Entry) string {
+func staleness(pick func(*counts.Staleness) []string) func(entry) string {
+	return func(e entry) string {
 		if e.Result.Staleness == nil {
 			return unmeasured
 		}
@@ -147,82 +141,31 @@ func staleness(pick func(*counts.Staleness) []string) func(Entry) string {
 	}
 }
 
-var queueFigures = []figure{
-	{"queue: acknowledged / dequeued", queue(func(q *counts.Queue) []int { return []int{q.Acknowledged, q.Dequeued} })},
-	{"queue: duplicated / unexpected", queue(func(q *counts.Queue) []int { return []int{q.Duplicated, q.Unexpected} })},
-	{"queue: out of order / not empty", queue(func(q *counts.Queue) []int { return []int{q.OutOfOrder, q.NotEmpty} })},
-}
-
-func queue(pick func(*counts.Queue) []int) func(Entry) string {
-	return func(e Entry) string {
-		if e.Result.Queue == nil {
-			return unmeasured
-		}
-		return slashed(pick(e.Result.Queue))
-	}
-}
-
-var lockFigures = []figure{
-	{"lock: holds / held twice", lock(func(l *counts.Lock) []int { return []int{l.Holds, l.HeldTwice} })},
-	{"lock: uses / refused", lock(func(l *counts.Lock) []int { return []int{l.Uses, l.Refused} })},
-	{"lock: corrupted", lock(func(l *counts.Lock) []int { return []int{l.Corrupted} })},
-}
-
-func lock(pick func(*counts.Lock) []int) func(Entry) string {
-	return func(e Entry) string {
-		if e.Result.Lock == nil {
-			return unmeasured
-		}
-		return slashed(pick(e.Result.Lock))
-	}
-}
-
-// slashed is counts side by side: "12 / 3".
-func slashed(counts []int) string {
-	var texts []string
-	for _, n := range counts {
-		texts = append(texts, count(n))
-	}
-	return strings.Join(texts, " / ")
-}
-
-func set(pick func(*counts.Set) []int) func(Entry) string {
-	return func(e Entry) string {
-		if e.Result.Set == nil {
-			return unmeasured
-		}
-		return slashed(pick(e.Result.Set))
-	}
-}
-
 // rows is the whole summary of a run: a row a figure, its name first.
-func rows(e Entry) [][]string {
-	shown := figures
-	if e.Result.Set != nil {
-		shown = slices.Concat(shown, setFigures)
-	}
-	if e.Result.Queue != nil {
-		shown = slices.Concat(shown, queueFigures)
-	}
-	if e.Result.Lock != nil {
-		shown = slices.Concat(shown, lockFigures)
-	}
-	shown = slices.Concat(shown, countFigures([]Entry{e}))
+func rows(e entry) [][]string {
 	var table [][]string
-	for _, figure := range shown {
+	for _, figure := range figures {
 		table = append(table, []string{figure.name, figure.value(e)})
 	}
-	return table
+	table = append(table, countRows(e.Result)...)
+	for _, part := range e.Result.Parts[:min(len(e.Result.Parts), maxParts)] {
+		verdict := string(part.Verdict)
+		if reason := part.Reason; reason != "" {
+			verdict += ": " + reason
+		}
+		table = append(table, []string{"judged: " + part.Name, verdict})
+	}
+	return append(table, guaranteeRows(e.Result.Guarantees)...)
 }
 
 // claim is what the system promises: "CP, linearizable". A history alone tells
 // no side of CAP.
-func claim(e Entry) string {
-	promise := "linearizable"
-	if !admission(e).Linearizable() {
-		promise = "expects " + expected(e)
+func claim(e entry) string {
+	promise := promised(e)
+	if promise == "" {
+		promise = "linearizable"
 	}
-	if side := Clean(e.Run.Manifest.Claim.CAP, 8); side != "" {
+	if side := e.Run.Manifest.Claim.CAP; side != "" {
 		return side + ", " + promise
 	}
 	return promise
@@ -233,7 +176,7 @@ var countable = regexp.MustCompile(` (read|commit|swap|count|id)$`)
 
 // admission is the target's claim without anomalies that the trial's model cannot
 // show, such as what becomes of locks in a trial of registers.
-func admission(e Entry) history.Claim {
+func admission(e entry) history.Claim {
 	claim := e.Run.Manifest.Claim
 	claim.Expect = slices.DeleteFunc(slices.Clone(claim.Expect), func(name string) bool {
 		model := anomaly.Name(name).Of()
@@ -242,10 +185,9 @@ func admission(e Entry) history.Claim {
 	return claim
 }
 
-func expected(e Entry) string {
+func expected(e entry) string {
 	var anomalies []string
 	for _, anomaly := range admission(e).Expect {
-		anomaly = Clean(anomaly, 30)
 		if countable.MatchString(anomaly) {
 			anomaly += "s"
 		}
@@ -255,15 +197,15 @@ func expected(e Entry) string {
 }
 
 // verdictLine is the judgement in one line, with its reasons.
-func verdictLine(e Entry) string {
+func verdictLine(e entry) string {
 	line := e.name() + ": " + e.Result.Judgement()
-	admits := !admission(e).Linearizable()
+	promise := promised(e)
 	switch {
 	case e.Result.AsClaimed != checker.AsClaimed && e.Result.AsClaimed != checker.NotAsClaimed:
-	case admits && e.Result.Verdict == checker.Valid:
-		line += " (expects " + expected(e) + ", and showed none)"
-	case admits:
-		line += " (expects " + expected(e) + ")"
+	case len(admission(e).Expect) > 0 && e.Result.Verdict == checker.Valid:
+		line += " (" + promise + ", and showed none)"
+	case promise != "":
+		line += " (" + promise + ")"
 	case e.Result.Verdict == checker.Invalid:
 		line += " (claims linearizability)"
 	}
@@ -294,7 +236,7 @@ func tally(counts map[string]int) string {
 			break
 		}
 		if counts[name] > 0 {
-			parts = append(parts, Clean(name, 20)+" "+count(counts[name]))
+			parts = append(parts, name+" "+count(counts[name]))
 		}
 	}
 	if len(parts) == 0 {
@@ -304,38 +246,23 @@ func tally(counts map[string]int) string {
 }
 
 // notes are what a reader must know before believing the figures.
-func notes(e Entry) []string {
+func notes(e entry) []string {
 	var notes []string
 	for _, event := range e.Run.Events {
 		if event.Type == history.Stop {
-			notes = append(notes, fmt.Sprintf("Stopped at %s: %s", duration(event.Time), Clean(event.Reason, 300)))
+			notes = append(notes, fmt.Sprintf("Stopped at %s: %s", duration(event.Time), event.Reason))
 		}
 	}
 	if e.Result.KeysUnknown > 0 {
 		notes = append(notes, fmt.Sprintf("Undecided, wholly or in part: %s of %s.", counted(e.Result.KeysUnknown, "key"), count(e.Result.Keys)))
 	}
-	for i, warning := range e.Result.Warnings {
-		if i == maxNotes {
-			notes = append(notes, fmt.Sprintf("… and %s.", counted(len(e.Result.Warnings)-maxNotes, "more warning")))
-			break
-		}
-		notes = append(notes, "Warning: "+Clean(warning, 200))
-	}
-	for i, trouble := range e.Result.Statistics.Troubles {
-		if i == maxNotes {
-			notes = append(notes, "… and more trouble.")
-			break
-		}
-		notes = append(notes, "Trouble: "+Clean(trouble, 200))
-	}
-	for i, reason := range slices.Sorted(maps.Keys(e.Result.Statistics.Skipped)) {
-		if i == 8 {
-			notes = append(notes, "More faults skipped, for other reasons.")
-			break
-		}
-		notes = append(notes, fmt.Sprintf("%s skipped: %s", counted(e.Result.Statistics.Skipped[reason], "fault"), Clean(reason, 300)))
-	}
-	return notes
+	s := e.Result.Statistics
+	return slices.Concat(notes,
+		lines(e.Result.Warnings, maxNotes, "… and %s.", "more warning", func(warning string) string { return "Warning: " + warning }),
+		lines(s.Troubles, maxNotes, "… and %s.", "more trouble", func(trouble string) string { return "Trouble: " + trouble }),
+		lines(slices.Sorted(maps.Keys(s.Skipped)), maxReasons, "… and faults skipped for %s.", "more reason", func(reason string) string {
+			return fmt.Sprintf("%s skipped: %s", counted(s.Skipped[reason], "fault"), reason)
+		}))
 }
 
 // decisions says which engine decided how many keys, and why that one.
@@ -347,7 +274,7 @@ func decisions(result checker.Result) string {
 			parts = append(parts, "…")
 			break
 		}
-		parts = append(parts, fmt.Sprintf("%s by %s (%s)", counted(len(decision.Keys), "key"), Clean(string(decision.Engine), 20), Clean(decision.Why, 80)))
+		parts = append(parts, fmt.Sprintf("%s by %s (%s)", counted(len(decision.Keys), "key"), decision.Engine, decision.Why))
 	}
 	if len(parts) == 0 {
 		return "Decided: nothing."
@@ -359,7 +286,7 @@ func decisions(result checker.Result) string {
 func engines(result checker.Result) string {
 	var names []string
 	for _, decision := range result.Decisions {
-		if name := Clean(string(decision.Engine), 20); !slices.Contains(names, name) {
+		if name := string(decision.Engine); !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}

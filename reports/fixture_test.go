@@ -55,17 +55,17 @@ func staleRaft() Entry {
 			Anomaly: anomaly.StaleRead, Key: "k1",
 			Sentence: "p0 read k1 = 1007 through n1 at 3.415 s, 0.212 s after the swap of k1 from 1007 to 1008 had been acknowledged to p7 through n3; n1 had been cut off from n3 n4 n5 since 3.000 s",
 			Witness: []history.Operation{
-				{Process: 3, Node: "n4", Kind: history.Write, Key: "k1", Input: history.Value{1007}, Invoke: 2900 * ms, Complete: 2904 * ms, Outcome: history.OK},
-				{Process: 7, Node: "n3", Kind: history.CompareAndSet, Key: "k1", Input: history.Value{1007, 1008}, Invoke: 3150 * ms, Complete: 3203 * ms, Outcome: history.OK},
-				{Process: 0, Node: "n1", Kind: history.Read, Key: "k1", Output: history.Value{1007}, Invoke: 3415 * ms, Complete: 3420 * ms, Outcome: history.OK},
+				{Process: 3, Node: "n4", Kind: history.Write, Key: "k1", Input: history.Ints(1007), Invoke: 2900 * ms, Complete: 2904 * ms, Outcome: history.OK},
+				{Process: 7, Node: "n3", Kind: history.CompareAndSet, Key: "k1", Input: history.Ints(1007, 1008), Invoke: 3150 * ms, Complete: 3203 * ms, Outcome: history.OK},
+				{Process: 0, Node: "n1", Kind: history.Read, Key: "k1", Output: history.Ints(1007), Invoke: 3415 * ms, Complete: 3420 * ms, Outcome: history.OK},
 			},
 		}, {
 			Anomaly: anomaly.LostCommit, Key: "k1",
 			Sentence: "k1 = 1200 had been acknowledged to p9 through n5 at 9.310 s, yet p15 read k1 = 1190 through n1 at 15.500 s: a commit is lost; n4 had been killed at 7.000 s",
 			Witness: []history.Operation{
-				{Process: 2, Node: "n3", Kind: history.Write, Key: "k1", Input: history.Value{1190}, Invoke: 9200 * ms, Complete: 9200*ms + 800_000, Outcome: history.Info, Error: "time-out: no answer within 250 ms"},
-				{Process: 9, Node: "n5", Kind: history.Write, Key: "k1", Input: history.Value{1200}, Invoke: 9305 * ms, Complete: 9310 * ms, Outcome: history.OK},
-				{Process: 15, Node: "n1", Kind: history.Read, Key: "k1", Output: history.Value{1190}, Invoke: 15500 * ms, Complete: 15501 * ms, Outcome: history.OK},
+				{Process: 2, Node: "n3", Kind: history.Write, Key: "k1", Input: history.Ints(1190), Invoke: 9200 * ms, Complete: 9200*ms + 800_000, Outcome: history.Info, Error: "time-out: no answer within 250 ms"},
+				{Process: 9, Node: "n5", Kind: history.Write, Key: "k1", Input: history.Ints(1200), Invoke: 9305 * ms, Complete: 9310 * ms, Outcome: history.OK},
+				{Process: 15, Node: "n1", Kind: history.Read, Key: "k1", Output: history.Ints(1190), Invoke: 15500 * ms, Complete: 15501 * ms, Outcome: history.OK},
 			},
 		}},
 	}
@@ -94,17 +94,17 @@ func load(run *history.Run, result *checker.Result, length time.Duration, operat
 		took := time.Duration(float64(2*ms) * math.Exp(random.NormFloat64()/2))
 		o := history.Operation{
 			Process: seats[i%15], Node: run.Manifest.Nodes[i%5], Kind: history.Read, Key: []string{"k1", "k2", "k3"}[random.IntN(3)],
-			Output: history.Value{int64(i)}, Invoke: at, Complete: at + took, Outcome: history.OK,
+			Output: history.Ints(int64(i)), Invoke: at, Complete: at + took, Outcome: history.OK,
 		}
 		slice := &measured.Series[at/measured.SeriesStep]
 		switch faulty := at > 3*s && at < 11*s; {
 		case faulty && i%5 == 0:
-			o.Outcome, o.Complete, o.Error, o.Output = history.Info, at+99*ms, "time-out", nil
+			o.Outcome, o.Complete, o.Error, o.Output = history.Info, at+99*ms, "time-out", history.Value{}
 			seats[i%15] += 15
 			measured.Unknown++
 			slice.Unknown++
 		case faulty && i%7 == 0:
-			o.Outcome, o.Error, o.Output = history.Fail, "no leader", nil
+			o.Outcome, o.Error, o.Output = history.Fail, "no leader", history.Value{}
 			measured.Failed++
 			slice.Failed++
 		default:

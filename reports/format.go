@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
@@ -76,6 +74,18 @@ func counted(n int, noun string) string {
 	return count(n) + " " + noun
 }
 
+// lines are those of the first, at most so many, and one for the rest, in which %s stands
+// for how many there are of the noun.
+func lines[T any](all []T, most int, rest, noun string, line func(T) string) (some []string) {
+	for i, one := range all {
+		if i == most {
+			return append(some, fmt.Sprintf(rest, counted(len(all)-most, noun)))
+		}
+		some = append(some, line(one))
+	}
+	return some
+}
+
 func availability(s statistics.Service) string { return percent(s.Availability()) }
 
 func latency(s statistics.Service) string {
@@ -85,36 +95,12 @@ func latency(s statistics.Service) string {
 	return duration(s.P50) + " / " + duration(s.P99)
 }
 
-// Clean makes text from a run safe to print in one line, and puts "…" for what is
-// beyond its first limit runes. What cannot be printed is shown as Go would escape
-// it: \x1b, \n, \u202e.
-func Clean(text string, limit int) string {
-	var b strings.Builder
-	for n := 0; text != ""; n++ {
-		if n == limit {
-			b.WriteString("…")
-			break
-		}
-		r, size := utf8.DecodeRuneInString(text)
-		switch {
-		case r == utf8.RuneError && size == 1:
-			fmt.Fprintf(&b, `\x%02x`, text[0])
-		case unicode.IsPrint(r):
-			b.WriteRune(r)
-		default:
-			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
-		}
-		text = text[size:]
-	}
-	return b.String()
-}
-
 // client is who called: "p7 on n2".
 func client(o history.Operation) string {
 	if o.Node == "" {
 		return fmt.Sprintf("p%d", o.Process)
 	}
-	return fmt.Sprintf("p%d on %s", o.Process, Clean(o.Node, 20))
+	return fmt.Sprintf("p%d on %s", o.Process, o.Node)
 }
 
 // call is an operation without its time: "cas(k1, 4, 7) saw 5". Of a set's read in
@@ -122,33 +108,33 @@ func client(o history.Operation) string {
 func call(o history.Operation, about []int64) string {
 	var arguments []string
 	if o.Key != "" {
-		arguments = append(arguments, Clean(o.Key, 40))
+		arguments = append(arguments, o.Key)
 	}
-	if len(o.Input) > 0 {
+	if !o.Input.IsNone() {
 		arguments = append(arguments, elements(o.Input))
 	}
-	text := Clean(string(o.Kind), 20) + "(" + strings.Join(arguments, ", ") + ")"
+	text := string(o.Kind) + "(" + strings.Join(arguments, ", ") + ")"
 	switch {
 	case o.Kind == history.ReadAll && o.Outcome == history.OK && len(about) > 0:
-		var with, without history.Value
+		var with, without []int64
 		for _, element := range about {
-			if slices.Contains(o.Output, element) {
+			if slices.Contains(o.Output.Ints(), element) {
 				with = append(with, element)
 			} else {
 				without = append(without, element)
 			}
 		}
 		if len(with) > 0 {
-			text += " with " + elements(with)
+			text += " with " + elements(history.Ints(with...))
 		}
 		if len(without) > 0 {
-			text += " without " + elements(without)
+			text += " without " + elements(history.Ints(without...))
 		}
 	case o.Kind == history.ReadAll && o.Outcome == history.OK:
 		text += " = {" + elements(o.Output) + "}"
-	case len(o.Output) > 0 && o.Outcome == history.Fail:
+	case !o.Output.IsNone() && o.Outcome == history.Fail:
 		text += " saw " + elements(o.Output)
-	case len(o.Output) > 0:
+	case !o.Output.IsNone():
 		text += " = " + elements(o.Output)
 	case o.Kind == history.Read && o.Outcome == history.OK:
 		text += " = nothing"
@@ -158,10 +144,13 @@ func call(o history.Operation, about []int64) string {
 
 func elements(value history.Value) string {
 	const limit = 8
+	if !value.IsInts() {
+		return Clean(value.String(), 60)
+	}
 	var b strings.Builder
-	for i, element := range value {
+	for i, element := range value.Ints() {
 		if i == limit {
-			fmt.Fprintf(&b, ", … %s more", count(len(value)-limit))
+			fmt.Fprintf(&b, ", … %s more", count(value.Len()-limit))
 			break
 		}
 		if i > 0 {
@@ -181,7 +170,7 @@ func outcome(o history.Operation) string {
 	if o.Error == "" {
 		return o.Outcome.String()
 	}
-	return o.Outcome.String() + ": " + Clean(o.Error, 120)
+	return o.Outcome.String() + ": " + o.Error
 }
 
 // interval is when an operation was under way. Nobody knows when an info ends.

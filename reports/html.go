@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"github.com/rashomon-io/rashomon/checker"
-	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
@@ -28,7 +27,9 @@ import (
 var pageSource string
 
 //go:embed page.css
-var style string
+var styleSource string
+
+var style = template.CSS(styleSource + tints())
 
 var pageTemplate = template.Must(template.New("page").Parse(pageSource))
 
@@ -44,7 +45,7 @@ func Write(dir string) error {
 		return err
 	}
 	path := filepath.Join(dir, history.ReportFile)
-	page, err := newPage(Entry{run, result})
+	page, err := newPage(enter(Entry{run, result}))
 	if err != nil {
 		return fmt.Errorf("report %s: %w", path, err)
 	}
@@ -172,20 +173,20 @@ type violation struct {
 type operationRow struct{ Interval, Client, Call, Outcome string }
 
 type eventRow struct {
-	Time, Type, Family, Fault, What, Links, Took string
+	Time, Type, Hue, Fault, What, Links, Took string
 }
 
 type serviceRow struct {
 	Name, Operations, Availability, PerSecond, Latency string
 }
 
-func newPage(entry Entry) (page, error) {
+func newPage(entry entry) (page, error) {
 	s, err := newSystem(entry, checker.MaxViolations)
 	if err != nil {
 		return page{}, fmt.Errorf("%s: %w", entry.name(), err)
 	}
 	s.Figures = rows(entry)
-	return page{Title: entry.name() + ": " + entry.Result.Judgement(), Style: template.CSS(style), Systems: []system{s}}, nil
+	return page{Title: entry.name() + ": " + entry.Result.Judgement(), Style: style, Systems: []system{s}}, nil
 }
 
 func newComparisonPage(path string, c Comparison) (page, error) {
@@ -193,7 +194,7 @@ func newComparisonPage(path string, c Comparison) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	view := comparisonView{Trade: trade, Tables: tables(c), Hint: c.hint(), Untried: c.untried(), Command: Clean(c.Command, 1000)}
+	view := comparisonView{Trade: trade, Tables: tables(c), Hint: c.hint(), Untried: c.untried(), Command: c.Command}
 	for i, schedule := range c.Schedules {
 		if i == maxSeeds {
 			view.More = fmt.Sprintf("… and %s, in %s.", counted(len(c.Schedules)-maxSeeds, "more seed"), ComparisonFile)
@@ -201,18 +202,18 @@ func newComparisonPage(path string, c Comparison) (page, error) {
 		}
 		view.Schedules = append(view.Schedules, newScheduleView(schedule, c.Systems))
 	}
-	p := page{Title: "comparison", Style: template.CSS(style), Comparison: &view}
+	p := page{Title: "comparison", Style: style, Comparison: &view}
 	for _, of := range c.Systems {
 		if len(of.Runs) == 0 {
 			continue
 		}
 		shown := of.shown
-		if len(shown.Run.History.Operations) == 0 && shown.Run.Dir != "" {
-			run, err := history.ReadRun(shown.Run.Dir)
+		if from := shown.unclean.Run; len(from.History.Operations) == 0 && from.Dir != "" {
+			run, err := history.ReadRun(from.Dir)
 			if err != nil {
 				return page{}, err
 			}
-			shown.Run = run
+			shown = enter(Entry{run, shown.unclean.Result})
 		}
 		s, err := newSystem(shown, compareViolations)
 		if err != nil {
@@ -255,7 +256,7 @@ func link(path, dir string) string {
 	return (&url.URL{Path: "./" + filepath.ToSlash(relative)}).String()
 }
 
-func newSystem(e Entry, limit int) (system, error) {
+func newSystem(e entry, limit int) (system, error) {
 	chart, err := chart(e)
 	if err != nil {
 		return system{}, err
@@ -268,20 +269,19 @@ func newSystem(e Entry, limit int) (system, error) {
 	s := system{
 		Name: e.name(), Subtitle: subtitle(manifest), Line: verdictLine(e), Mood: mood(e.Result), Notes: notes(e),
 		Chart: chart, Stale: stale, Services: services(measured), Errors: errorRows(measured.Errors),
-		Command: Clean(manifest.Command, 1000), Dir: Clean(e.Run.Dir, 1000),
+		Command: manifest.Command, Dir: e.Run.Dir,
 	}
 	if len(measured.Series) > 0 {
 		_, step := thin(measured.Series, measured.SeriesStep, maxPoints)
 		s.Slice = duration(step)
 	}
 	faults := faults(e.Run.Events, end(e))
-	violations := e.violations()
+	violations, all := e.violations(limit)
 	for i, v := range violations {
-		if i == limit {
-			s.More = fmt.Sprintf("… and %s.", counted(len(violations)-limit, "more violation"))
-			break
-		}
-		s.Violations = append(s.Violations, newViolation(v, e.Run.History.Operations, faults, i == 0))
+		s.Violations = append(s.Violations, newViolation(v, faults, i == 0))
+	}
+	if more := all - len(violations); more > 0 {
+		s.More = fmt.Sprintf("… and %s.", counted(more, "more violation"))
 	}
 	for i, event := range e.Run.Events {
 		if i == maxEvents {
@@ -296,7 +296,7 @@ func newSystem(e Entry, limit int) (system, error) {
 // subtitle is what was tried, in a line.
 func subtitle(m history.Manifest) string {
 	parts := []string{
-		"workload " + Clean(m.Workload, 40), "nemesis " + Clean(m.Nemesis, 80), "world " + Clean(m.World, 40),
+		"workload " + m.Workload, "nemesis " + m.Nemesis, "world " + m.World,
 		counted(len(m.Nodes), "node"), counted(m.Concurrency, "client"), "seed " + strconv.FormatUint(m.Seed, 10),
 	}
 	if !m.Started.IsZero() {
@@ -318,16 +318,15 @@ func mood(result checker.Result) string {
 	return "good"
 }
 
-func newViolation(v anomaly.Violation, operations []history.Operation, faults []fault, open bool) violation {
-	shown := violation{Anomaly: Clean(string(v.Anomaly), 30), Sentence: Clean(v.Sentence, 1000), Open: open}
-	witness := v.Witness[:min(len(v.Witness), maxWitness)]
-	if len(witness) == 0 {
+func newViolation(v told, faults []fault, open bool) violation {
+	shown := violation{Anomaly: v.Title(), Sentence: v.Sentence, Open: open}
+	if len(v.Witness) == 0 {
 		return shown
 	}
-	near, total := neighbours(v, witness, operations)
-	drawn := newTimeline(witness, near, v.Elements, faults)
+	near, total := v.neighbours()
+	drawn := newTimeline(v.Witness, near, v.Elements, faults)
 	shown.Timeline = &drawn
-	shown.Witness, shown.Neighbours = operationRows(witness, v.Elements), operationRows(near, v.Elements)
+	shown.Witness, shown.Neighbours = operationRows(v.Witness, v.Elements), operationRows(near, v.Elements)
 	shown.Around = counted(total, "operation") + " on the same key around them"
 	if len(near) < total {
 		shown.Around = fmt.Sprintf("the %d nearest of %s", len(near), shown.Around)
@@ -344,25 +343,25 @@ func operationRows(operations []history.Operation, about []int64) []operationRow
 }
 
 func newEvent(event history.Event) eventRow {
-	row := eventRow{Time: fmt.Sprintf("%.3f s", event.Time.Seconds()), Type: Clean(string(event.Type), 20), Family: family(event.Family), What: describe(event)}
+	row := eventRow{Time: fmt.Sprintf("%.3f s", event.Time.Seconds()), Type: string(event.Type), What: describe(event)}
+	if event.Family != "" {
+		row.Hue = hue(event.Family)
+	}
 	switch event.Type {
 	case history.PhaseBegins:
-		row.What = "phase " + Clean(string(event.Phase), 20) + " begins"
+		row.What = "phase " + string(event.Phase) + " begins"
 	case history.Crash:
-		row.Family = "crash"
+		row.Hue = crash
 	case history.Unserved:
 		row.What += " did not serve"
 	}
-	lines := strings.FieldsFunc(event.Reason, func(r rune) bool { return r == '\n' }) // of a log, it may be
-	if reason := strings.Join(lines, " / "); reason != "" {
-		row.What = strings.TrimPrefix(row.What+": ", ": ") + Clean(reason, 400)
+	if event.Reason != "" {
+		row.What = strings.TrimPrefix(row.What+": ", ": ") + event.Reason
 	}
 	if event.Fault > 0 {
 		row.Fault = "#" + strconv.Itoa(event.Fault)
 	}
-	if len(event.Links) > 0 {
-		row.Links = Clean(strings.Join(event.Links[:min(len(event.Links), 30)], " "), 200)
-	}
+	row.Links = foremost(event.Links, " ")
 	if event.Took > 0 {
 		row.Took = duration(event.Took)
 	}
@@ -374,7 +373,7 @@ func services(s statistics.Statistics) []serviceRow {
 	var all []serviceRow
 	add := func(name string, s statistics.Service) {
 		if len(all) < maxServices {
-			all = append(all, serviceRow{Clean(name, 30), count(s.Operations), availability(s), fmt.Sprintf("%.1f", s.PerSecond), latency(s)})
+			all = append(all, serviceRow{name, count(s.Operations), availability(s), fmt.Sprintf("%.1f", s.PerSecond), latency(s)})
 		}
 	}
 	for _, kind := range slices.Sorted(maps.Keys(s.Kinds)) {

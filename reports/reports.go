@@ -9,11 +9,12 @@
 // (format.go) turns numbers into words, so that both faces always agree.
 //
 // A run may come from anywhere, so every text in it is hostile until shown
-// otherwise. Text passes through Clean, which leaves no control character for a
-// terminal and no direction override for a reader; HTML passes through
-// html/template on top of that. The only template.HTML in the package is the
-// charts' SVG, which holds numbers and words of ours alone. The page runs
-// no script, and its Content-Security-Policy forbids scripts and requests.
+// otherwise. A run and its result come in by one door (clean.go), where every text
+// passes through Clean, which leaves no control character for a terminal, no direction
+// override for a reader, and no more than fits; HTML passes through html/template on
+// top of that. The only template.HTML in the package is the charts' SVG, whose words
+// are ours, names of systems and of families, escaped. The page runs no script, and its
+// Content-Security-Policy forbids scripts and requests.
 //
 // Every list on a page is bounded by a constant below, and says how many it
 // leaves out, so that a run of a million operations is a page of less than
@@ -22,7 +23,6 @@ package reports
 
 import (
 	"github.com/rashomon-io/rashomon/checker"
-	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -46,16 +46,16 @@ const (
 	maxSeeds          = 10  // runs of a system, or schedules, that are listed
 	maxLinks          = 100 // to the reports of a system's runs
 	maxNotes          = 5   // of each sort, on a run
+	maxReasons        = 8   // to skip faults
+	maxParts          = 20  // named verdicts of a run
 	maxBars           = 40  // systems in a chart
 )
 
-func (e Entry) violations() []anomaly.Violation { return e.Result.Foremost(e.Run.Manifest.Claim) }
-
 // name is the system's, with its options: "raft reads=local".
-func (e Entry) name() string {
+func (e entry) name() string {
 	manifest := e.Run.Manifest
 	if manifest.Options == "" {
-		return Clean(manifest.Target, 60)
+		return manifest.Target
 	}
-	return Clean(manifest.Target+" "+manifest.Options, 60)
+	return manifest.Target + " " + manifest.Options
 }

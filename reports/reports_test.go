@@ -57,6 +57,45 @@ func TestText(t *testing.T) {
 	}
 }
 
+// Each of several named verdicts is told, and which of them a violation is of: as text, on
+// the page and in a comparison.
+func TestNamedVerdicts(t *testing.T) {
+	entry := staleRaft()
+	entry.Result.Parts = []checker.Part{
+		{Name: "linearizable", Verdict: checker.Valid},
+		{Name: "no lost <append>", Verdict: checker.Invalid},
+		{Name: "bounded", Verdict: checker.Unknown, Reason: "out of time"},
+	}
+	entry.Result.Violations[0].Part = "no lost <append>"
+	var text, compared bytes.Buffer
+	Text(&text, entry.Run, entry.Result)
+	p, err := newPage(enter(entry))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var page bytes.Buffer
+	if err := pageTemplate.Execute(&page, p); err != nil {
+		t.Fatal(err)
+	}
+	other := staleRaft()
+	other.Result.Parts = []checker.Part{{Name: "no lost <append>", Verdict: checker.Valid}}
+	NewComparison("rashomon compare", []Tried{{Name: "raft", Runs: []Entry{entry, other}}, {Name: "etcd", Runs: others()[:1]}}).Text(&compared)
+	for where, c := range map[string]struct {
+		in   string
+		want []string
+	}{
+		"text":       {text.String(), []string{"judged: linearizable        │ valid", "judged: no lost <append>    │ invalid", "judged: bounded             │ unknown: out of time", "\nstale read (no lost <append>): p0 read"}},
+		"page":       {page.String(), []string{"<dt>judged: no lost &lt;append&gt;</dt><dd>invalid</dd>", "<b>stale read (no lost &lt;append&gt;)</b>"}},
+		"comparison": {compared.String(), []string{"What each part of the check says", "no lost <append>", "1 × invalid, 1 × valid"}},
+	} {
+		for _, want := range c.want {
+			if !strings.Contains(c.in, want) {
+				t.Errorf("%s lacks %q:\n%s", where, want, c.in)
+			}
+		}
+	}
+}
+
 func TestTextSaysHowManyViolationsItLeavesOut(t *testing.T) {
 	entry := staleRaft()
 	entry.Result.Violations = slices.Repeat(entry.Result.Violations[:1], 12)
@@ -88,7 +127,7 @@ func TestVerdictLine(t *testing.T) {
 		{"raft: INVALID, not as claimed but VACUOUS (claims linearizability): little happened", nil, checker.Result{Verdict: checker.Invalid, AsClaimed: checker.NotAsClaimed, Vacuous: "little happened"}},
 	} {
 		run := &history.Run{Manifest: history.Manifest{Target: "raft", Claim: history.Claim{CAP: "CP", Expect: test.expect}}}
-		if got := verdictLine(Entry{run, test.result}); got != test.want {
+		if got := verdictLine(enter(Entry{run, test.result})); got != test.want {
 			t.Errorf("got %q, want %q", got, test.want)
 		}
 	}
@@ -126,9 +165,9 @@ func TestFormat(t *testing.T) {
 		{tally(nil), "none"}, {tally(map[string]int{"pause": 0, "kill": 2}), "kill 2"},
 		{call(history.Operation{Kind: history.Read, Key: "k", Outcome: history.OK}, nil), "read(k) = nothing"},
 		{call(history.Operation{Kind: history.Read, Key: "k"}, nil), "read(k)"},
-		{call(history.Operation{Kind: history.CompareAndSet, Key: "k", Input: history.Value{1, 2}, Output: history.Value{3}, Outcome: history.Fail}, nil), "cas(k, 1, 2) saw 3"},
-		{call(history.Operation{Kind: history.ReadAll, Outcome: history.OK, Output: slices.Repeat(history.Value{1}, 1010)}, nil), "read-all() = {1, 1, 1, 1, 1, 1, 1, 1, … 1,002 more}"},
-		{call(history.Operation{Kind: history.ReadAll, Outcome: history.OK, Output: history.Value{5, 9}}, []int64{7, 5}), "read-all() with 5 without 7"},
+		{call(history.Operation{Kind: history.CompareAndSet, Key: "k", Input: history.Ints(1, 2), Output: history.Ints(3), Outcome: history.Fail}, nil), "cas(k, 1, 2) saw 3"},
+		{call(history.Operation{Kind: history.ReadAll, Outcome: history.OK, Output: history.Ints(slices.Repeat([]int64{1}, 1010)...)}, nil), "read-all() = {1, 1, 1, 1, 1, 1, 1, 1, … 1,002 more}"},
+		{call(history.Operation{Kind: history.ReadAll, Outcome: history.OK, Output: history.Ints(5, 9)}, []int64{7, 5}), "read-all() with 5 without 7"},
 		{call(history.Operation{Kind: history.ReadAll, Outcome: history.OK}, []int64{7}), "read-all() without 7"},
 		{interval(history.Operation{Invoke: s, Complete: 2 * s}), "1.000000 s – ?"},
 	} {
@@ -254,7 +293,7 @@ func TestPageIsBounded(t *testing.T) {
 // writePage makes the page of a run, or of a comparison if there are several.
 func writePage(t *testing.T, path string, entries []Entry) {
 	t.Helper()
-	p, err := newPage(entries[0])
+	p, err := newPage(enter(entries[0]))
 	if len(entries) > 1 {
 		p, err = newComparisonPage(path, compared(entries...))
 	}
@@ -269,7 +308,7 @@ func writePage(t *testing.T, path string, entries []Entry) {
 func hugeEntry(operations int, key string) Entry {
 	e := staleRaft()
 	template := history.Operation{
-		Node: "n1", Kind: history.Write, Key: key, Input: history.Value{-1 << 63}, Error: strings.Repeat(key, 10), Outcome: history.Fail,
+		Node: "n1", Kind: history.Write, Key: key, Input: history.Ints(-1 << 63), Error: strings.Repeat(key, 10), Outcome: history.Fail,
 	}
 	e.Run.History.Operations = make([]history.Operation, operations)
 	for i := range e.Run.History.Operations {
@@ -401,9 +440,29 @@ func TestFaults(t *testing.T) {
 		{Time: 4, Type: history.Heal, Fault: 1, Family: "kill"},
 		{Time: 5, Type: history.Heal, Fault: 9, Family: "kill"},
 	}
-	want := []fault{{"kill", "kill", 1, 4}, {"other", "volcano", 2, 99}}
+	want := []fault{{"kill", "kill", "kill", 1, 4}, {"other", "volcano", "volcano", 2, 99}}
 	if diff := cmp.Diff(want, faults(events, 99)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Families of a user's own have lanes of their own, up to a limit, and are told by name.
+func TestOwnFamiliesAreDrawn(t *testing.T) {
+	e := staleRaft()
+	for i := range maxLanes + 2 {
+		e.Run.Events = append(e.Run.Events, history.Event{
+			Time: 7 * s, Type: history.Inject, Fault: 100 + i, Family: fmt.Sprintf("flush%d", i), Shape: "leader", Nodes: []string{"n1"}, Leader: "n1", Own: &history.Family{Did: "been flushed"}})
+	}
+	drawn := faults(e.Run.Events, 20*s)
+	want := []string{"partition", "kill", "pause", "other", "flush0", "flush1", "flush2", "flush3", "flush4", "flush5"}
+	if diff := cmp.Diff(want, lanes(drawn)); diff != "" {
+		t.Error(diff)
+	}
+	page := pageOf(t, e)
+	for _, text := range []string{">flush5</text>", ">other</text>", `<tr class="other"><td>7.000 s</td><td>inject</td><td>#107</td><td>flush7 leader n1</td>`} {
+		if !strings.Contains(page, text) {
+			t.Errorf("%q is missing on the page", text)
+		}
 	}
 }
 
@@ -512,7 +571,7 @@ func FuzzReport(f *testing.F) {
 		}
 		c := compared(e, e)
 		c.Text(&b)
-		p, err := newPage(e)
+		p, err := newPage(enter(e))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -553,7 +612,7 @@ func TestFamiliesHaveColours(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, family := range families {
+	for _, family := range hues {
 		for _, variable := range []string{"--" + family + ": #", "--" + family + "-shade: #"} {
 			if found := strings.Count(string(page), variable); found != 2 {
 				t.Errorf("%q is defined %d times", variable, found)

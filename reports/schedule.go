@@ -66,11 +66,11 @@ func atRandom(shape string) string {
 }
 
 // schedules collects the plans of all seeds from the runs' events.
-func schedules(all []Tried) []Schedule {
+func schedules(all [][]entry) []Schedule {
 	bySeed := map[uint64]*Schedule{}
 	var seeds []uint64
-	for i, tried := range all {
-		for _, entry := range tried.Runs {
+	for i, runs := range all {
+		for _, entry := range runs {
 			seed := entry.Run.Manifest.Seed
 			if bySeed[seed] == nil {
 				bySeed[seed] = &Schedule{Seed: seed}
@@ -89,7 +89,7 @@ func schedules(all []Tried) []Schedule {
 
 // add tells what the faults became in one system. The first event of a number
 // is what was done about that fault; later ones heal it.
-func (s *Schedule) add(entry Entry, system, systems int) {
+func (s *Schedule) add(entry entry, system, systems int) {
 	done := map[int]bool{}
 	leads := true
 	for _, e := range entry.Run.Events {
@@ -97,7 +97,7 @@ func (s *Schedule) add(entry Entry, system, systems int) {
 			continue
 		}
 		done[e.Fault] = true
-		leads = leads && !strings.HasPrefix(e.Shape, random)
+		leads = leads && !e.NoLeader
 		planned := plan{e.Planned, e.Family, e.Shape, e.Mode, e.Processes, e.Condition, e.Clock}
 		i, found := slices.BinarySearchFunc(s.Faults, e.Fault, func(f ScheduledFault, number int) int { return cmp.Compare(f.Number, number) })
 		if !found {
@@ -120,14 +120,14 @@ func (s *Schedule) add(entry Entry, system, systems int) {
 
 // became is whom a fault hit, or why nobody.
 func became(e history.Event) string {
-	hit := Clean(strings.Join(e.Nodes, " "), 100)
+	hit := foremost(e.Nodes, " ")
 	switch {
 	case e.Type == history.Skip:
-		return "skipped: " + Clean(e.Reason, 200)
+		return "skipped: " + e.Reason
 	case e.Type == history.Trouble:
-		return "failed: " + Clean(e.Reason, 200)
+		return "failed: " + e.Reason
 	case e.Reason != "":
-		return hit + " (" + Clean(e.Reason, 200) + ")"
+		return hit + " (" + e.Reason + ")"
 	case hit == "":
 		return "as planned" // links alone
 	}

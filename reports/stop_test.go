@@ -11,7 +11,7 @@ import (
 
 func TestTextSaysThatTheLoadWasStopped(t *testing.T) {
 	entry := staleRaft()
-	if slices.ContainsFunc(notes(entry), func(note string) bool { return strings.Contains(note, "Stopped") }) {
+	if slices.ContainsFunc(notes(enter(entry)), func(note string) bool { return strings.Contains(note, "Stopped") }) {
 		t.Error("a run that was not stopped is said to be")
 	}
 	entry.Run.Events = append(entry.Run.Events, history.Event{Time: 4300 * ms, Type: history.Stop, Reason: "first violation: stale\x1b read"})

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -38,9 +39,9 @@ var comparisonTables = []struct {
 	{"What each refused, and what it got wrong", []column{
 		{"claims", func(s System) string {
 			if s.Claim.Linearizable() {
-				return Clean(s.Claim.CAP, 8) + ", linearizable"
+				return s.Claim.CAP + ", linearizable"
 			}
-			return Clean(s.Claim.CAP, 8) + ", weaker"
+			return s.Claim.CAP + ", weaker"
 		}},
 		{"verdict", verdicts},
 		{"as claimed", func(s System) string { return runs(s.AsClaimed) }},
@@ -94,7 +95,49 @@ func tables(c Comparison) []table {
 		}
 		all = append(all, t)
 	}
+	if t := partsTable(c); len(t.header) > 1 {
+		all = append(all, t)
+	}
 	return all
+}
+
+// partsTable has a column for each of the named verdicts.
+func partsTable(c Comparison) table {
+	t := table{title: "What each part of the check says", header: []string{""}}
+	for _, system := range c.Systems {
+		for _, run := range system.Runs {
+			for _, part := range run.Parts {
+				if name := part.Name; !slices.Contains(t.header, name) && len(t.header) <= maxParts {
+					t.header = append(t.header, name)
+				}
+			}
+		}
+	}
+	for _, system := range c.Systems {
+		row := []string{system.Name}
+		for _, name := range t.header[1:] {
+			row = append(row, system.partVerdicts(name))
+		}
+		t.rows = append(t.rows, row)
+	}
+	return t
+}
+
+// partVerdicts is what a part says of the system's runs: "2 × invalid, 1 × valid".
+func (s System) partVerdicts(name string) string {
+	runs := map[string]int{}
+	for _, run := range s.Runs {
+		for _, part := range run.Parts {
+			if part.Name == name {
+				runs[string(part.Verdict)]++
+			}
+		}
+	}
+	var cells []string
+	for _, verdict := range slices.Sorted(maps.Keys(runs)) {
+		cells = append(cells, fmt.Sprintf("%d × %s", runs[verdict], verdict))
+	}
+	return cmp.Or(strings.Join(cells, ", "), unmeasured)
 }
 
 // Text writes the comparison for a terminal: tables, the schedules, and each
@@ -143,29 +186,19 @@ func (c Comparison) hint() string {
 }
 
 func (c Comparison) schedule() []string {
-	var lines []string
-	for i, s := range c.Schedules {
-		if i == maxSeeds {
-			lines = append(lines, fmt.Sprintf("… and %s, in %s.", counted(len(c.Schedules)-maxSeeds, "more seed"), ComparisonFile))
-			break
-		}
-		lines = append(lines, s.line())
-	}
-	return lines
+	return lines(c.Schedules, maxSeeds, "… and %s, in "+ComparisonFile+".", "more seed", Schedule.line)
 }
 
-func (c Comparison) untried() []string {
-	var lines []string
+func (c Comparison) untried() (all []string) {
 	for _, s := range c.Systems {
-		for i, u := range s.Untried {
-			if i == maxSeeds {
-				lines = append(lines, fmt.Sprintf("%s: … and %s that could not be tried.", s.Name, counted(len(s.Untried)-maxSeeds, "more run")))
-				break
-			}
-			lines = append(lines, fmt.Sprintf("%s: not tried with seed %d: %s", s.Name, u.Seed, Clean(u.Reason, 400)))
+		untried := lines(s.Untried, maxSeeds, "… and %s that could not be tried.", "more run", func(u Untried) string {
+			return fmt.Sprintf("not tried with seed %d: %s", u.Seed, u.Reason)
+		})
+		for _, line := range untried {
+			all = append(all, s.Name+": "+line)
 		}
 	}
-	return lines
+	return all
 }
 
 // verdictLines are those of the runs, the seed in front where there are several.
@@ -173,15 +206,7 @@ func (s System) verdictLines() []string {
 	if len(s.Runs) == 1 {
 		return []string{s.Runs[0].line}
 	}
-	var lines []string
-	for i, run := range s.Runs {
-		if i == maxSeeds {
-			lines = append(lines, fmt.Sprintf("… and %s.", counted(len(s.Runs)-maxSeeds, "more run")))
-			break
-		}
-		lines = append(lines, fmt.Sprintf("seed %d: %s", run.Seed, run.line))
-	}
-	return lines
+	return lines(s.Runs, maxSeeds, "… and %s.", "more run", func(run Judged) string { return fmt.Sprintf("seed %d: %s", run.Seed, run.line) })
 }
 
 // write keeps to the width of a terminal.

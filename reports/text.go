@@ -18,23 +18,23 @@ import (
 // violations with their witnesses, and how to repeat the run. An error of w is
 // not reported.
 func Text(w io.Writer, run *history.Run, result checker.Result) {
-	entry := Entry{run, result}
+	entry := enter(Entry{run, result})
 	fmt.Fprintf(w, "%s\n\n", verdictLine(entry))
 	writeTable(w, []string{"", entry.name()}, rows(entry))
-	fmt.Fprintln(w, decisions(result))
+	fmt.Fprintln(w, decisions(entry.Result))
 	for _, note := range notes(entry) {
 		fmt.Fprintf(w, "%s\n", note)
 	}
-	if rows := errorRows(result.Statistics.Errors); rows != nil {
+	if rows := errorRows(entry.Result.Statistics.Errors); rows != nil {
 		writeTable(w, errorHeader, rows)
 	}
 	writeViolations(w, entry, textViolations)
 	fmt.Fprintln(w)
-	if run.Manifest.Command != "" {
-		fmt.Fprintf(w, "repeat with    %s\n", Clean(run.Manifest.Command, 1000))
+	if command := entry.Run.Manifest.Command; command != "" {
+		fmt.Fprintf(w, "repeat with    %s\n", command)
 	}
-	if run.Dir != "" {
-		fmt.Fprintf(w, "run directory  %s\n", Clean(run.Dir, 1000))
+	if dir := entry.Run.Dir; dir != "" {
+		fmt.Fprintf(w, "run directory  %s\n", dir)
 	}
 }
 
@@ -56,16 +56,12 @@ func writeTable(w io.Writer, header []string, rows [][]string) {
 
 // writeViolations writes up to limit violations: a sentence, then the
 // operations that prove it, which some do not need: a node that ended by itself.
-func writeViolations(w io.Writer, entry Entry, limit int) {
-	violations := entry.violations()
-	for i, violation := range violations {
-		if i == limit {
-			fmt.Fprintf(w, "\n… and %s, in the HTML report\n", counted(len(violations)-limit, "more violation"))
-			return
-		}
-		fmt.Fprintf(w, "\n%s: %s\n", Clean(string(violation.Anomaly), 30), Clean(violation.Sentence, 1000))
+func writeViolations(w io.Writer, entry entry, limit int) {
+	violations, all := entry.violations(limit)
+	for _, violation := range violations {
+		fmt.Fprintf(w, "\n%s: %s\n", violation.Title(), violation.Sentence)
 		columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		for _, o := range violation.Witness[:min(len(violation.Witness), maxWitness)] {
+		for _, o := range violation.Witness {
 			cells := []string{client(o), call(o, violation.Elements), interval(o), outcome(o)}
 			if entry.Run.History.Untimed {
 				cells = slices.Delete(cells, 2, 3)
@@ -73,5 +69,8 @@ func writeViolations(w io.Writer, entry Entry, limit int) {
 			fmt.Fprintf(columns, "    %s\n", strings.Join(cells, "\t"))
 		}
 		columns.Flush()
+	}
+	if more := all - len(violations); more > 0 {
+		fmt.Fprintf(w, "\n… and %s, in the HTML report\n", counted(more, "more violation"))
 	}
 }

@@ -84,7 +84,7 @@ func TestWhatWentWrongIsTold(t *testing.T) {
 			t.Errorf("%q is missing on the page:\n%s", want, page)
 		}
 	}
-	if got := faults(e.Run.Events, 20*s); !slices.Contains(got, fault{"crash", "crash of n2 (exit status 2)", 4 * s, 4 * s}) {
+	if got := faults(e.Run.Events, 20*s); !slices.Contains(got, fault{"crash", "crash", "crash of n2 (exit status 2)", 4 * s, 4 * s}) {
 		t.Errorf("no crash among the faults %v", got)
 	}
 }
@@ -94,8 +94,8 @@ func TestCrashOnATimeline(t *testing.T) {
 	e := staleRaft()
 	v := e.Result.Violations[0]
 	for at, want := range map[fault]int{
-		{Family: "crash", From: 3300 * ms, To: 3300 * ms}: 1,
-		{Family: "crash", From: 300 * ms, To: 300 * ms}:   0,
+		{Hue: "crash", From: 3300 * ms, To: 3300 * ms}: 1,
+		{Hue: "crash", From: 300 * ms, To: 300 * ms}:   0,
 	} {
 		if drawn := newTimeline(v.Witness, nil, nil, []fault{at}).Faults; len(drawn) != want || want == 1 && drawn[0].Width < 1 {
 			t.Errorf("at %v: %+v, want %d", at.From, drawn, want)
@@ -105,10 +105,10 @@ func TestCrashOnATimeline(t *testing.T) {
 
 // Errors that nobody else has are the others.
 func TestErrorRows(t *testing.T) {
-	rows := errorRows([]statistics.ErrorClass{
+	rows := errorRows(clean([]statistics.ErrorClass{
 		{Kind: history.Write, Outcome: history.Fail, Count: 8911, Example: "no\nleader"},
 		{Count: 3, Example: "i/o timeout", Node: "n2"},
-	})
+	}))
 	want := [][]string{{"8,911", "write", "failed", `no\nleader`}, {"3", "others", "–", "i/o timeout (through n2)"}}
 	if !slices.EqualFunc(rows, want, slices.Equal) {
 		t.Errorf("got %q, want %q", rows, want)

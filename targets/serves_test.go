@@ -27,8 +27,8 @@ func TestServes(t *testing.T) {
 			}
 			for _, workload := range workloads.All() {
 				want := !slices.Contains(lacks[system.Name], workload.Name())
-				if err := Serves(t.Context(), target, workload); (err == nil) != want {
-					t.Errorf("%s, %s: %v", target, workload.Name(), err)
+				if lack, known := harness.Serves(t.Context(), target, workload); (lack == nil) != want || !known {
+					t.Errorf("%s, %s: %v, known: %t", target, workload.Name(), lack, known)
 				}
 			}
 		}
@@ -42,7 +42,7 @@ func TestServesIsWhatATrialFinds(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, workload := range []harness.Workload{workloads.Queue{}, &workloads.Lock{}} {
-		want := Serves(t.Context(), target, workload)
+		want, _ := harness.Serves(t.Context(), target, workload)
 		_, _, err := harness.Run(t.Context(), harness.Trial{Target: target, Workload: workload, Nodes: 1, Dir: t.TempDir()})
 		if err == nil || want == nil || !strings.Contains(err.Error(), errors.Unwrap(want).Error()) {
 			t.Errorf("got %v, want %v", err, want)

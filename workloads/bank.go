@@ -3,7 +3,6 @@ package workloads
 import (
 	"cmp"
 	"context"
-	"fmt"
 
 	"github.com/rashomon-io/rashomon/checker"
 	"github.com/rashomon-io/rashomon/harness"
@@ -38,8 +37,10 @@ const (
 	maxTransfer  = 5
 )
 
+var bankModel = checker.Bank(bankAccounts, BankBalance)
+
 // Name implements harness.Workload.
-func (Bank) Name() string { return "bank" }
+func (Bank) Name() string { return bankModel.String() }
 
 // Generators implements harness.Workload.
 func (b Bank) Generators(workers []harness.Worker) []harness.Generator {
@@ -51,7 +52,7 @@ func (b Bank) generator(worker harness.Worker) harness.Generator {
 	return withReads(worker, cmp.Or(b.ReadPercent, 30), readAll, harness.GeneratorFunc(func(*harness.Turn) (history.Operation, bool) {
 		from := random.Int64N(bankAccounts)
 		to := (from + 1 + random.Int64N(bankAccounts-1)) % bankAccounts // another
-		return history.Operation{Kind: history.Transfer, Input: history.Value{from, to, 1 + random.Int64N(maxTransfer)}}, true
+		return history.Operation{Kind: history.Transfer, Input: history.Ints(from, to, 1+random.Int64N(maxTransfer))}, true
 	}))
 }
 
@@ -62,26 +63,23 @@ func (Bank) Final(harness.Worker) harness.Generator {
 
 // Bind implements harness.Workload.
 func (Bank) Bind(client harness.Client) (harness.Invoke, error) {
-	bank, ok := client.(BankClient)
-	if !ok {
-		return nil, fmt.Errorf("the bank workload needs a client with Transfer and Balances; %T is none (see workloads.BankClient)", client)
-	}
-	return func(ctx context.Context, operation history.Operation) (history.Value, error) {
+	return bind(Bank{}.Name(), client, func(ctx context.Context, bank BankClient, operation history.Operation) (history.Value, error) {
 		switch operation.Kind {
 		case history.Transfer:
-			transferred, err := bank.Transfer(ctx, int(operation.Input[0]), int(operation.Input[1]), operation.Input[2])
+			transferred, err := bank.Transfer(ctx, int(operation.Input.At(0)), int(operation.Input.At(1)), operation.Input.At(2))
 			if err == nil && !transferred {
 				err = harness.ErrPrecondition
 			}
-			return nil, err
+			return history.Value{}, err
 		case history.ReadAll:
-			return bank.Balances(ctx, bankAccounts)
+			balances, err := bank.Balances(ctx, bankAccounts)
+			return history.Ints(balances...), err
 		}
-		return nil, harness.Definite(fmt.Errorf("the bank workload has no operation %q", operation.Kind))
-	}, nil
+		return history.Value{}, noOperation(operation)
+	})
 }
 
 // Check implements harness.Workload.
 func (Bank) Check(ctx context.Context, run *history.Run, options checker.Options) checker.Result {
-	return checker.Check(ctx, run, checker.Bank(bankAccounts, BankBalance), options)
+	return checker.Check(ctx, run, bankModel, options)
 }

@@ -3,7 +3,6 @@ package workloads
 import (
 	"cmp"
 	"context"
-	"fmt"
 
 	"github.com/rashomon-io/rashomon/checker"
 	"github.com/rashomon-io/rashomon/harness"
@@ -26,11 +25,11 @@ type Counter struct {
 }
 
 // Name implements harness.Workload.
-func (Counter) Name() string { return "counter" }
+func (Counter) Name() string { return checker.Counter.String() }
 
 var (
 	read      = history.Operation{Kind: history.Read}
-	increment = history.Operation{Kind: history.Increment, Input: history.Value{1}}
+	increment = history.Operation{Kind: history.Increment, Input: history.Ints(1)}
 )
 
 // Generators implements harness.Workload.
@@ -60,27 +59,23 @@ func (Counter) Final(harness.Worker) harness.Generator {
 
 // Bind implements harness.Workload.
 func (Counter) Bind(client harness.Client) (harness.Invoke, error) {
-	counter, ok := client.(CounterClient)
-	if !ok {
-		return nil, fmt.Errorf("the counter workload needs a client with Increment and Value; %T is none (see workloads.CounterClient)", client)
-	}
-	return func(ctx context.Context, operation history.Operation) (history.Value, error) {
+	return bind(Counter{}.Name(), client, func(ctx context.Context, counter CounterClient, operation history.Operation) (history.Value, error) {
 		switch operation.Kind {
 		case history.Increment:
-			return nil, counter.Increment(ctx, operation.Input[0])
+			return history.Value{}, counter.Increment(ctx, operation.Input.At(0))
 		case history.Read:
 			return one(counter.Value(ctx))
 		}
-		return nil, harness.Definite(fmt.Errorf("the counter workload has no operation %q", operation.Kind))
-	}, nil
+		return history.Value{}, noOperation(operation)
+	})
 }
 
 // one is an output of one integer, if there is no error.
 func one(value int64, err error) (history.Value, error) {
 	if err != nil {
-		return nil, err
+		return history.Value{}, err
 	}
-	return history.Value{value}, nil
+	return history.Ints(value), nil
 }
 
 // Check implements harness.Workload.

@@ -2,7 +2,6 @@ package workloads
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/rashomon-io/rashomon/checker"
 	"github.com/rashomon-io/rashomon/harness"
@@ -21,7 +20,7 @@ type IDs struct{}
 var generate = history.Operation{Kind: history.Generate}
 
 // Name implements harness.Workload.
-func (IDs) Name() string { return "unique-ids" }
+func (IDs) Name() string { return checker.IDs.String() }
 
 // Generators implements harness.Workload.
 func (IDs) Generators(workers []harness.Worker) []harness.Generator {
@@ -35,16 +34,12 @@ func (IDs) Final(harness.Worker) harness.Generator {
 
 // Bind implements harness.Workload.
 func (IDs) Bind(client harness.Client) (harness.Invoke, error) {
-	ids, ok := client.(IDClient)
-	if !ok {
-		return nil, fmt.Errorf("the unique-ids workload needs a client with Generate; %T is none (see workloads.IDClient)", client)
-	}
-	return func(ctx context.Context, operation history.Operation) (history.Value, error) {
+	return bind(IDs{}.Name(), client, func(ctx context.Context, ids IDClient, operation history.Operation) (history.Value, error) {
 		if operation.Kind != history.Generate {
-			return nil, harness.Definite(fmt.Errorf("the unique-ids workload has no operation %q", operation.Kind))
+			return history.Value{}, noOperation(operation)
 		}
 		return one(ids.Generate(ctx))
-	}, nil
+	})
 }
 
 // Check implements harness.Workload.

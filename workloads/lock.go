@@ -58,7 +58,7 @@ const (
 )
 
 // Name implements harness.Workload.
-func (*Lock) Name() string { return "lock" }
+func (*Lock) Name() string { return checker.Lock.String() }
 
 // Generators implements harness.Workload.
 func (l *Lock) Generators(workers []harness.Worker) []harness.Generator {
@@ -116,37 +116,33 @@ func (*Lock) Final(harness.Worker) harness.Generator { return harness.Each(nil) 
 
 // Bind implements harness.Workload.
 func (l *Lock) Bind(client harness.Client) (harness.Invoke, error) {
-	lock, ok := client.(LockClient)
-	if !ok {
-		return nil, fmt.Errorf("the lock workload needs a client with Acquire and Release; %T is none (see workloads.LockClient)", client)
-	}
-	return func(ctx context.Context, operation history.Operation) (history.Value, error) {
+	return bind(l.Name(), client, func(ctx context.Context, lock LockClient, operation history.Operation) (history.Value, error) {
 		switch operation.Kind {
 		case history.Acquire:
 			token, acquired, err := lock.Acquire(ctx, operation.Key)
 			switch {
 			case err != nil:
-				return nil, err
+				return history.Value{}, err
 			case !acquired:
-				return nil, harness.ErrPrecondition
+				return history.Value{}, harness.ErrPrecondition
 			case token == 0:
-				return nil, nil
+				return history.Value{}, nil
 			}
-			return history.Value{token}, nil
+			return history.Ints(token), nil
 		case history.Release:
 			released, err := lock.Release(ctx, operation.Key)
 			if err == nil && !released {
 				err = harness.ErrPrecondition
 			}
-			return nil, err
+			return history.Value{}, err
 		case history.Use:
 			if newest, accepted := l.resource.use(operation.Key, operation.Input); !accepted {
-				return history.Value{newest}, harness.ErrPrecondition
+				return history.Ints(newest), harness.ErrPrecondition
 			}
-			return nil, nil
+			return history.Value{}, nil
 		}
-		return nil, harness.Definite(fmt.Errorf("the lock workload has no operation %q", operation.Kind))
-	}, nil
+		return history.Value{}, noOperation(operation)
+	})
 }
 
 // Check implements harness.Workload.
@@ -162,18 +158,18 @@ type resource struct {
 
 // use accepts a token, or none, unless a newer one was accepted before.
 func (r *resource) use(lock string, token history.Value) (newest int64, accepted bool) {
-	if len(token) == 0 {
+	if token.Len() == 0 {
 		return 0, true
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	newest, used := r.newest[lock]
-	if used && token[0] < newest {
+	if used && token.At(0) < newest {
 		return newest, false
 	}
 	if r.newest == nil {
 		r.newest = map[string]int64{}
 	}
-	r.newest[lock] = token[0]
-	return token[0], true
+	r.newest[lock] = token.At(0)
+	return token.At(0), true
 }

@@ -34,9 +34,9 @@ func TestAHoldIsUsedAndGivenBack(t *testing.T) {
 		o.Outcome = history.OK
 		switch o.Kind {
 		case history.Acquire:
-			lock, o.Output = o.Key, history.Value{41}
+			lock, o.Output = o.Key, history.Ints(41)
 		case history.Use:
-			if diff := cmp.Diff(history.Value{41}, o.Input); diff != "" {
+			if diff := cmp.Diff(history.Ints(41), o.Input); diff != "" {
 				t.Error(diff)
 			}
 			fallthrough
@@ -81,7 +81,7 @@ func TestRefusedHolderReleases(t *testing.T) {
 	kinds, _ := drive(3, func(o *history.Operation) {
 		o.Outcome = history.OK
 		if o.Kind == history.Use {
-			o.Outcome, o.Output = history.Fail, history.Value{99}
+			o.Outcome, o.Output = history.Fail, history.Ints(99)
 		}
 	})
 	if diff := cmp.Diff([]history.Kind{history.Acquire, history.Use, history.Release}, kinds); diff != "" {
@@ -110,13 +110,13 @@ func TestLockAnswers(t *testing.T) {
 		output history.Value
 		err    error
 	}{
-		{"acquired", history.Acquire, scriptedLock{token: 7, yes: true}, history.Value{7}, nil},
-		{"acquired, no token", history.Acquire, scriptedLock{yes: true}, nil, nil},
-		{"held", history.Acquire, scriptedLock{token: 7}, nil, harness.ErrPrecondition},
-		{"unknown", history.Acquire, scriptedLock{token: 7, yes: true, err: reset}, nil, reset},
-		{"released", history.Release, scriptedLock{yes: true}, nil, nil},
-		{"not held", history.Release, scriptedLock{}, nil, harness.ErrPrecondition},
-		{"release unknown", history.Release, scriptedLock{err: reset}, nil, reset},
+		{"acquired", history.Acquire, scriptedLock{token: 7, yes: true}, history.Ints(7), nil},
+		{"acquired, no token", history.Acquire, scriptedLock{yes: true}, history.Value{}, nil},
+		{"held", history.Acquire, scriptedLock{token: 7}, history.Value{}, harness.ErrPrecondition},
+		{"unknown", history.Acquire, scriptedLock{token: 7, yes: true, err: reset}, history.Value{}, reset},
+		{"released", history.Release, scriptedLock{yes: true}, history.Value{}, nil},
+		{"not held", history.Release, scriptedLock{}, history.Value{}, harness.ErrPrecondition},
+		{"release unknown", history.Release, scriptedLock{err: reset}, history.Value{}, reset},
 	} {
 		invoke, err := new(workloads.Lock).Bind(c.client)
 		if err != nil {
@@ -137,7 +137,7 @@ func TestTheFence(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return invoke(t.Context(), history.Operation{Kind: history.Use, Key: key, Input: token})
+		return invoke(t.Context(), history.Operation{Kind: history.Use, Key: key, Input: history.Ints(token...)})
 	}
 	for _, step := range []struct {
 		lock    *workloads.Lock
@@ -145,16 +145,16 @@ func TestTheFence(t *testing.T) {
 		token   []int64
 		refused history.Value
 	}{
-		{trial, "a", []int64{5}, nil},
-		{trial, "a", []int64{5}, nil},
-		{trial, "a", []int64{7}, nil},
-		{trial, "a", []int64{6}, history.Value{7}},
-		{trial, "a", nil, nil},
-		{trial, "b", []int64{6}, nil},
-		{new(workloads.Lock), "a", []int64{6}, nil},
+		{trial, "a", []int64{5}, history.Value{}},
+		{trial, "a", []int64{5}, history.Value{}},
+		{trial, "a", []int64{7}, history.Value{}},
+		{trial, "a", []int64{6}, history.Ints(7)},
+		{trial, "a", nil, history.Value{}},
+		{trial, "b", []int64{6}, history.Value{}},
+		{new(workloads.Lock), "a", []int64{6}, history.Value{}},
 	} {
 		output, err := use(step.lock, step.key, step.token...)
-		if diff := cmp.Diff(step.refused, output); diff != "" || (err != nil) != (step.refused != nil) || err != nil && !errors.Is(err, harness.ErrPrecondition) {
+		if diff := cmp.Diff(step.refused, output); diff != "" || (err != nil) != (!step.refused.IsNone()) || err != nil && !errors.Is(err, harness.ErrPrecondition) {
 			t.Errorf("use of %s with %v: %v %v", step.key, step.token, output, err)
 		}
 	}

@@ -45,7 +45,7 @@ func (q Queue) defaults() Queue {
 }
 
 // Name implements harness.Workload.
-func (Queue) Name() string { return "queue" }
+func (Queue) Name() string { return checker.Queue.String() }
 
 func queueKey(generation, index int) string { return fmt.Sprintf("q%d.%d", generation, index) }
 
@@ -64,7 +64,7 @@ func (q Queue) generator(worker harness.Worker) harness.Generator {
 			return history.Operation{Kind: history.Dequeue}, true
 		}
 		next += int64(worker.Of)
-		return history.Operation{Kind: history.Enqueue, Input: history.Value{next}}, true
+		return history.Operation{Kind: history.Enqueue, Input: history.Ints(next)}, true
 	}))
 }
 
@@ -85,7 +85,7 @@ func (q Queue) Final(worker harness.Worker) harness.Generator {
 			shuffle(worker.Rand, queues)
 		} else if len(queues) > 0 {
 			dequeues++
-			if empty := turn.Previous.Outcome == history.OK && len(turn.Previous.Output) == 0; empty || dequeues == finalDequeues {
+			if empty := turn.Previous.Outcome == history.OK && turn.Previous.Output.Len() == 0; empty || dequeues == finalDequeues {
 				queues, dequeues = queues[1:], 0
 			}
 		}
@@ -98,23 +98,19 @@ func (q Queue) Final(worker harness.Worker) harness.Generator {
 
 // Bind implements harness.Workload.
 func (Queue) Bind(client harness.Client) (harness.Invoke, error) {
-	queue, ok := client.(QueueClient)
-	if !ok {
-		return nil, fmt.Errorf("the queue workload needs a client with Enqueue and Dequeue; %T is none (see workloads.QueueClient)", client)
-	}
-	return func(ctx context.Context, operation history.Operation) (history.Value, error) {
+	return bind(Queue{}.Name(), client, func(ctx context.Context, queue QueueClient, operation history.Operation) (history.Value, error) {
 		switch operation.Kind {
 		case history.Enqueue:
-			return nil, queue.Enqueue(ctx, operation.Key, operation.Input[0])
+			return history.Value{}, queue.Enqueue(ctx, operation.Key, operation.Input.At(0))
 		case history.Dequeue:
 			element, found, err := queue.Dequeue(ctx, operation.Key)
 			if err != nil || !found {
-				return nil, err
+				return history.Value{}, err
 			}
-			return history.Value{element}, nil
+			return history.Ints(element), nil
 		}
-		return nil, harness.Definite(fmt.Errorf("the queue workload has no operation %q", operation.Kind))
-	}, nil
+		return history.Value{}, noOperation(operation)
+	})
 }
 
 // Check implements harness.Workload.

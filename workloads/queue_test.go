@@ -33,7 +33,7 @@ func TestQueueIsDrained(t *testing.T) {
 			case n == 3: // nobody knows, so it is asked again
 				o.Outcome = history.Info
 			case n <= elements:
-				o.Output = history.Value{int64(n)}
+				o.Output = history.Ints(int64(n))
 			}
 			turn.Previous = &o
 		}
@@ -62,7 +62,7 @@ func TestDrainIsBounded(t *testing.T) {
 		if !ok {
 			break
 		}
-		o.Outcome, o.Output = history.OK, history.Value{1}
+		o.Outcome, o.Output = history.OK, history.Ints(1)
 		turn.Previous = &o
 		if n > 3000 {
 			t.Fatal("it does not end")
@@ -88,9 +88,9 @@ func TestDequeueSaysWhatItFound(t *testing.T) {
 		client scriptedQueue
 		output history.Value
 	}{
-		{scriptedQueue{element: 7, found: true}, history.Value{7}},
-		{scriptedQueue{}, nil},
-		{scriptedQueue{element: 7, found: true, err: reset}, nil},
+		{scriptedQueue{element: 7, found: true}, history.Ints(7)},
+		{scriptedQueue{}, history.Value{}},
+		{scriptedQueue{element: 7, found: true, err: reset}, history.Value{}},
 	} {
 		invoke, err := workloads.Queue{}.Bind(c.client)
 		if err != nil {

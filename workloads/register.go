@@ -76,7 +76,7 @@ func (r Register) defaults() Register {
 }
 
 // Name implements harness.Workload.
-func (Register) Name() string { return "register" }
+func (Register) Name() string { return checker.Register.String() }
 
 func registerKey(generation, index int) string { return fmt.Sprintf("k%d.%d", generation, index) }
 
@@ -108,7 +108,7 @@ func (r Register) generator(worker harness.Worker) harness.Generator {
 		return history.Operation{Kind: history.Read}, true
 	}))
 	write := harness.OnKeys(active, harness.GeneratorFunc(func(*harness.Turn) (history.Operation, bool) {
-		return history.Operation{Kind: history.Write, Input: history.Value{fresh()}}, true
+		return history.Operation{Kind: history.Write, Input: history.Ints(fresh())}, true
 	}))
 	compareAndSet := harness.GeneratorFunc(func(turn *harness.Turn) (history.Operation, bool) {
 		key := active(turn)
@@ -116,7 +116,7 @@ func (r Register) generator(worker harness.Worker) harness.Generator {
 		if !ok {
 			return history.Operation{Kind: history.Read, Key: key}, true // to have something to expect
 		}
-		return history.Operation{Kind: history.CompareAndSet, Key: key, Input: history.Value{old, fresh()}}, true
+		return history.Operation{Kind: history.CompareAndSet, Key: key, Input: history.Ints(old, fresh())}, true
 	})
 	mix := harness.Mix(random,
 		harness.Weighted{Weight: r.ReadPercent, Generator: read},
@@ -140,10 +140,10 @@ func seen(operation *history.Operation) (int64, bool) {
 	switch {
 	case operation == nil || operation.Outcome == history.Info:
 		return 0, false
-	case len(operation.Output) == 1: // a read, or a mismatch
-		return operation.Output[0], true
-	case operation.Outcome == history.OK && len(operation.Input) > 0:
-		return operation.Input[len(operation.Input)-1], true
+	case operation.Output.Len() == 1: // a read, or a mismatch
+		return operation.Output.At(0), true
+	case operation.Outcome == history.OK && operation.Input.Len() > 0:
+		return operation.Input.At(operation.Input.Len() - 1), true
 	}
 	return 0, false
 }
@@ -178,33 +178,29 @@ func shuffle(r *rand.Rand, operations []history.Operation) {
 
 // Bind implements harness.Workload.
 func (Register) Bind(client harness.Client) (harness.Invoke, error) {
-	register, ok := client.(RegisterClient)
-	if !ok {
-		return nil, fmt.Errorf("the register workload needs a client with Read, Write and CompareAndSet; %T is none (see workloads.RegisterClient)", client)
-	}
-	return func(ctx context.Context, operation history.Operation) (history.Value, error) {
+	return bind(Register{}.Name(), client, func(ctx context.Context, register RegisterClient, operation history.Operation) (history.Value, error) {
 		switch operation.Kind {
 		case history.Read:
 			value, found, err := register.Read(ctx, operation.Key)
 			if err != nil || !found {
-				return nil, err
+				return history.Value{}, err
 			}
-			return history.Value{value}, nil
+			return history.Ints(value), nil
 		case history.Write:
-			return nil, register.Write(ctx, operation.Key, operation.Input[0])
+			return history.Value{}, register.Write(ctx, operation.Key, operation.Input.At(0))
 		case history.CompareAndSet:
-			swapped, err := register.CompareAndSet(ctx, operation.Key, operation.Input[0], operation.Input[1])
+			swapped, err := register.CompareAndSet(ctx, operation.Key, operation.Input.At(0), operation.Input.At(1))
 			var mismatch *Mismatch
 			switch {
 			case errors.As(err, &mismatch) && mismatch.Found:
-				return history.Value{mismatch.Value}, harness.ErrPrecondition
+				return history.Ints(mismatch.Value), harness.ErrPrecondition
 			case err == nil && !swapped, errors.As(err, &mismatch):
-				return nil, harness.ErrPrecondition
+				return history.Value{}, harness.ErrPrecondition
 			}
-			return nil, err
+			return history.Value{}, err
 		}
-		return nil, harness.Definite(fmt.Errorf("the register workload has no operation %q", operation.Kind))
-	}, nil
+		return history.Value{}, noOperation(operation)
+	})
 }
 
 // Stream implements harness.Streamer.

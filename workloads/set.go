@@ -2,7 +2,6 @@ package workloads
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/rashomon-io/rashomon/checker"
 	"github.com/rashomon-io/rashomon/harness"
@@ -27,7 +26,7 @@ type Set struct {
 }
 
 // Name implements harness.Workload.
-func (Set) Name() string { return "set" }
+func (Set) Name() string { return checker.Set.String() }
 
 var readAll = history.Operation{Kind: history.ReadAll}
 
@@ -47,7 +46,7 @@ func (s Set) generator(worker harness.Worker) harness.Generator {
 		})},
 		harness.Weighted{Weight: 100 - s.ReadPercent, Generator: harness.GeneratorFunc(func(*harness.Turn) (history.Operation, bool) {
 			next += int64(worker.Of)
-			return history.Operation{Kind: history.Add, Input: history.Value{next}}, true
+			return history.Operation{Kind: history.Add, Input: history.Ints(next)}, true
 		})})
 }
 
@@ -58,19 +57,16 @@ func (Set) Final(harness.Worker) harness.Generator {
 
 // Bind implements harness.Workload.
 func (Set) Bind(client harness.Client) (harness.Invoke, error) {
-	set, ok := client.(SetClient)
-	if !ok {
-		return nil, fmt.Errorf("the set workload needs a client with Add and Elements; %T is none (see workloads.SetClient)", client)
-	}
-	return func(ctx context.Context, operation history.Operation) (history.Value, error) {
+	return bind(Set{}.Name(), client, func(ctx context.Context, set SetClient, operation history.Operation) (history.Value, error) {
 		switch operation.Kind {
 		case history.Add:
-			return nil, set.Add(ctx, operation.Input[0])
+			return history.Value{}, set.Add(ctx, operation.Input.At(0))
 		case history.ReadAll:
-			return set.Elements(ctx)
+			elements, err := set.Elements(ctx)
+			return history.Ints(elements...), err
 		}
-		return nil, harness.Definite(fmt.Errorf("the set workload has no operation %q", operation.Kind))
-	}, nil
+		return history.Value{}, noOperation(operation)
+	})
 }
 
 // Check implements harness.Workload.

@@ -16,10 +16,11 @@ func All() []harness.Workload {
 	return []harness.Workload{Register{}, Set{}, Counter{}, Queue{}, &Lock{}, Bank{}, IDs{}}
 }
 
-// ByName returns the workload that --workload names, for one trial.
-func ByName(name string) (harness.Workload, error) {
+// ByName returns the workload that --workload names, for one trial: one of All or of a
+// user's own.
+func ByName(name string, own ...harness.Workload) (harness.Workload, error) {
 	var names []string
-	for _, workload := range All() {
+	for _, workload := range append(All(), own...) {
 		if workload.Name() == name {
 			return workload, nil
 		}

@@ -38,10 +38,10 @@ func TestNoValueIsWrittenTwice(t *testing.T) {
 				}
 				operation.Outcome = history.OK
 				turn = harness.Turn{Now: turn.Now + time.Millisecond, Previous: &operation}
-				if len(operation.Input) == 0 {
+				if operation.Input.Len() == 0 {
 					continue
 				}
-				value := operation.Input[len(operation.Input)-1]
+				value := operation.Input.At(operation.Input.Len() - 1)
 				if written[value] {
 					t.Fatalf("%s writes %d twice", workload.Name(), value)
 				}
@@ -129,17 +129,17 @@ func TestCompareAndSetSaysWhatItSaw(t *testing.T) {
 		output history.Value
 		err    error
 	}{
-		{"swapped", scripted{swapped: true}, nil, nil},
-		{"did not", scripted{}, nil, harness.ErrPrecondition},
-		{"saw another", scripted{err: &workloads.Mismatch{Value: 9, Found: true}}, history.Value{9}, harness.ErrPrecondition},
-		{"saw nothing", scripted{err: &workloads.Mismatch{}}, nil, harness.ErrPrecondition},
-		{"unknown", scripted{err: reset}, nil, reset},
+		{"swapped", scripted{swapped: true}, history.Value{}, nil},
+		{"did not", scripted{}, history.Value{}, harness.ErrPrecondition},
+		{"saw another", scripted{err: &workloads.Mismatch{Value: 9, Found: true}}, history.Ints(9), harness.ErrPrecondition},
+		{"saw nothing", scripted{err: &workloads.Mismatch{}}, history.Value{}, harness.ErrPrecondition},
+		{"unknown", scripted{err: reset}, history.Value{}, reset},
 	} {
 		invoke, err := workloads.Register{}.Bind(c.client)
 		if err != nil {
 			t.Fatal(err)
 		}
-		output, err := invoke(t.Context(), history.Operation{Kind: history.CompareAndSet, Input: history.Value{1, 2}})
+		output, err := invoke(t.Context(), history.Operation{Kind: history.CompareAndSet, Input: history.Ints(1, 2)})
 		if diff := cmp.Diff(c.output, output); diff != "" || !errors.Is(err, c.err) {
 			t.Errorf("%s: output %v, error %v; want %v, %v", c.name, output, err, c.output, c.err)
 		}
@@ -164,7 +164,7 @@ func TestARefusedTransferIsAnAnswer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := invoke(t.Context(), history.Operation{Kind: history.Transfer, Input: history.Value{0, 1, 5}}); !errors.Is(err, want) {
+		if _, err := invoke(t.Context(), history.Operation{Kind: history.Transfer, Input: history.Ints(0, 1, 5)}); !errors.Is(err, want) {
 			t.Errorf("transferred %v: %v, want %v", transferred, err, want)
 		}
 	}
@@ -186,7 +186,7 @@ func TestCountsMix(t *testing.T) {
 		for range 10_000 {
 			operation, _ := generator.Next(&harness.Turn{})
 			kinds[operation.Kind]++
-			if in := operation.Input; operation.Kind == history.Transfer && (in[0] == in[1] || max(in[0], in[1]) > 4 || in[2] < 1 || in[2] > 5) {
+			if in := operation.Input; operation.Kind == history.Transfer && (in.At(0) == in.At(1) || max(in.At(0), in.At(1)) > 4 || in.At(2) < 1 || in.At(2) > 5) {
 				t.Fatalf("transfer %v", in)
 			}
 		}
@@ -212,7 +212,7 @@ func TestRegisterWithoutSwaps(t *testing.T) {
 		}
 		operation.Outcome = history.OK
 		if operation.Kind == history.Read {
-			operation.Output = history.Value{1}
+			operation.Output = history.Ints(1)
 		}
 		previous = &operation
 	}

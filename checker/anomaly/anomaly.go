@@ -1,6 +1,7 @@
 package anomaly
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/rashomon-io/rashomon/harness/history"
@@ -56,14 +57,16 @@ func (n Name) Of() string {
 type Violation struct {
 	Anomaly Name   `json:"anomaly"`
 	Key     string `json:"key,omitempty"`
-	// Time is of a violation without a Witness, which is one of the trial and not of
-	// its operations: a crash, a line in a log, no recovery.
+	// Part is the name of the model that says so, where several judge a run.
+	Part string `json:"part,omitempty"`
+	// Time is of a violation without a Witness, such as those of a trial: a crash, a line
+	// in a log, no recovery.
 	Time time.Duration `json:"time_ns,omitempty"`
-	// Witness is the smallest set of operations found that no order explains;
-	// Porcupine agrees, on these alone, or two independent searches do. Ordered by Invoke. The outputs of a
-	// set's reads are restricted to the elements that matter; of a counter's or
-	// a bank's updates, it shows a thousand at most, and the sentence tells their
-	// sum; of a bank's balances, what the sentence names is what matters.
+	// Witness are operations that no order explains, as few as were found, ordered by
+	// Invoke. Porcupine agrees, on these alone, or two independent searches do, unless they are a user's own function's.
+	// The outputs of a set's reads are restricted to the elements that matter; of a
+	// counter's or a bank's updates, a thousand are shown at most, and the sentence tells
+	// their sum; of a bank's balances, what the sentence names is what matters.
 	Witness []history.Operation `json:"witness"`
 	// NotShortest means that the time did not suffice to make the witness as small as
 	// it can be made.
@@ -74,6 +77,15 @@ type Violation struct {
 	// Sentence tells it, with processes, the nodes that their clients went
 	// through, times where the history has them, and the faults meanwhile.
 	Sentence string `json:"sentence"`
+}
+
+// Title is the anomaly, and in brackets the Part if that says more: "disorder (no lost
+// append)".
+func (v Violation) Title() string {
+	if v.Part == "" || v.Part == string(v.Anomaly) {
+		return string(v.Anomaly)
+	}
+	return fmt.Sprintf("%s (%s)", v.Anomaly, v.Part)
 }
 
 // At is when the violation was complete.

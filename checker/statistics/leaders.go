@@ -43,21 +43,22 @@ func leaderChanges(run *history.Run, places []placement, operations []*history.O
 			if !known {
 				healed = history.Never
 			}
-			all = append(all, leaderChange(e, leader, healed, places, operations))
+			all = append(all, leaderChange(e, leader, healed, places, run.Manifest.Kinds, operations))
 		}
 	}
 	slices.Reverse(all)
 	return all
 }
 
-func leaderChange(e history.Event, leader string, healed time.Duration, places []placement, operations []*history.Operation) LeaderChange {
+func leaderChange(e history.Event, leader string, healed time.Duration, places []placement, kinds history.Kinds, operations []*history.Operation) LeaderChange {
 	first := healed // completion of what another leader served
 	since := sort.Search(len(operations), func(i int) bool { return operations[i].Invoke >= e.Time })
 	for _, o := range operations[since:] {
 		if o.Invoke >= first {
 			break
 		}
-		if (o.Changed() || o.Granted()) && o.Complete < first && o.Node != leader && at(o.Invoke, places).sides[o.Node] == majoritySide {
+		m := kinds.Of(o.Kind)
+		if (m.Changed(o) || m.Granted(o)) && o.Complete < first && o.Node != leader && at(o.Invoke, places).sides[o.Node] == majoritySide {
 			first = o.Complete
 		}
 	}

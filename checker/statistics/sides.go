@@ -19,7 +19,7 @@ const (
 // A placement is who is where, from a moment on until the next one.
 type placement struct {
 	since  time.Duration
-	parted bool // a link is cut
+	parted bool // a link between nodes is cut
 	sides  map[string]side
 }
 
@@ -54,15 +54,17 @@ func at(moment time.Duration, places []placement) placement {
 // nodes with whole links both ways to enough others to be, with themselves,
 // more than half.
 func place(nodes []string, inForce map[int]history.Event) placement {
-	cut := map[string]bool{}
+	cut := map[history.Link]bool{}
 	away := map[string]bool{} // killed or paused
 	for _, e := range inForce {
-		switch e.Family {
-		case "partition":
-			for _, link := range e.Links {
-				cut[link] = true
+		switch family := e.Of(); {
+		case family.Cuts:
+			for _, link := range e.Directed() {
+				if !link.OfClients() {
+					cut[link] = true
+				}
 			}
-		case "kill", "pause":
+		case family.Away:
 			for _, node := range e.Nodes {
 				away[node] = true
 			}
@@ -75,7 +77,8 @@ func place(nodes []string, inForce map[int]history.Event) placement {
 		}
 		reached := 0
 		for _, peer := range nodes {
-			if !away[peer] && !cut[node+">"+peer] && !cut[peer+">"+node] {
+			link := history.Link{From: node, To: peer}
+			if !away[peer] && !cut[link] && !cut[link.Opposite()] {
 				reached++ // itself, too
 			}
 		}

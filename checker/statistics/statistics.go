@@ -109,10 +109,10 @@ func Measure(run *history.Run) Statistics {
 	nodes := map[string]*group{}
 	for _, o := range operations {
 		end = max(end, o.Invoke, o.Complete)
-		switch {
-		case o.Saw():
+		switch m := run.Manifest.Kinds.Of(o.Kind); {
+		case m.Saw(o):
 			s.Reads++
-		case o.Changed():
+		case m.Changed(o):
 			s.Writes++
 		}
 		switch {

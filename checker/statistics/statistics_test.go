@@ -118,12 +118,14 @@ func TestMeasureLittle(t *testing.T) {
 	}
 }
 
-// A delayed link is no cut one, and a node with a wrong clock is where it was.
+// A delayed link is no cut one, a node with a wrong clock is where it was, and so is one
+// that clients do not reach.
 func TestOnlyPartitionsPart(t *testing.T) {
 	nodes := []string{"n1", "n2", "n3"}
 	inForce := map[int]history.Event{
 		1: {Family: "latency", Nodes: []string{"n2"}, Links: []string{"n2>n1", "n2>n3"}, Detail: "50ms"},
 		2: {Family: "clock", Nodes: []string{"n3"}},
+		9: {Family: "partition", Nodes: []string{"n1"}, Links: []string{"clients>n1", "n1>clients"}},
 	}
 	if place(nodes, inForce).parted {
 		t.Error("parted without a partition")
@@ -144,10 +146,10 @@ func TestOnlyPartitionsPart(t *testing.T) {
 // and acknowledged while the leader was away, elsewhere, with a majority, counts.
 func TestLeaderChanges(t *testing.T) {
 	for name, test := range map[string]struct {
-		family, shape, reason, history string
+		family, shape, leader, history string
 		want                           []LeaderChange
 	}{
-		"the first update of another leader": {"partition", "leader", "", `
+		"the first update of another leader": {"partition", "leader", "n1", `
 			p1 n1 write x 1 [11,12] ok
 			p2 n2 write x 2 [9,13] ok
 			p3 n3 read x -> 2 [12,14] ok
@@ -157,27 +159,27 @@ func TestLeaderChanges(t *testing.T) {
 			p4 n3 cas x 2 3 [16,17] ok
 			p2 n2 write x 5 [18,18.5] ok`,
 			[]LeaderChange{{Fault: 1, At: 10 * time.Second, Took: 7 * time.Second}}},
-		"healed too soon": {"kill", "leader-minority", "", `
+		"healed too soon": {"kill", "leader-minority", "n1", `
 			p2 n2 write x 2 [19,21] ok
 			p2 n2 write x 3 [20,22] ok`,
 			[]LeaderChange{{Fault: 1, At: 10 * time.Second, Took: -1}}},
-		"an empty queue tells nothing": {"pause", "leader", "", `
+		"an empty queue tells nothing": {"pause", "leader", "n1", `
 			p2 n2 dequeue q [11,12] ok
 			p2 n2 dequeue q -> 1 [13,14] ok`,
 			[]LeaderChange{{Fault: 1, At: 10 * time.Second, Took: 4 * time.Second}}},
-		"a lock": {"pause", "leader", "", `
+		"a lock": {"pause", "leader", "n1", `
 			p2 n2 acquire l [11,12] fail
 			p2 n2 acquire l -> 1 [12,15] ok
 			p3 n2 release l 1 [14,16] ok`,
 			[]LeaderChange{{Fault: 1, At: 10 * time.Second, Took: 5 * time.Second}}},
-		"no leader, ever":     {"pause", "leader", "the system has no leader", `p2 n2 write x 2 [11,12] ok`, nil},
+		"no leader, ever":     {"pause", "random", "", `p2 n2 write x 2 [11,12] ok`, nil},
 		"not aimed at leader": {"pause", "one", "", `p2 n2 write x 2 [11,12] ok`, nil},
-		"a leader that stays": {"clock", "leader", "", `p2 n2 write x 2 [11,12] ok`, nil},
+		"a leader that stays": {"clock", "leader", "n1", `p2 n2 write x 2 [11,12] ok`, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			run := script.Parse(t, test.history+"\npartition n1 from 10 to 20")
 			for i := range run.Events {
-				run.Events[i].Family, run.Events[i].Shape, run.Events[i].Reason = test.family, test.shape, test.reason
+				run.Events[i].Family, run.Events[i].Shape, run.Events[i].Leader = test.family, test.shape, test.leader
 			}
 			if diff := cmp.Diff(test.want, Measure(run).LeaderChanges); diff != "" {
 				t.Error(diff)
@@ -206,7 +208,7 @@ func TestLeaderChangeWithoutMajority(t *testing.T) {
 	run := script.Parse(t, `p2 n2 write x 2 [11,12] ok
 		p2 n2 write x 3 [16,17] ok
 		partition n1 from 10 to 20`)
-	run.Events[0].Shape = "leader"
+	run.Events[0].Shape, run.Events[0].Leader = "leader", "n1"
 	run.Events = slices.Insert(run.Events, 0, history.Event{Time: 9 * time.Second, Type: history.Inject, Fault: 7, Family: "pause", Nodes: []string{"n3"}})
 	if got := Measure(run).LeaderChanges; len(got) != 1 || got[0].Took >= 0 {
 		t.Errorf("%v, though n2 was alone", got)

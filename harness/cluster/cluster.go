@@ -30,10 +30,21 @@ func Names(count int) []Node {
 	return nodes
 }
 
-// A Link is the directed path of packets from one node to another.
+// A Link is the directed path of packets from one node to another, or from Clients to
+// a node, or from a node to Clients.
 type Link struct{ From, To Node }
 
+// Clients is who is at one end of the links between clients and nodes, all clients
+// together. No node has this name.
+const Clients Node = "clients"
+
 func (l Link) String() string { return l.From + ">" + l.To }
+
+// OfClients reports whether Clients are at one end.
+func (l Link) OfClients() bool { return l.From == Clients || l.To == Clients }
+
+// Opposite is the way back.
+func (l Link) Opposite() Link { return Link{From: l.To, To: l.From} }
 
 // ParseLink is the inverse of Link.String.
 func ParseLink(text string) (Link, error) {
@@ -55,24 +66,27 @@ const (
 
 // A Condition is the state of a link. The zero Condition is a healthy link.
 type Condition struct {
-	Cut Cut
+	Cut Cut `json:"cut,omitempty"`
 	// Delay is added to every byte's way, one way.
-	Delay time.Duration
+	Delay time.Duration `json:"delay_ns,omitempty"`
 	// Jitter widens Delay to a uniform draw from Delay±Jitter; bytes of one
 	// connection stay in order.
-	Jitter time.Duration
+	Jitter time.Duration `json:"jitter_ns,omitempty"`
 	// Normal draws from a normal distribution instead, with Jitter as its
 	// standard deviation, cut off at zero.
-	Normal bool
+	Normal bool `json:"normal,omitempty"`
 	// BytesPerSecond bounds the link's throughput; 0 means unbounded.
-	BytesPerSecond int
+	BytesPerSecond int `json:"bytes_per_second,omitempty"`
 	// Loss, Reorder, Duplicate and Corrupt are the shares of packets, in
 	// [0, 1], that vanish, that arrive after later ones, that arrive twice, and
 	// of which a bit is flipped.
-	Loss, Reorder, Duplicate, Corrupt float64
+	Loss      float64 `json:"loss,omitempty"`
+	Reorder   float64 `json:"reorder,omitempty"`
+	Duplicate float64 `json:"duplicate,omitempty"`
+	Corrupt   float64 `json:"corrupt,omitempty"`
 	// Repair makes the checksums of corrupt packets right, so that they reach
 	// the application; otherwise its kernel drops them.
-	Repair bool
+	Repair bool `json:"repair,omitempty"`
 }
 
 // MaxDelay bounds a Condition's Delay and Jitter, so that sums of some thousands are
@@ -101,15 +115,15 @@ func (c Condition) Validate() error {
 // A Clock is how a node's processes see the time. The zero Clock is right.
 type Clock struct {
 	// Offset is added to the time, of either sign, up to years.
-	Offset time.Duration
+	Offset time.Duration `json:"offset_ns,omitempty"`
 	// Drift is added per second that passes since the clock was set: 0.1 makes
 	// the clock run 10 % fast.
-	Drift float64
+	Drift float64 `json:"drift,omitempty"`
 	// Strobe, if positive, applies Offset and takes it back in turns, each for
 	// so long.
-	Strobe time.Duration
+	Strobe time.Duration `json:"strobe_ns,omitempty"`
 	// Monotonic skews the monotonic clock as well as the wall clock.
-	Monotonic bool
+	Monotonic bool `json:"monotonic,omitempty"`
 }
 
 // A Fault names an ability that a world has or lacks.
@@ -125,10 +139,11 @@ const (
 	CutFault    Fault = "cut"
 	DelayFault  Fault = "delay"
 	RateFault   Fault = "rate"
+	ClientFault Fault = "client" // links between clients and nodes are cut, slow or late
 )
 
 // Faults are all that a world is asked about, in the order of reports.
-var Faults = []Fault{CutFault, DelayFault, RateFault, LossFault, KillFault, PauseFault, SignalFault, ClockFault, DiskFault}
+var Faults = []Fault{CutFault, DelayFault, RateFault, LossFault, ClientFault, KillFault, PauseFault, SignalFault, ClockFault, DiskFault}
 
 // A Place is where a node lives, told to its Program.
 type Place struct {
@@ -146,6 +161,8 @@ type Place struct {
 	// Public gives, for every node, this one too, and each of the ports, its
 	// Port.Public.
 	Public map[Node]map[string]string
+	// Roles is Spec.Roles: of every node, this one too.
+	Roles map[Node]string
 	// Data is the node's own directory. It survives kill and restart, and is
 	// removed with the cluster.
 	Data string
@@ -165,7 +182,7 @@ type Port struct {
 type Program struct {
 	// Path is an executable's path, or its name in PATH. Empty means the image's own
 	// or, without an image, this very binary, which then must hand its hidden "node"
-	// arguments to targets.Main.
+	// arguments to targets.Main or harness.NodeMain.
 	Path string
 	// Args are the arguments.
 	Args []string
@@ -204,6 +221,8 @@ const CollectLimit = 1 << 30
 // A Spec is what a world needs to build a cluster.
 type Spec struct {
 	Nodes []Node
+	// Roles are words for what each node is, such as "router"; nil if all are alike.
+	Roles map[Node]string
 	// Ports names the ports that each node needs besides its main one; at most
 	// MaxPorts.
 	Ports []string
@@ -261,8 +280,19 @@ func (s Spec) Validate() error {
 		if !nodeName.MatchString(name) {
 			return fmt.Errorf("%q cannot name a node (want a name such as n1)", name)
 		}
+		if name == Clients {
+			return fmt.Errorf("%q cannot name a node (it stands for all clients)", name)
+		}
 		if slices.Contains(s.Nodes[:i], name) {
 			return fmt.Errorf("two nodes are named %q", name)
+		}
+	}
+	for node, role := range s.Roles {
+		if !slices.Contains(s.Nodes, node) {
+			return fmt.Errorf("%q has a role and is no node", node)
+		}
+		if !nodeName.MatchString(role) {
+			return fmt.Errorf("%q cannot name the role of %s (want a word such as router)", role, node)
 		}
 	}
 	if len(s.Ports) > MaxPorts {
@@ -294,6 +324,17 @@ type World interface {
 	Build(ctx context.Context, spec Spec) (Cluster, error)
 }
 
+// A Standing is a World of one cluster that exists before the trial and after it, and
+// that may serve others. Its Build starts nothing, and Start finds the nodes running at
+// first. Targets' Programs are not asked.
+type Standing interface {
+	World
+	// Size is how many nodes it has.
+	Size() int
+	// KeyPrefix begins every key that a trial may write.
+	KeyPrefix() string
+}
+
 // An Injector changes nodes and links: it injects faults and heals them. All methods
 // may be called concurrently.
 type Injector interface {
@@ -309,7 +350,8 @@ type Injector interface {
 	Resume(context.Context, Node) error
 	// SetLinks gives each of the links that condition. It returns when every
 	// byte read from now on obeys it. Bytes that a Silent cut holds back are
-	// delivered when it is lifted, as a retransmission would.
+	// delivered when it is lifted, as a retransmission would. The links of Clients are
+	// there if the Spec has ClientFault, and do not lose packets.
 	SetLinks(ctx context.Context, links []Link, condition Condition) error
 	// SetClock gives the node's processes that clock, also those that it starts
 	// later, and after Kill and Start.
@@ -325,11 +367,18 @@ type Cluster interface {
 	Injector
 	// Nodes returns the names given in the Spec, in that order.
 	Nodes() []Node
-	// Address is the TCP address at which clients reach the node, whatever
-	// happens to links between nodes. It stays the same over restarts.
+	// Role returns the node's role; empty if it has none.
+	Role(Node) string
+	// Address is the TCP address at which the harness reaches the node, whatever
+	// happens to links. It stays the same over restarts.
 	Address(Node) string
 	// PortAddress is the same of one of the Spec's further ports.
 	PortAddress(node Node, port string) string
+	// ClientAddress is where clients reach the node's main port, if port is empty, or
+	// one of the Spec's further ports. If the Spec has ClientFault, it leads over the
+	// links between Clients and the node, and a node that is down resets connections
+	// instead of refusing them; else it is Address or PortAddress.
+	ClientAddress(node Node, port string) string
 	// Linked returns why faults of links do not separate the nodes, as far as that was
 	// seen by now: no node has connected to another at the addresses that links lead
 	// from, or, a *Bypass, one has at another address. Nil if there is nothing to say.

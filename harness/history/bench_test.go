@@ -33,9 +33,10 @@ func benchmarkRecorder(b *testing.B, observer Observer) {
 	recorder.Observe(observer)
 	inParallel(b, func(process, operations int) {
 		lane := recorder.Lane()
-		op := Operation{Process: process, Node: "n1", Kind: Read, Key: "k12"}
+		seen := []int64{0}
+		op := Operation{Process: process, Node: "n1", Kind: Read, Key: "k12", Output: Ints(seen...)}
 		for i := range operations {
-			op.Output = append(op.Output[:0], int64(i))
+			seen[0] = int64(i)
 			op.Outcome = OK
 			lane.Invoke(&op)
 			lane.Complete(&op)
@@ -57,7 +58,8 @@ func BenchmarkNaive(b *testing.B) {
 	var mu sync.Mutex
 	base, encoder := time.Now(), json.NewEncoder(file)
 	inParallel(b, func(process, operations int) {
-		op := Operation{Process: process, Node: "n1", Kind: Read, Key: "k12"}
+		seen := []int64{0}
+		op := Operation{Process: process, Node: "n1", Kind: Read, Key: "k12", Output: Ints(seen...)}
 		write := func(stamp *time.Duration) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -67,7 +69,7 @@ func BenchmarkNaive(b *testing.B) {
 			}
 		}
 		for i := range operations {
-			op.Output = append(op.Output[:0], int64(i))
+			seen[0] = int64(i)
 			op.Outcome = OK
 			write(&op.Invoke)
 			write(&op.Complete)
@@ -84,7 +86,7 @@ func inParallel(b *testing.B, work func(process, operations int)) {
 }
 
 func BenchmarkReadHistory(b *testing.B) {
-	op := Operation{Process: 1, Node: "n1", Kind: Read, Key: "k12", Outcome: OK, Output: Value{4711}}
+	op := Operation{Process: 1, Node: "n1", Kind: Read, Key: "k12", Outcome: OK, Output: Ints(4711)}
 	var h History
 	for i := range 10_000 {
 		op.Invoke, op.Complete = time.Duration(2*i), time.Duration(2*i+1)

@@ -1,8 +1,8 @@
 // Package history holds what the clients of one run told about one system,
 // and what was done to that system meanwhile.
 //
-// It is the leaf of the tree: checkers, statistics and reports are pure
-// functions of what this package reads, so a run can be judged again on another
+// It needs nothing of the project but the words of package cluster: checkers,
+// statistics and reports are pure functions of what this package reads, so a run can be judged again on another
 // machine, years later, from its directory alone (see Run).
 //
 // # Time
@@ -19,7 +19,7 @@
 // operation is two events: its invocation, and its completion, which is ok,
 // fail or info.
 //
-//	{"rashomon":"history","version":1}
+//	{"rashomon":"history","version":2}
 //	{"time":1200345,"process":3,"type":"invoke","op":"write","key":"x","value":[41],"node":"n1"}
 //	{"time":1310871,"process":4,"type":"invoke","op":"read","key":"x","node":"n2"}
 //	{"time":1900112,"process":3,"type":"ok","op":"write","key":"x"}
@@ -28,9 +28,8 @@
 //
 // Every event has time (nanoseconds since the run began, never less than on the
 // line before), process (an integer), type and op (a Kind). A field left out is
-// an empty one: key, value (an array of 64-bit integers: the input of an
-// invocation, the output of a completion), node (invocations only) and error
-// (completions only). A completion repeats the op and key of the invocation
+// an empty one: key, value (any JSON: the input of an invocation, the output of
+// a completion), node (invocations only) and error (completions only). A completion repeats the op and key of the invocation
 // that it belongs to: the open one of its process. A process has at most one
 // open operation, and none after an info. Lines are at most 64 MiB long; blank
 // ones are skipped.
@@ -38,6 +37,11 @@
 // Without the end line the file has been cut off, perhaps in the middle of a
 // line. Its events are still in causal order (see Recorder); an operation
 // without a completion is info.
+//
+// In version 1, values were arrays of 64-bit integers alone; it is read as well.
+// Every file is written in version 2, also if it holds no other values, as the
+// header comes before them. A build that knows only version 1 refuses it, and
+// names both versions.
 //
 // The file nemesis.jsonl has no header; each line is an Event.
 package history
@@ -47,6 +51,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/rashomon-io/rashomon/harness/cluster"
 )
 
 // A Kind says what an operation does.
@@ -76,10 +82,6 @@ const NoVersion = -1
 
 // NoBalance stands where a ReadAll of a bank showed no balance of an account.
 const NoBalance = math.MinInt64
-
-// A Value is what an operation carries in or out: none (nil or empty), one
-// integer, a pair, or the elements of a collection.
-type Value []int64
 
 // Outcome is what is known of an operation's effect.
 type Outcome uint8
@@ -127,8 +129,8 @@ type Operation struct {
 	Kind Kind   `json:"kind"`
 	// Key names the object; histories of different keys are independent.
 	Key    string `json:"key,omitempty"`
-	Input  Value  `json:"input,omitempty"`
-	Output Value  `json:"output,omitempty"`
+	Input  Value  `json:"input,omitzero"`
+	Output Value  `json:"output,omitzero"`
 	// Invoke and Complete are since the run began. For an info, Complete is
 	// when the client gave up waiting; the operation itself stays concurrent
 	// with everything after Invoke.
@@ -209,22 +211,27 @@ type Event struct {
 	Phase Phase `json:"phase,omitempty"`
 	// Fault numbers the faults of a run from 1 and pairs Inject with Heal.
 	Fault int `json:"fault,omitempty"`
-	// Family is "partition", "kill", "pause", "latency", "loss", "flaky",
-	// "slow" or "clock".
-	Family string `json:"family,omitempty"`
+	// Family is the name of one of Families, or of a user's own; what is known of an
+	// injected fault of the latter is Own.
+	Family string  `json:"family,omitempty"`
+	Own    *Family `json:"own,omitempty"`
 	// Shape is how the victims were chosen: "majority-minority", "leader", ….
 	Shape string `json:"shape,omitempty"`
 	// Nodes are the victims of a kill, a pause or a wrong clock; for faults of
 	// links, the nodes on the smaller side, where there is one.
 	Nodes []string `json:"nodes,omitempty"`
-	// Leader is who led when rooms were separated or, of a Heal, who led at the end
-	// of a fault that aimed at the leader, just before it was healed: as far as the
-	// system could tell, which is asked once; else empty.
+	// Leader is who led when a fault was injected that aims at the leader, or spares it,
+	// or separates rooms; of a Heal, who led at the end of a fault that aimed at the
+	// leader, just before it was healed: as far as the system could tell; else empty.
 	Leader string `json:"leader,omitempty"`
+	// NoLeader means that the fault would have aimed at the leader, or spared it, and
+	// the system has none, ever: random nodes were hit.
+	NoLeader bool `json:"no_leader,omitempty"`
 	// Processes is the name of those of the nodes' processes that a kill or a
 	// pause hit; empty means all.
 	Processes string `json:"processes,omitempty"`
-	// Links are the directed links that the fault cut or made worse, as "n1>n2".
+	// Links are the directed links that the fault cut or made worse, as "n1>n2"; see
+	// Directed.
 	Links []string `json:"links,omitempty"`
 	// Mode is how: a partition's links are cut "silent" or "reset"; a clock
 	// goes wrong by "jump", "drift", "strobe" or "mixed".
@@ -244,35 +251,33 @@ type Event struct {
 	Reason  string        `json:"reason,omitempty"`
 }
 
-// A Condition is how a link was made worse. A zero field changed nothing.
-type Condition struct {
-	// Delay is of every packet, one way, and drawn from Delay±Jitter: evenly,
-	// or if Normal, with Jitter as the standard deviation, cut off at zero.
-	Delay  time.Duration `json:"delay_ns,omitempty"`
-	Jitter time.Duration `json:"jitter_ns,omitempty"`
-	Normal bool          `json:"normal,omitempty"`
-	// BytesPerSecond bounds the throughput.
-	BytesPerSecond int `json:"bytes_per_second,omitempty"`
-	// Loss, Reorder, Duplicate and Corrupt are shares of packets, in [0, 1].
-	Loss      float64 `json:"loss,omitempty"`
-	Reorder   float64 `json:"reorder,omitempty"`
-	Duplicate float64 `json:"duplicate,omitempty"`
-	Corrupt   float64 `json:"corrupt,omitempty"`
-	// Repair means that corrupt packets had right checksums.
-	Repair bool `json:"repair,omitempty"`
+// What a fault did is told in the words of package cluster.
+type (
+	Link      = cluster.Link
+	Condition = cluster.Condition
+	Clock     = cluster.Clock
+)
+
+// Directed returns Links, as far as each is a link.
+func (e Event) Directed() []Link {
+	var links []Link
+	for _, text := range e.Links {
+		if link, err := cluster.ParseLink(text); err == nil {
+			links = append(links, link)
+		}
+	}
+	return links
 }
 
-// A Clock is how a node's clock was wrong.
-type Clock struct {
-	// Offset was added to the time.
-	Offset time.Duration `json:"offset_ns,omitempty"`
-	// Drift was added per second that passed: 0.1 is 10 % fast.
-	Drift float64 `json:"drift,omitempty"`
-	// Strobe, if positive, is for how long Offset was applied and then taken
-	// back, in turns.
-	Strobe time.Duration `json:"strobe_ns,omitempty"`
-	// Monotonic means that the monotonic clock was wrong as well.
-	Monotonic bool `json:"monotonic,omitempty"`
+// OnlyClients reports whether the fault hit links between clients and nodes alone: such
+// a one separates no nodes.
+func (e Event) OnlyClients() bool {
+	for _, link := range e.Directed() {
+		if !link.OfClients() {
+			return false
+		}
+	}
+	return len(e.Links) > 0
 }
 
 // A LineError is an error in a line of a file.

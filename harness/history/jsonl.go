@@ -19,9 +19,9 @@ import (
 
 const (
 	// Version is of the run directory's layout and of every file in it.
-	Version = 1
+	Version = 2
 
-	headerLine = `{"rashomon":"history","version":1}` + "\n"
+	headerLine = `{"rashomon":"history","version":2}` + "\n"
 	lineLimit  = 64 << 20 // bytes of one line
 )
 
@@ -105,6 +105,7 @@ func ReadEvents(r io.Reader) ([]Event, error) {
 		if e.Time < 0 {
 			return fmt.Errorf("negative time %d", e.Time)
 		}
+		e.completeLeader()
 		events = append(events, *e)
 		return nil
 	})
@@ -113,6 +114,16 @@ func ReadEvents(r io.Reader) ([]Event, error) {
 	}
 	slices.SortStableFunc(events, func(a, b Event) int { return cmp.Compare(a.Time, b.Time) })
 	return events, nil
+}
+
+// completeLeader says of the faults of an older run, whose events do not, who led: one
+// at the leader hit it first, or had a reason not to.
+func (e *Event) completeLeader() {
+	atLeader := e.Type == Inject && strings.HasPrefix(e.Shape, "leader") && len(e.Nodes) > 0 && e.Leader == ""
+	e.NoLeader = e.NoLeader || strings.HasPrefix(e.Shape, "random") || atLeader && e.Reason != ""
+	if atLeader && !e.NoLeader {
+		e.Leader = e.Nodes[0]
+	}
 }
 
 // lines are a file's, each with its newline if it has one.
@@ -167,8 +178,8 @@ func readHeader(lines *lines) error {
 	if err := decode(lines.Bytes(), &header); err != nil || header.Rashomon != "history" {
 		return &LineError{1, fmt.Errorf("not a history: want the header %s", strings.TrimSpace(headerLine))}
 	}
-	if header.Version != Version {
-		return &LineError{1, fmt.Errorf("version %d of the history's form is not known: this build reads version %d", header.Version, Version)}
+	if header.Version < 1 || header.Version > Version {
+		return &LineError{1, fmt.Errorf("version %d of the history's form is not known: this build reads versions 1 to %d", header.Version, Version)}
 	}
 	return nil
 }
@@ -195,10 +206,12 @@ func decodeAll[T any](lines *lines, use func(*T) error) (torn string, err error)
 	return "", lines.Err()
 }
 
-// decode accepts one JSON value of known fields, and nothing after it.
+// decode accepts one JSON value of known fields, and nothing after it. Numbers stay
+// as they are written.
 func decode(line []byte, into any) error {
 	decoder := json.NewDecoder(bytes.NewReader(line))
 	decoder.DisallowUnknownFields()
+	decoder.UseNumber()
 	if err := decoder.Decode(into); err != nil {
 		return errors.New(clip(err.Error(), errorLimit)) // it may quote the line
 	}
@@ -215,29 +228,9 @@ type record struct {
 	Type    string         `json:"type"`
 	Kind    Kind           `json:"op"`
 	Key     string         `json:"key"`
-	Value   integers       `json:"value"`
+	Value   Value          `json:"value"`
 	Node    string         `json:"node"`
 	Error   string         `json:"error"`
-}
-
-// integers decode as a Value, but null is none of them.
-type integers Value
-
-func (v *integers) UnmarshalJSON(text []byte) error {
-	inner, isArray := bytes.CutPrefix(text, []byte("["))
-	inner, _ = bytes.CutSuffix(inner, []byte("]"))
-	*v = nil
-	if isArray && len(bytes.TrimSpace(inner)) == 0 {
-		return nil
-	}
-	for element := range bytes.SplitSeq(inner, []byte(",")) {
-		integer, err := strconv.ParseInt(string(bytes.TrimSpace(element)), 10, 64)
-		if err != nil || !isArray {
-			return fmt.Errorf("value %.40q is not an array of 64-bit integers", text)
-		}
-		*v = append(*v, integer)
-	}
-	return nil
 }
 
 // A pairing makes operations of events, and refuses what no recorder writes.
@@ -268,7 +261,7 @@ func (p *pairing) add(r *record) error {
 		if r.Error != "" {
 			return errors.New("an invocation with an error")
 		}
-		op.Invoke, op.Input = *r.Time, Value(r.Value)
+		op.Invoke, op.Input = *r.Time, r.Value
 		return p.invoke(op)
 	}
 	if err := op.Outcome.UnmarshalText([]byte(r.Type)); err != nil {
@@ -277,7 +270,7 @@ func (p *pairing) add(r *record) error {
 	if r.Node != "" {
 		return errors.New("a completion with a node; it belongs to the invocation")
 	}
-	op.Complete, op.Output = *r.Time, Value(r.Value)
+	op.Complete, op.Output = *r.Time, r.Value
 	return p.complete(op)
 }
 
@@ -302,7 +295,7 @@ func (p *pairing) invoke(op Operation) error {
 		p.current = map[int]int{}
 	}
 	p.current[op.Process] = len(p.operations)
-	op.Complete, op.Outcome, op.Output, op.Error = 0, Info, nil, ""
+	op.Complete, op.Outcome, op.Output, op.Error = 0, Info, Value{}, ""
 	p.operations = append(p.operations, op)
 	p.events++
 	return p.advance(op.Invoke)
@@ -382,18 +375,10 @@ func appendHead(to []byte, now time.Duration, op *Operation, what string) []byte
 }
 
 func appendValue(to []byte, value Value) []byte {
-	for i, integer := range value {
-		if i == 0 {
-			to = append(to, `,"value":[`...)
-		} else {
-			to = append(to, ',')
-		}
-		to = strconv.AppendInt(to, integer, 10)
+	if value.IsNone() {
+		return to
 	}
-	if len(value) > 0 {
-		to = append(to, ']')
-	}
-	return to
+	return value.append(append(to, `,"value":`...))
 }
 
 // appendText appends a name and a JSON string, or nothing for an empty one.
@@ -401,7 +386,10 @@ func appendText(to []byte, name, text string) []byte {
 	if text == "" {
 		return to
 	}
-	to = append(to, name...)
+	return appendQuoted(append(to, name...), text)
+}
+
+func appendQuoted(to []byte, text string) []byte {
 	to = append(to, '"')
 	for i := range len(text) {
 		if c := text[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {

@@ -2,24 +2,83 @@ package history
 
 import "cmp"
 
-// Reads reports whether an acknowledged operation of this kind tells what is there.
-func (k Kind) Reads() bool {
-	switch k {
-	case Read, ReadAll, Dequeue:
-		return true
-	}
-	return false
+// Any stands for any number of values.
+const Any = -1
+
+// A Meaning is what is known of a kind of operation.
+type Meaning struct {
+	// Object is what it works on, such as "register" or "queue".
+	Object string `json:"object,omitempty"`
+	// Reads: an acknowledged one tells what is there.
+	Reads bool `json:"reads,omitempty"`
+	// Updates: an acknowledged one changes what is there, or gives what nobody else
+	// gets. A Dequeue counts among those that read; a Release may rightly be refused
+	// for ever; a Use is not of the system.
+	Updates bool `json:"updates,omitempty"`
+	// Grants: an acknowledged one gives something that nobody else gets, or takes it
+	// back, which only a leader can do.
+	Grants bool `json:"grants,omitempty"`
+	// Compares: its input is the value that it expects, and a new one; one that fails
+	// has changed nothing, and outputs what it saw, where the system tells.
+	Compares bool `json:"compares,omitempty"`
+	// Input is how many integers it takes, Output how many it returns at most; or Any.
+	Input  int `json:"input,omitempty"`
+	Output int `json:"output,omitempty"`
+	// Jepsen is its name in Jepsen's histories; empty if it is the kind itself.
+	Jepsen string `json:"jepsen,omitempty"`
 }
 
-// Updates reports whether an acknowledged operation of this kind changes what is
-// there, or gives what nobody else gets. A Dequeue counts among those that read; a
-// Release may rightly be refused for ever; a Use is not of the system.
-func (k Kind) Updates() bool {
-	switch k {
-	case Write, CompareAndSet, Add, Increment, Enqueue, Acquire, Transfer, Generate:
-		return true
+// Kinds are what the kinds of a workload mean, beside those of this package or
+// instead of them. The workload's trial writes them into the Manifest.
+type Kinds map[Kind]Meaning
+
+var builtIn = Kinds{
+	Read:          {Object: "register", Reads: true, Output: 1},
+	Write:         {Object: "register", Updates: true, Input: 1, Output: 1},
+	CompareAndSet: {Object: "register", Updates: true, Compares: true, Input: 2, Output: 1},
+	Add:           {Object: "set", Updates: true, Input: 1, Output: 1},
+	ReadAll:       {Object: "set", Reads: true, Output: Any, Jepsen: "read"},
+	Increment:     {Object: "counter", Updates: true, Input: 1, Output: 1, Jepsen: "add"},
+	Enqueue:       {Object: "queue", Updates: true, Input: 1},
+	Dequeue:       {Object: "queue", Reads: true, Grants: true, Output: 1},
+	Acquire:       {Object: "lock", Updates: true, Grants: true, Output: 1},
+	Release:       {Object: "lock", Grants: true},
+	Use:           {Object: "lock", Input: Any, Output: 1},
+	Transfer:      {Object: "bank", Updates: true, Input: 3},
+	Generate:      {Object: "ids", Updates: true, Grants: true, Output: 1},
+}
+
+// Of returns what a kind means. The zero Meaning is that of a kind of which nothing is
+// known.
+func (k Kinds) Of(kind Kind) Meaning {
+	if own, ok := k[kind]; ok {
+		return own
 	}
-	return false
+	return builtIn[kind]
+}
+
+// Observes reports whether an acknowledged operation tells what is there, or who has
+// it.
+func (m Meaning) Observes() bool { return m.Reads || m.Updates && m.Grants }
+
+// Saw reports whether an operation told what it saw, and changed nothing.
+func (m Meaning) Saw(o *Operation) bool {
+	switch {
+	case m.Compares:
+		return o.Outcome == Fail && !o.Output.IsNone() || o.Outcome == OK && o.toItself()
+	default:
+		return m.Reads && !m.Updates && !m.Grants && o.Outcome == OK
+	}
+}
+
+// Changed reports whether an operation was acknowledged, and so changed something.
+func (m Meaning) Changed(o *Operation) bool {
+	return m.Updates && !m.Grants && o.Outcome == OK && !(m.Compares && o.toItself())
+}
+
+// Granted reports whether an operation gave or took something that nobody else gets.
+func (m Meaning) Granted(o *Operation) bool {
+	return m.Grants && o.Outcome == OK && !(m.Reads && o.Output.IsNone()) // else it was empty
 }
 
 // Answered reports whether the system answered, be it that a precondition did not
@@ -28,42 +87,8 @@ func (o *Operation) Answered() bool {
 	return o.Outcome == OK || o.Outcome == Fail && o.Error == ""
 }
 
-// Saw reports whether the operation told what it saw, and changed nothing.
-func (o *Operation) Saw() bool {
-	switch o.Kind {
-	case Read, ReadAll:
-		return o.Outcome == OK
-	case CompareAndSet:
-		return o.Outcome == Fail && len(o.Output) > 0 || o.Outcome == OK && o.toItself()
-	}
-	return false
-}
-
-// Changed reports whether the operation was acknowledged, and so changed something.
-func (o *Operation) Changed() bool {
-	switch o.Kind {
-	case Write, Add, Increment, Enqueue, Transfer:
-		return o.Outcome == OK
-	case CompareAndSet:
-		return o.Outcome == OK && !o.toItself()
-	}
-	return false
-}
-
-// Granted reports whether the operation gave something that nobody else gets, which
-// only a leader can do.
-func (o *Operation) Granted() bool {
-	switch o.Kind {
-	case Dequeue:
-		return o.Outcome == OK && len(o.Output) > 0 // else it was empty
-	case Acquire, Release, Generate:
-		return o.Outcome == OK
-	}
-	return false
-}
-
 // toItself: a compare-and-set of a value for itself changes nothing.
-func (o *Operation) toItself() bool { return len(o.Input) == 2 && o.Input[0] == o.Input[1] }
+func (o *Operation) toItself() bool { return o.Input.Len() == 2 && o.Input.At(0) == o.Input.At(1) }
 
 // ByInvocation orders operations by Invoke, and those of one process as it called
 // them.

@@ -250,7 +250,7 @@ func (l *Lane) Invoke(op *Operation) {
 	l.mark(op.Invoke)
 	if l.observed {
 		l.told = append(l.told, &Operation{
-			Process: op.Process, Node: op.Node, Kind: op.Kind, Key: op.Key, Input: slices.Clone(op.Input), Invoke: op.Invoke,
+			Process: op.Process, Node: op.Node, Kind: op.Kind, Key: op.Key, Input: op.Input.clone(), Invoke: op.Invoke,
 		})
 	}
 }
@@ -267,7 +267,7 @@ func (l *Lane) Complete(op *Operation) {
 	l.mark(op.Complete)
 	if l.observed {
 		told := *op
-		told.Input, told.Output = slices.Clone(op.Input), slices.Clone(op.Output)
+		told.Input, told.Output = op.Input.clone(), op.Output.clone()
 		l.told = append(l.told, &told)
 	}
 }

@@ -92,9 +92,9 @@ func TestObserver(t *testing.T) {
 	for process := range workers {
 		lane := recorder.Lane()
 		working.Go(func() {
-			input := Value{0}
+			input := Ints(0)
 			for i := range each {
-				input[0] = int64(i) // the observer has its own
+				input.Ints()[0] = int64(i) // the observer has its own
 				op := Operation{Process: process, Node: "n1", Kind: Write, Key: "x", Input: input}
 				lane.Invoke(&op)
 				op.Outcome = OK
@@ -189,14 +189,14 @@ func orphan(h History) *Operation {
 	written := map[int64]time.Duration{}
 	for _, op := range h.Operations {
 		if op.Kind == Write {
-			written[op.Input[0]] = op.Invoke
+			written[op.Input.At(0)] = op.Invoke
 		}
 	}
 	for i, op := range h.Operations {
-		if op.Kind != Read || op.Outcome != OK || len(op.Output) == 0 {
+		if op.Kind != Read || op.Outcome != OK || op.Output.Len() == 0 {
 			continue
 		}
-		if at, found := written[op.Output[0]]; !found || at >= op.Complete {
+		if at, found := written[op.Output.At(0)]; !found || at >= op.Complete {
 			return &h.Operations[i]
 		}
 	}
@@ -204,8 +204,8 @@ func orphan(h History) *Operation {
 }
 
 func TestOrphanIsFound(t *testing.T) {
-	write := Operation{Process: 1, Kind: Write, Input: Value{7}, Invoke: 1, Complete: 9, Outcome: OK}
-	read := Operation{Process: 2, Kind: Read, Output: Value{7}, Invoke: 2, Complete: 3, Outcome: OK}
+	write := Operation{Process: 1, Kind: Write, Input: Ints(7), Invoke: 1, Complete: 9, Outcome: OK}
+	read := Operation{Process: 2, Kind: Read, Output: Ints(7), Invoke: 2, Complete: 3, Outcome: OK}
 	if o := orphan(History{Operations: []Operation{write, read}}); o != nil {
 		t.Errorf("%v is none", o)
 	}
@@ -228,15 +228,15 @@ func gossip(recorder *Recorder, workers int, pause func(), stop func() bool) {
 		lane := recorder.Lane()
 		all.Go(func() {
 			for !stop() {
-				op := Operation{Process: process, Kind: Write, Key: "x", Input: Value{unique.Add(1)}, Outcome: OK}
+				op := Operation{Process: process, Kind: Write, Key: "x", Input: Ints(unique.Add(1)), Outcome: OK}
 				lane.Invoke(&op)
-				register.Store(op.Input[0])
+				register.Store(op.Input.At(0))
 				lane.Complete(&op)
 
 				op = Operation{Process: process, Kind: Read, Key: "x", Outcome: OK}
 				lane.Invoke(&op)
 				if value := register.Load(); value != 0 {
-					op.Output = Value{value}
+					op.Output = Ints(value)
 				}
 				lane.Complete(&op)
 				pause()
@@ -431,7 +431,7 @@ func TestBackPressure(t *testing.T) {
 		lane := recorder.Lane()
 		const operations = 3 * laneLimit / 100
 		for i := range operations {
-			op := Operation{Kind: Write, Input: Value{int64(i)}, Outcome: OK}
+			op := Operation{Kind: Write, Input: Ints(int64(i)), Outcome: OK}
 			lane.Invoke(&op)
 			lane.Complete(&op)
 			lane.mu.Lock()

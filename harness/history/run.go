@@ -4,7 +4,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -19,9 +18,13 @@ type Manifest struct {
 	Nemesis  string `json:"nemesis"`
 	World    string `json:"world"`
 	Claim    Claim  `json:"claim"`
+	// Kinds are those of the workload's own.
+	Kinds Kinds `json:"kinds,omitempty"`
 
-	Nodes       []string `json:"nodes"`
-	Concurrency int      `json:"concurrency"`
+	Nodes []string `json:"nodes"`
+	// Roles are those of the nodes; none if all are alike.
+	Roles       map[string]string `json:"roles,omitempty"`
+	Concurrency int               `json:"concurrency"`
 	// RatePerSecond is of all clients together; 0 means as fast as they can.
 	RatePerSecond float64 `json:"rate_per_second,omitempty"`
 	// Operations bounds the quiet and faults phases by count; 0 means by time.
@@ -32,25 +35,12 @@ type Manifest struct {
 	Timeout    time.Duration `json:"timeout_ns"`
 	Seed       uint64        `json:"seed"`
 	// Command repeats the run.
-	Command string    `json:"command,omitempty"`
-	Started time.Time `json:"started"`
+	Command string `json:"command,omitempty"`
+	// KeyPrefix begins the keys that clients used, and not those of the history; empty
+	// unless the cluster was there before the trial.
+	KeyPrefix string    `json:"key_prefix,omitempty"`
+	Started   time.Time `json:"started"`
 }
-
-// A Claim is what a target promises, in its own words and in ours.
-type Claim struct {
-	// CAP is "CP" or "AP": what the target gives up when it is partitioned.
-	CAP string `json:"cap"`
-	// Expect names the anomalies that the target admits to, such as "stale
-	// read" and "lost commit" (anomaly.All). Empty means that it claims
-	// linearizability.
-	Expect []string `json:"expect,omitempty"`
-}
-
-// Admits reports whether the target admits to the anomaly.
-func (c Claim) Admits(anomaly string) bool { return slices.Contains(c.Expect, anomaly) }
-
-// Linearizable reports whether the target claims to be.
-func (c Claim) Linearizable() bool { return len(c.Expect) == 0 }
 
 // IsTrial reports whether the run is one of this harness, with phases and a nemesis,
 // as opposed to a history from elsewhere.
@@ -105,18 +95,11 @@ func (r *Run) Nodes() []string {
 	return slices.Sorted(maps.Keys(seen))
 }
 
-// TakesLeader returns the leader that a fault takes away: by a kill, a pause or a
-// partition that aims at it, or by a separation that leaves it in the smaller room.
-// Empty if it takes none. Of a fault at the leader, that is the first of the nodes.
-// Where a system has no leader, ever, the nemesis hits a random node instead, and
-// gives that as the event's reason.
+// TakesLeader returns who led and is taken away, or cut off, by the fault that the event
+// injects; empty if nobody is known to.
 func (e Event) TakesLeader() string {
-	switch {
-	case e.Type != Inject || len(e.Nodes) == 0:
-	case slices.Contains(e.Nodes, e.Leader): // in the smaller room
+	if family := e.Of(); e.Type == Inject && (family.Away || family.Cuts && !e.OnlyClients()) && slices.Contains(e.Nodes, e.Leader) {
 		return e.Leader
-	case slices.Contains([]string{"kill", "pause", "partition"}, e.Family) && strings.HasPrefix(e.Shape, "leader") && e.Reason == "":
-		return e.Nodes[0]
 	}
 	return ""
 }

@@ -118,8 +118,8 @@ func ReadRun(dir string) (*Run, error) {
 	err := readFile(dir, TrialFile, func(r io.Reader) error {
 		return json.NewDecoder(r).Decode(&run.Manifest)
 	})
-	if err == nil && run.Manifest.Version != Version {
-		err = fmt.Errorf("%s is of version %d; this build reads version %d", dir, run.Manifest.Version, Version)
+	if version := run.Manifest.Version; err == nil && (version < 1 || version > Version) {
+		err = fmt.Errorf("%s is of version %d; this build reads versions 1 to %d", dir, version, Version)
 	}
 	if err != nil {
 		return nil, err

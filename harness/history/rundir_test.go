@@ -90,7 +90,7 @@ func recordRun(t *testing.T) (dir string, want *Run) {
 	}
 	event := Event{Time: 5, Type: Heal, Fault: 1, Took: 2}
 	recorder.Event(event)
-	op := Operation{Kind: Write, Key: "x", Input: Value{1}}
+	op := Operation{Kind: Write, Key: "x", Input: Ints(1)}
 	lane := recorder.Lane()
 	lane.Invoke(&op)
 	op.Outcome = OK
@@ -160,7 +160,7 @@ func TestReadRunRefuses(t *testing.T) {
 		{"no directory", remove(""), "is not a directory; want a run directory, such as runs/latest"},
 		{"no manifest", remove(TrialFile), "holds no trial.json; want a run directory"},
 		{"no history", remove(HistoryFile), "holds no history.jsonl; want a run directory"},
-		{"version", overwrite(TrialFile, `{"version":9}`), "is of version 9; this build reads version 1"},
+		{"version", overwrite(TrialFile, `{"version":9}`), "is of version 9; this build reads versions 1 to 2"},
 		{"manifest", overwrite(TrialFile, `{"version":`), "trial.json: unexpected EOF"},
 		{"history", overwrite(HistoryFile, "x\n"), "history.jsonl:1: not a history"},
 		{"nemesis", overwrite(NemesisFile, `{"time_ns":1,"type":"x"}`), "nemesis.jsonl:1: unknown type"},

@@ -48,7 +48,7 @@ import (
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/history"
 	"github.com/rashomon-io/rashomon/targets/images"
-	"github.com/rashomon-io/rashomon/targets/internal/options"
+	"github.com/rashomon-io/rashomon/targets/options"
 )
 
 const (

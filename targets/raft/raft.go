@@ -36,7 +36,7 @@ import (
 	"github.com/rashomon-io/rashomon/targets/internal/consensus"
 	"github.com/rashomon-io/rashomon/targets/internal/line"
 	"github.com/rashomon-io/rashomon/targets/internal/node"
-	"github.com/rashomon-io/rashomon/targets/internal/options"
+	"github.com/rashomon-io/rashomon/targets/options"
 )
 
 // Options are what a user can choose. The zero Options is a correct system.
@@ -63,7 +63,7 @@ const (
 )
 
 // Choices are examples of what ParseOptions reads, for lists.
-var Choices = []string{"reads=linearizable", "reads=lease", "reads=local", "reads=any"}
+var Choices = []string{"reads=local", "reads=any", "reads=lease", "reads=linearizable"}
 
 // ParseOptions reads "key=value,key=value", such as "reads=local"; empty means
 // the defaults.

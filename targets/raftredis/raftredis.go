@@ -41,7 +41,7 @@ import (
 	"github.com/rashomon-io/rashomon/harness/history"
 	"github.com/rashomon-io/rashomon/targets/internal/consensus"
 	"github.com/rashomon-io/rashomon/targets/internal/node"
-	"github.com/rashomon-io/rashomon/targets/internal/options"
+	"github.com/rashomon-io/rashomon/targets/options"
 	"github.com/rashomon-io/rashomon/targets/redis"
 )
 

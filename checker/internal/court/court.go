@@ -23,7 +23,7 @@ func (r Reason) Error() string { return string(r) }
 const (
 	// ErrDisagree means that Porcupine explains what a checker took for a violation:
 	// one of them is wrong, so there is no verdict.
-	ErrDisagree = Reason("a contradiction is suspected, and Porcupine does not agree; one of the two is wrong, please report it")
+	ErrDisagree = Reason("an engine found a contradiction, and Porcupine does not agree; one of the two is wrong, please report it")
 	// ErrUnconfirmed means that a search found a contradiction, and Porcupine did not
 	// say the same within the budget.
 	ErrUnconfirmed = Reason("the search finds no order, and Porcupine could not confirm that within the budget; raise it")

@@ -1,8 +1,10 @@
-// Package script reads histories that are written by hand, in tests.
+// Package script is for tests: it reads histories that are written by hand, and writes
+// others for people.
 package script
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -55,7 +57,8 @@ func Parse(t testing.TB, text string) *history.Run {
 			e := history.Event{Time: seconds(t, fields[3]), Type: history.Inject, Fault: len(run.Events) + 1, Family: "partition", Nodes: []string{fields[1]}}
 			for _, n := range run.Manifest.Nodes {
 				if n != fields[1] {
-					e.Links = append(e.Links, n+">"+fields[1], fields[1]+">"+n)
+					link := history.Link{From: n, To: fields[1]}
+					e.Links = append(e.Links, link.String(), link.Opposite().String())
 				}
 			}
 			heal := history.Event{Time: seconds(t, fields[5]), Type: history.Heal, Fault: e.Fault, Family: "partition"}
@@ -94,15 +97,15 @@ func operation(t testing.TB, line string) history.Operation {
 
 func value(t testing.TB, fields []string) history.Value {
 	t.Helper()
-	var v history.Value
+	var integers []int64
 	for _, f := range fields {
 		n, err := strconv.ParseInt(f, 10, 64)
 		if err != nil {
 			t.Fatal(err)
 		}
-		v = append(v, n)
+		integers = append(integers, n)
 	}
-	return v
+	return history.Ints(integers...)
 }
 
 func seconds(t testing.TB, text string) time.Duration {
@@ -117,14 +120,39 @@ func seconds(t testing.TB, text string) time.Duration {
 // Brief writes an operation as Parse reads it, without process and node.
 func Brief(o history.Operation) string {
 	text := string(o.Kind)
-	for _, n := range o.Input {
+	for _, n := range o.Input.Ints() {
 		text += fmt.Sprintf(" %d", n)
 	}
-	if len(o.Output) > 0 {
+	if o.Output.Len() > 0 {
 		text += " ->"
-		for _, n := range o.Output {
+		for _, n := range o.Output.Ints() {
 			text += fmt.Sprintf(" %d", n)
 		}
 	}
 	return text
+}
+
+// List writes operations, one a line.
+func List(operations []history.Operation) string {
+	text := ""
+	for _, o := range operations {
+		text += fmt.Sprintf("  p%d %s [%d,%d] %s\n", o.Process, Brief(o), o.Invoke, o.Complete, o.Outcome)
+	}
+	return text
+}
+
+// Histories is how many histories a differential fuzz draws; RASHOMON_HISTORIES sets it.
+func Histories(t testing.TB) int {
+	t.Helper()
+	if text := os.Getenv("RASHOMON_HISTORIES"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if testing.Short() {
+		return 10_000
+	}
+	return 70_000
 }

@@ -74,7 +74,7 @@ func NewRegister(steps []register.Step, memory *Memory) *Search {
 // more closely: it goes some events back, and drops at a greater width until it is
 // as many events beyond. If it is stuck again it does the same joining, beginning
 // with a configuration for every value that the register may hold, in which all
-// that is open is done and nothing is spent. If that does not convict the history
+// that is open is done and nothing is spent. If that does not refute the history
 // either, width and distance grow: in the end to the whole history, and an exact
 // search.
 type registerPass struct {
@@ -91,10 +91,10 @@ type registerPass struct {
 	next, trying configurations
 	todo         []ticket
 
-	// level is how closely the search looks until it has passed the event beyond;
-	// stuck is where it was stuck last. Going back never brings beyond back, or
+	// level is how closely the search looks until it has passed the event goal;
+	// stuck is where it was stuck last. Going back never brings goal back, or
 	// the search might be stuck in turns at two events.
-	level, stuck, beyond int
+	level, stuck, goal int
 	// foresaw is what was foreseen when dropping, while joining.
 	foresaw int32
 	// The first checkpoint is the beginning.
@@ -122,7 +122,7 @@ func (r *registerPass) width() int { return r.now.width }
 // closer is the width at the level.
 func (r *registerPass) closer() int { return 1 << (2 * min(r.level, 15)) }
 
-// distance is how many events the search looks back, and beyond.
+// distance is how many events the search looks back, and on.
 func (r *registerPass) distance() int { return r.every << min(r.level, 40) }
 
 func (r *registerPass) begin() {
@@ -179,7 +179,7 @@ func (r *registerPass) advance() (cost int, verdict Verdict, step int) {
 		return 1, Invalid, int(last.step)
 	case r.returning != nil:
 		cost = r.stop()
-	case r.now.join && (r.event == len(r.events) || r.event >= r.beyond):
+	case r.now.join && (r.event == len(r.events) || r.event >= r.goal):
 		if r.event == len(r.events) && !r.outgrown() {
 			return 1, Valid, 0
 		}
@@ -196,7 +196,7 @@ func (r *registerPass) advance() (cost int, verdict Verdict, step int) {
 
 // stop leaves an event at which nothing is left after dropping.
 func (r *registerPass) stop() (cost int) {
-	known := r.event <= r.beyond
+	known := r.event <= r.goal
 	r.stuck = r.event
 	if known {
 		return r.joinBack()
@@ -208,7 +208,7 @@ func (r *registerPass) stop() (cost int) {
 // joinBack starts joining at some distance before the event where the search is
 // stuck.
 func (r *registerPass) joinBack() (cost int) {
-	r.beyond = max(r.beyond, r.stuck+r.distance())
+	r.goal = max(r.goal, r.stuck+r.distance())
 	cost = r.seek(max(0, r.stuck-r.distance()))
 	r.resize(r.closer(), true, r.event > 0)
 	r.foresaw, r.foreseen = r.foreseen, -1
@@ -234,7 +234,7 @@ func (r *registerPass) joinBack() (cost int) {
 // goBack starts dropping at some distance before the event where the search was
 // stuck.
 func (r *registerPass) goBack() (cost int) {
-	r.beyond = max(r.beyond, r.stuck+r.distance())
+	r.goal = max(r.goal, r.stuck+r.distance())
 	from := max(0, r.stuck-r.distance())
 	last := len(r.checkpoints) - 1
 	for r.checkpoints[last].event > from {
@@ -291,7 +291,7 @@ func (r *registerPass) checkpoint() {
 // nextEvent lets an operation be called or return.
 func (r *registerPass) nextEvent() {
 	if !r.now.join {
-		if r.event >= r.beyond && r.now.width > 1 {
+		if r.event >= r.goal && r.now.width > 1 {
 			r.resize(1, false, r.outgrown())
 		}
 		if r.event >= r.checkpoints[len(r.checkpoints)-1].event+r.every {

@@ -37,10 +37,10 @@ func (w Workload) History() []history.Operation {
 	for i := range w.Keys {
 		registers[keyName(i)] = &register{}
 	}
-	values := make(history.Value, 0, 2*w.Operations)
+	values := make([]int64, 0, 2*w.Operations)
 	some := func(v ...int64) history.Value {
 		values = append(values, v...)
-		return values[len(values)-len(v) : len(values) : len(values)]
+		return history.Ints(values[len(values)-len(v) : len(values) : len(values)]...)
 	}
 	for fresh, i := range effects {
 		o := &operations[i]
@@ -170,15 +170,15 @@ func (w Workload) Repeated(stale bool) []history.Operation {
 	}
 	for k := range w.Keys {
 		end += time.Millisecond
-		all = append(all, history.Operation{Process: process, Node: nodeNames[0], Key: keyName(k), Kind: history.Write, Input: history.Value{1}, Invoke: end, Complete: end + time.Microsecond, Outcome: history.OK})
+		all = append(all, history.Operation{Process: process, Node: nodeNames[0], Key: keyName(k), Kind: history.Write, Input: history.Ints(1), Invoke: end, Complete: end + time.Microsecond, Outcome: history.OK})
 	}
 	end += time.Millisecond
 	if stale {
-		all = append(all, history.Operation{Process: process, Node: nodeNames[1], Key: keyName(0), Kind: history.Read, Output: history.Value{int64(w.Distinct)}, Invoke: end, Complete: end + time.Microsecond, Outcome: history.OK})
+		all = append(all, history.Operation{Process: process, Node: nodeNames[1], Key: keyName(0), Kind: history.Read, Output: history.Ints(int64(w.Distinct)), Invoke: end, Complete: end + time.Microsecond, Outcome: history.OK})
 		end += time.Millisecond
 	}
 	for _, o := range second {
-		if o.Kind == history.Read && len(o.Output) == 0 {
+		if o.Kind == history.Read && o.Output.Len() == 0 {
 			continue // there is something
 		}
 		o.Process += process + 1

@@ -12,7 +12,7 @@
 // Let f be the least return of its steps and s their greatest call; a step of
 // unknown outcome returns never. Block X must precede Y iff f(X) < s(Y). A
 // history is linearizable iff no block contradicts itself and no two blocks each
-// must precede the other; see zones.go in package checker.
+// must precede the other; see package internal/zones.
 //
 // In the order of time, little of this changes:
 //

@@ -251,10 +251,10 @@ func TestRefusalsOfWorkloads(t *testing.T) {
 // workload turns the operations on one key, whose values are small, into steps.
 func workload(w simulate.Workload) (steps []register.Step, values int) {
 	expected := func(o history.Operation) register.Value {
-		if o.Input[0] == 0 { // which nobody writes
+		if o.Input.At(0) == 0 { // which nobody writes
 			return register.Value(w.Operations + 1)
 		}
-		return register.Value(o.Input[0])
+		return register.Value(o.Input.At(0))
 	}
 	for _, o := range w.History() {
 		s := register.Step{Call: int64(o.Invoke), Ret: int64(o.Complete), From: register.None, To: register.None}
@@ -262,11 +262,11 @@ func workload(w simulate.Workload) (steps []register.Step, values int) {
 		case o.Outcome == history.Fail:
 			s.Not, s.From = true, expected(o)
 		case o.Kind == history.CompareAndSet:
-			s.From, s.To = expected(o), register.Value(o.Input[1])
+			s.From, s.To = expected(o), register.Value(o.Input.At(1))
 		case o.Kind == history.Write:
-			s.To = register.Value(o.Input[0])
-		case len(o.Output) > 0:
-			s.From = register.Value(o.Output[0])
+			s.To = register.Value(o.Input.At(0))
+		case o.Output.Len() > 0:
+			s.From = register.Value(o.Output.At(0))
 		default:
 			s.From = register.Nothing
 		}

@@ -26,7 +26,9 @@
 // would meet behind a partition's back.
 //
 // Whoever connects to a published port is accepted by the engine, also if the
-// node is down. Such a connection ends at once, with a reset or an EOF.
+// node is down. Such a connection ends at once, with a reset or an EOF. If the trial
+// may hit links of clients, these reach the published port through a proxy in the
+// harness, as nodes reach each other in the world of processes.
 //
 // # Faults
 //
@@ -74,6 +76,7 @@ import (
 
 	"github.com/rashomon-io/rashomon/harness/cluster"
 	"github.com/rashomon-io/rashomon/harness/cluster/docker/agent"
+	"github.com/rashomon-io/rashomon/harness/cluster/internal/proxy"
 )
 
 // closeTimeout bounds how long Close tries to remove everything.
@@ -136,7 +139,7 @@ func (w *world) Build(ctx context.Context, spec cluster.Spec) (cluster.Cluster, 
 	if err := spec.Validate(); err != nil {
 		return nil, fmt.Errorf("cannot build a cluster of containers: %w", err)
 	}
-	c := &containers{spec: spec, session: newSession(), nodes: map[cluster.Node]*node{}}
+	c := &containers{spec: spec, session: newSession(), nodes: map[cluster.Node]*node{}, clients: proxy.NewNetwork()}
 	if err := c.build(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot build a cluster of containers: %w", err), c.Close())
 	}
@@ -161,7 +164,9 @@ type containers struct {
 	network string // the name
 	gated   bool   // targets start through the gate
 	nodes   map[cluster.Node]*node
-	telling sync.WaitGroup // calls of Spec.Exited
+	telling sync.WaitGroup                     // calls of Spec.Exited
+	clients *proxy.Network                     // their links
+	front   map[cluster.Node]map[string]string // where clients reach ports; nil if they go past all links
 
 	closing  sync.Once
 	closeErr error
@@ -181,7 +186,7 @@ func (c *containers) build(ctx context.Context) error {
 	}
 	// From here on there is something to be left behind.
 	for _, step := range []func(context.Context) error{
-		c.keepClean, c.createShared, c.createHolders, c.createTargets,
+		c.keepClean, c.createShared, c.createHolders, c.openFront, c.createTargets,
 	} {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -246,12 +251,20 @@ func (c *containers) createHolders(ctx context.Context) error {
 		}
 	}
 	for name, n := range c.nodes {
-		n.place = cluster.Place{World: worldName, Node: name, Listen: peers[name], Peers: maps.Clone(peers), Ports: map[string]cluster.Port{}, Public: maps.Clone(public), Data: data}
+		n.place = cluster.Place{World: worldName, Node: name, Listen: peers[name], Peers: maps.Clone(peers), Ports: map[string]cluster.Port{}, Public: maps.Clone(public), Roles: maps.Clone(c.spec.Roles), Data: data}
 		for further, address := range public[name] {
 			n.place.Ports[further] = cluster.Port{Listen: address, Public: address}
 		}
 	}
 	return nil
+}
+
+// openFront makes the links of clients, if they are to be hit.
+func (c *containers) openFront(context.Context) (err error) {
+	if slices.Contains(c.spec.Faults, cluster.ClientFault) {
+		c.front, err = c.clients.Front(c.spec.Nodes, c.spec.Ports, c.published)
+	}
+	return err
 }
 
 func (c *containers) createTargets(ctx context.Context) error {
@@ -317,17 +330,30 @@ func uninterrupted(ctx context.Context) (context.Context, context.CancelFunc) {
 
 func (c *containers) Nodes() []cluster.Node { return slices.Clone(c.spec.Nodes) }
 
-func (c *containers) Address(name cluster.Node) string {
-	if n := c.nodes[name]; n != nil {
-		return n.addresses[0]
-	}
-	return ""
-}
+func (c *containers) Role(name cluster.Node) string { return c.spec.Roles[name] }
+
+func (c *containers) Address(name cluster.Node) string { return c.published(name, "") }
 
 func (c *containers) PortAddress(name cluster.Node, port string) string {
+	return c.published(name, port)
+}
+
+func (c *containers) ClientAddress(name cluster.Node, port string) string {
+	if c.front == nil {
+		return c.published(name, port)
+	}
+	return c.front[name][port]
+}
+
+// published returns where this machine reaches a port of a node, or the main one, which
+// has no name.
+func (c *containers) published(name cluster.Node, port string) string {
 	n, i := c.nodes[name], slices.Index(c.spec.Ports, port)
-	if n == nil || i < 0 {
+	switch {
+	case n == nil || i < 0 && port != "":
 		return ""
+	case port == "":
+		return n.addresses[0]
 	}
 	return n.addresses[1+i]
 }
@@ -357,12 +383,22 @@ func (c *containers) Resume(ctx context.Context, name cluster.Node) error {
 
 func (c *containers) SetLinks(ctx context.Context, links []cluster.Link, condition cluster.Condition) error {
 	sources := map[cluster.Node][]netip.Addr{} // by destination
+	var clients []cluster.Link
 	for _, link := range links {
+		if c.clients.Has(link) {
+			clients = append(clients, link)
+			continue
+		}
 		from, to := c.nodes[link.From], c.nodes[link.To]
 		if from == nil || to == nil || from == to {
 			return fmt.Errorf("cannot set link %s: no such link", link)
 		}
 		sources[link.To] = append(sources[link.To], from.ip)
+	}
+	if len(clients) > 0 {
+		if err := c.clients.Set(clients, condition); err != nil {
+			return fmt.Errorf("cannot set links of clients: %w", err)
+		}
 	}
 	if condition == (cluster.Condition{}) && !slices.Contains(capabilities(c.spec.Faults), "NET_ADMIN") {
 		return nil // whole they are: nobody here could have changed them
@@ -413,6 +449,8 @@ func (c *containers) Means(fault cluster.Fault) string {
 		return "docker pause"
 	case cluster.SignalFault:
 		return "signal"
+	case cluster.ClientFault:
+		return "proxy"
 	}
 	return c.hello().Means[fault]
 }
@@ -439,6 +477,7 @@ func (c *containers) close() error {
 		n.close()
 	}
 	c.telling.Wait()
+	c.clients.Close()
 	if c.reaper != nil {
 		if err == nil {
 			err = c.reaper.dismiss()

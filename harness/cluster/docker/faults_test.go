@@ -20,7 +20,7 @@ func TestSupports(t *testing.T) {
 		err := w.Supports(t.Context(), fault)
 		t.Logf("%s: %v", fault, err)
 		switch fault {
-		case cluster.KillFault, cluster.PauseFault, cluster.SignalFault:
+		case cluster.KillFault, cluster.PauseFault, cluster.SignalFault, cluster.ClientFault:
 			must(t, err)
 		case cluster.DiskFault, "earthquake":
 			if err == nil {

@@ -12,7 +12,7 @@ import (
 // containers.
 var serves bool
 
-var errNoMain = errors.New("this program does not call docker.Main, nor targets.Main, which does: call it first thing in main, or in a test's func TestMain(m *testing.M) { docker.Main(); os.Exit(m.Run()) }")
+var errNoMain = errors.New("this program does not call docker.Main, nor rashomon.Command.Main or targets.Main, which do: call it first thing in main, or in a test's func TestMain(m *testing.M) { docker.Main(); os.Exit(m.Run()) }")
 
 // Main carries out a hidden subcommand and exits, if the command line asks for
 // one: this world starts the very binary again, in containers and as its reaper.

@@ -2,7 +2,11 @@
 
 package process
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/rashomon-io/rashomon/harness/cluster"
+)
 
 // # Ways past the links
 //
@@ -14,15 +18,15 @@ import "errors"
 var errUnlinked = errors.New("no node ever connected to another at Place.Peers or at a Port.Public, which lead over the links")
 
 func (l *loopback) Linked() error {
-	if len(l.links) == 0 {
+	if len(l.names) == 1 {
 		return nil
 	}
 	l.lookForBypass()
 	if past := l.bypass.Load(); past != nil {
 		return past
 	}
-	for _, link := range l.links {
-		if link.used.Load() {
+	for from, to := range pairs(l.names) {
+		if l.network.Used(cluster.Link{From: from, To: to}) {
 			return nil
 		}
 	}

@@ -5,6 +5,7 @@ package process
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -137,6 +139,26 @@ func request(address, question string, timeout time.Duration) (string, error) {
 	return strings.TrimSuffix(line, "\n"), err
 }
 
+// converse asks a question on a connection that stays.
+func converse(t testing.TB, conn net.Conn, node cluster.Node) {
+	t.Helper()
+	must(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
+	_, err := fmt.Fprintln(conn, "ping")
+	must(t, err)
+	if line, err := bufio.NewReader(conn).ReadString('\n'); line != "pong from "+node+"\n" {
+		t.Fatalf("%s answers %q, %v", node, line, err)
+	}
+}
+
+// expectReset waits for the end of the connection.
+func expectReset(t testing.TB, conn net.Conn) {
+	t.Helper()
+	must(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
+	if n, err := conn.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Fatalf("got %d bytes, %v; want a reset", n, err)
+	}
+}
+
 // testProgram runs the test binary as a node.
 func testProgram(place cluster.Place) cluster.Program {
 	var peers []string
@@ -146,11 +168,16 @@ func testProgram(place cluster.Place) cluster.Program {
 	return cluster.Program{Args: []string{"test-node", place.Node, place.Listen, strings.Join(peers, " ")}}
 }
 
+// blink is how long a test watches that nothing happens.
+const blink = 30 * time.Millisecond
+
+var silent, broken, whole = cluster.Condition{Cut: cluster.Silent}, cluster.Condition{Cut: cluster.Reset}, cluster.Condition{}
+
 // build builds a cluster that is closed with the test.
-func build(t testing.TB, nodes int, program func(cluster.Place) cluster.Program) (*loopback, string) {
+func build(t testing.TB, nodes int, program func(cluster.Place) cluster.Program, faults ...cluster.Fault) (*loopback, string) {
 	t.Helper()
 	logs := t.TempDir()
-	c, err := World().Build(t.Context(), cluster.Spec{Nodes: cluster.Names(nodes), Program: program, Logs: logs})
+	c, err := World().Build(t.Context(), cluster.Spec{Nodes: cluster.Names(nodes), Program: program, Logs: logs, Faults: faults})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +250,7 @@ func runHarness(directory, token string) {
 	ctx := context.Background()
 	var once sync.Once
 	for {
-		c, err := World().Build(ctx, cluster.Spec{Nodes: cluster.Names(3), Logs: directory, Program: program})
+		c, err := World().Build(ctx, cluster.Spec{Nodes: cluster.Names(3), Logs: directory, Program: program, Faults: []cluster.Fault{cluster.ClientFault}})
 		check(err)
 		for range 3 {
 			for _, name := range c.Nodes() {

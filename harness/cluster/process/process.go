@@ -30,10 +30,13 @@
 //   - A reset cut resets the connections that use the link, either way, and any
 //     new one at once.
 //   - Delay and rate apply to bytes and to closing. The handshake is not delayed.
-//   - A node that is down refuses; its peers see a reset, clients the refusal.
+//   - A node that is down refuses; whoever comes over a link sees a reset, others the
+//     refusal.
 //
 // Bytes that the proxy has written to the destination's kernel have arrived.
-// Clients connect to nodes directly, past all links.
+//
+// Clients connect to nodes directly, past all links, unless the trial may hit their
+// links too. Then there are proxies for all clients together, which nobody else knows.
 //
 // # Ports
 //
@@ -57,6 +60,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -67,6 +71,7 @@ import (
 	"time"
 
 	"github.com/rashomon-io/rashomon/harness/cluster"
+	"github.com/rashomon-io/rashomon/harness/cluster/internal/proxy"
 )
 
 // closeTimeout bounds how long Close waits for a killed node to be gone. Only
@@ -75,7 +80,7 @@ const closeTimeout = 30 * time.Second
 
 // errNode: a binary that runs all its tests as a node, with clusters of their own,
 // would never come to an end.
-var errNode = errors.New("this process was started as a node of a cluster: its program is to hand its arguments to targets.Main first thing in main, or in a test's func TestMain(m *testing.M) { targets.Main(); os.Exit(m.Run()) }")
+var errNode = errors.New("this process was started as a node of a cluster: its program is to hand its arguments to targets.Main, or to harness.NodeMain for systems of its own, first thing in main, or in a test's func TestMain(m *testing.M) { targets.Main(); os.Exit(m.Run()) }")
 
 // worldName is what --world takes.
 const worldName = "process"
@@ -85,18 +90,16 @@ func World() cluster.World { return world{} }
 
 type world struct{}
 
-var errNoLoss = errors.New("a TCP proxy carries streams, in which no packet can be lost; cuts, delay and rate are what it can do")
-
 func (world) Name() string { return worldName }
 
 func (world) Supports(_ context.Context, fault cluster.Fault) error {
 	switch fault {
-	case cluster.CutFault, cluster.DelayFault, cluster.RateFault, cluster.KillFault, cluster.PauseFault:
+	case cluster.CutFault, cluster.DelayFault, cluster.RateFault, cluster.ClientFault, cluster.KillFault, cluster.PauseFault:
 		return nil
 	case cluster.SignalFault:
 		return errors.New("kill and pause reach the processes of a node all together; the docker world can hit them by name")
 	case cluster.LossFault:
-		return errNoLoss
+		return proxy.ErrNoLoss
 	case cluster.ClockFault:
 		return errors.New("processes share the machine's clock, which is never touched")
 	case cluster.DiskFault:
@@ -109,7 +112,7 @@ func (world) Build(ctx context.Context, spec cluster.Spec) (cluster.Cluster, err
 	if err := spec.Validate(); err != nil {
 		return nil, fmt.Errorf("cannot build a cluster of processes: %w", err)
 	}
-	l := &loopback{names: slices.Clone(spec.Nodes), nodes: map[cluster.Node]*node{}, links: map[cluster.Link]*link{}}
+	l := &loopback{names: slices.Clone(spec.Nodes), roles: maps.Clone(spec.Roles), nodes: map[cluster.Node]*node{}, network: proxy.NewNetwork()}
 	if err := l.build(ctx, spec); err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot build a cluster of processes: %w", err), l.Close())
 	}
@@ -119,11 +122,12 @@ func (world) Build(ctx context.Context, spec cluster.Spec) (cluster.Cluster, err
 // loopback is a cluster.Cluster of processes on 127.0.0.1.
 type loopback struct {
 	names    []cluster.Node
+	roles    map[cluster.Node]string
 	nodes    map[cluster.Node]*node
-	links    map[cluster.Link]*link
-	proxies  []*proxy
-	data     string   // parent of the nodes' data directories
-	lock     *os.File // on data
+	network  *proxy.Network
+	front    map[cluster.Node]map[string]string // where clients reach ports; nil if they go past all links
+	data     string                             // parent of the nodes' data directories
+	lock     *os.File                           // on data
 	guardian *guardian
 	telling  sync.WaitGroup                 // calls of Spec.Exited
 	bypass   atomic.Pointer[cluster.Bypass] // the first that was seen
@@ -156,7 +160,7 @@ func (l *loopback) build(ctx context.Context, spec cluster.Spec) error {
 	}
 	for _, name := range l.names {
 		n := &node{spec: spec, telling: &l.telling, logs: filepath.Join(logs, name), guardian: l.guardian, state: cluster.Down}
-		n.place = cluster.Place{World: worldName, Node: name, Data: filepath.Join(data, name), Peers: map[cluster.Node]string{}}
+		n.place = cluster.Place{World: worldName, Node: name, Data: filepath.Join(data, name), Peers: map[cluster.Node]string{}, Roles: maps.Clone(spec.Roles)}
 		if n.place.Listen, err = n.reserve(); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -167,22 +171,21 @@ func (l *loopback) build(ctx context.Context, spec cluster.Spec) error {
 		}
 	}
 	for from, to := range pairs(l.names) {
-		l.links[cluster.Link{From: from, To: to}] = newLink()
-	}
-	for from, to := range pairs(l.names) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		there, back := l.links[cluster.Link{From: from, To: to}], l.links[cluster.Link{From: to, To: from}]
-		p, err := newProxy(l.nodes[to].place.Listen, between(there, back))
-		if err != nil {
-			return fmt.Errorf("link %s>%s: %w", from, to, err)
+		link := cluster.Link{From: from, To: to}
+		if l.nodes[from].place.Peers[to], err = l.network.Connect(link, l.nodes[to].place.Listen); err != nil {
+			return fmt.Errorf("link %s: %w", link, err)
 		}
-		l.proxies = append(l.proxies, p)
-		l.nodes[from].place.Peers[to] = p.address()
 	}
 	if err := l.openPorts(spec.Ports); err != nil {
 		return err
+	}
+	if slices.Contains(spec.Faults, cluster.ClientFault) {
+		if l.front, err = l.network.Front(l.names, spec.Ports, l.listens); err != nil {
+			return err
+		}
 	}
 	for _, name := range l.names {
 		if _, err := l.nodes[name].program(); err != nil {
@@ -207,18 +210,31 @@ func pairs(nodes []cluster.Node) func(yield func(from, to cluster.Node) bool) {
 
 func (l *loopback) Nodes() []cluster.Node { return slices.Clone(l.names) }
 
-func (l *loopback) Address(name cluster.Node) string {
-	if n := l.nodes[name]; n != nil {
-		return n.place.Listen
-	}
-	return ""
-}
+func (l *loopback) Role(name cluster.Node) string { return l.roles[name] }
+
+func (l *loopback) Address(name cluster.Node) string { return l.listens(name, "") }
 
 func (l *loopback) PortAddress(name cluster.Node, port string) string {
-	if n := l.nodes[name]; n != nil {
-		return n.place.Ports[port].Listen
+	return l.listens(name, port)
+}
+
+func (l *loopback) ClientAddress(name cluster.Node, port string) string {
+	if l.front == nil {
+		return l.listens(name, port)
 	}
-	return ""
+	return l.front[name][port]
+}
+
+// listens returns where the node serves a port, or the main one, which has no name.
+func (l *loopback) listens(name cluster.Node, port string) string {
+	n := l.nodes[name]
+	switch {
+	case n == nil:
+		return ""
+	case port == "":
+		return n.place.Listen
+	}
+	return n.place.Ports[port].Listen
 }
 
 func (l *loopback) State(name cluster.Node) cluster.State {
@@ -256,29 +272,17 @@ func (l *loopback) act(ctx context.Context, verb string, name cluster.Node, acti
 }
 
 func (l *loopback) SetLinks(_ context.Context, links []cluster.Link, condition cluster.Condition) error {
-	if err := condition.Validate(); err != nil {
-		return err
-	}
-	if condition.Loss != 0 || condition.Reorder != 0 || condition.Duplicate != 0 || condition.Corrupt != 0 {
-		return errNoLoss
-	}
 	lifts := false
-	for _, which := range links {
-		if l.links[which] == nil {
-			return fmt.Errorf("cannot set link %s: no such link", which)
+	for _, link := range links {
+		if !l.network.Has(link) {
+			return fmt.Errorf("cannot set link %s: no such link", link)
 		}
-		lifts = lifts || condition.Cut == cluster.Whole && l.links[which].current.Load().Cut != cluster.Whole
+		lifts = lifts || condition.Cut == cluster.Whole && l.network.Condition(link).Cut != cluster.Whole
 	}
 	if lifts {
 		l.lookForBypass()
 	}
-	for _, which := range links {
-		l.links[which].set(condition)
-	}
-	for _, p := range l.proxies {
-		p.reset((*connection).isReset)
-	}
-	return nil
+	return l.network.Set(links, condition)
 }
 
 func (l *loopback) Close() error {
@@ -299,12 +303,7 @@ func (l *loopback) close() error {
 		errs = append(errs, <-failures)
 	}
 	l.telling.Wait()
-	for _, p := range l.proxies {
-		p.stop()
-	}
-	for _, p := range l.proxies {
-		p.wait()
-	}
+	l.network.Close()
 	if l.data != "" {
 		errs = append(errs, os.RemoveAll(l.data), l.lock.Close())
 	}

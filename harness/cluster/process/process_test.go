@@ -5,6 +5,7 @@ package process
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -21,7 +22,7 @@ import (
 
 // What cannot be injected is refused with a reason, not passed over.
 func TestSupports(t *testing.T) {
-	can := []cluster.Fault{cluster.CutFault, cluster.DelayFault, cluster.RateFault, cluster.KillFault, cluster.PauseFault}
+	can := []cluster.Fault{cluster.CutFault, cluster.DelayFault, cluster.RateFault, cluster.ClientFault, cluster.KillFault, cluster.PauseFault}
 	for _, fault := range append(cluster.Faults, "earthquake") {
 		if err := World().Supports(t.Context(), fault); (err == nil) != slices.Contains(can, fault) {
 			t.Errorf("%s: %v", fault, err)
@@ -128,11 +129,9 @@ func TestNodesMeetOverLinks(t *testing.T) {
 			conn, err := net.Dial("tcp4", c.nodes["n1"].place.Peers["n2"])
 			must(t, err)
 			defer conn.Close()
-			established := conn.(*net.TCPConn)
-			send(t, established, "ping\n")
-			expect(t, established, "pong from n2\n")
+			converse(t, conn, "n2")
 			must(t, c.SetLinks(t.Context(), cut, cluster.Condition{Cut: cluster.Reset}))
-			expectEnd(t, established, syscall.ECONNRESET)
+			expectReset(t, conn)
 			if got, err := ask("n1", "n2", 10*time.Second); !strings.Contains(got, "reset") && !strings.Contains(got, "pipe") {
 				t.Errorf("over a link cut by reset: %q, %v", got, err)
 			}
@@ -167,10 +166,30 @@ func TestSetLinksRefusesWholly(t *testing.T) {
 			if c.SetLinks(t.Context(), test.links, test.condition) == nil {
 				t.Error("accepted")
 			}
-			if got := c.links[good].current.Load().Condition; got != (cluster.Condition{}) {
+			if got := c.network.Condition(good); got != (cluster.Condition{}) {
 				t.Errorf("the good link has got %+v", got)
 			}
 		})
+	}
+}
+
+// A node is told its role and everybody's.
+func TestRoles(t *testing.T) {
+	roles := map[cluster.Node]string{"n1": "router", "n2": "store"}
+	told := map[cluster.Node]map[cluster.Node]string{}
+	c, err := World().Build(t.Context(), cluster.Spec{Nodes: cluster.Names(3), Roles: roles, Logs: t.TempDir(), Program: func(place cluster.Place) cluster.Program {
+		told[place.Node] = place.Roles
+		return testProgram(place)
+	}})
+	must(t, err)
+	defer c.Close()
+	for _, node := range c.Nodes() {
+		if !maps.Equal(told[node], roles) {
+			t.Errorf("%s is told %v", node, told[node])
+		}
+		if c.Role(node) != roles[node] {
+			t.Errorf("%s is a %q, want %q", node, c.Role(node), roles[node])
+		}
 	}
 }
 

@@ -21,8 +21,8 @@ import (
 // process group tells the node.
 //
 // A process that left its node's group is taken for a stranger. So are the harness
-// and whatever else runs on this machine; strangers cross no link. A connection
-// that ended before its caller was found out is reset.
+// and whatever else runs on this machine; strangers are taken for
+// clients. A connection that ended before its caller was found out is reset.
 
 // openPorts gives every node its further ports.
 func (l *loopback) openPorts(names []string) error {
@@ -42,13 +42,12 @@ func (l *loopback) openPorts(names []string) error {
 			if err != nil {
 				return fmt.Errorf("%s, port %s: %w", to, name, err)
 			}
-			p, err := newProxy(listen, l.routeTo(to))
+			address, err := l.network.ConnectBy(l.callerOf(to), listen)
 			if err != nil {
 				return fmt.Errorf("%s, port %s: %w", to, name, err)
 			}
-			l.proxies = append(l.proxies, p)
-			n.place.Ports[name] = cluster.Port{Listen: listen, Public: p.address()}
-			public[to][name] = p.address()
+			n.place.Ports[name] = cluster.Port{Listen: listen, Public: address}
+			public[to][name] = address
 		}
 	}
 	for _, n := range l.nodes {
@@ -57,19 +56,15 @@ func (l *loopback) openPorts(names []string) error {
 	return nil
 }
 
-// routeTo finds out, for each connection, which node calls.
-func (l *loopback) routeTo(to cluster.Node) route {
-	return func(source *net.TCPConn) (there, back *link, ok bool) {
+// callerOf finds out, for each connection to the node, who calls.
+func (l *loopback) callerOf(to cluster.Node) func(*net.TCPConn) (way cluster.Link, known bool) {
+	return func(source *net.TCPConn) (way cluster.Link, known bool) {
 		nodes := l.groups()
 		group, err := caller(source, slices.Collect(maps.Keys(nodes)))
-		from := nodes[group]
-		switch {
-		case errors.Is(err, errStranger) || err == nil && from == to:
-			return newLink(), newLink(), true
-		case err != nil:
-			return nil, nil, false
+		if errors.Is(err, errStranger) {
+			return cluster.Link{From: cluster.Clients, To: to}, true
 		}
-		return l.links[cluster.Link{From: from, To: to}], l.links[cluster.Link{From: to, To: from}], true
+		return cluster.Link{From: nodes[group], To: to}, err == nil
 	}
 }
 

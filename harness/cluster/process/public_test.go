@@ -31,7 +31,7 @@ func publicProgram(place cluster.Place) cluster.Program {
 
 func buildPublic(t testing.TB, program func(cluster.Place) cluster.Program, ports ...string) *loopback {
 	t.Helper()
-	c, err := World().Build(t.Context(), cluster.Spec{Nodes: cluster.Names(3), Ports: ports, Program: program, Logs: t.TempDir()})
+	c, err := World().Build(t.Context(), cluster.Spec{Nodes: cluster.Names(3), Ports: ports, Program: program, Logs: t.TempDir(), Faults: []cluster.Fault{cluster.ClientFault}})
 	must(t, err)
 	t.Cleanup(func() { must(t, c.Close()) })
 	return c.(*loopback)
@@ -94,6 +94,25 @@ func TestPublicPortsKnowWhoCalls(t *testing.T) {
 		if now := c.nodes["n3"].place.Public["n1"][port]; now != address {
 			t.Errorf("n1's %s has moved from %s to %s", port, address, now)
 		}
+	}
+}
+
+// Every port has such links, and who follows an announced address crosses them too.
+func TestLinksOfClientsOfPorts(t *testing.T) {
+	c := buildPublic(t, publicProgram, "peer")
+	start(t, c)
+	public := c.nodes["n1"].place.Ports["peer"].Public
+	for _, address := range []string{c.ClientAddress("n1", "peer"), public} {
+		_, err := request(address, "ping", 20*time.Second)
+		must(t, err)
+		must(t, c.SetLinks(t.Context(), []cluster.Link{{From: "n1", To: cluster.Clients}}, broken))
+		if got, err := request(address, "ping", 20*time.Second); err == nil {
+			t.Errorf("an answer over a link that is cut: %s", got)
+		}
+		if _, err := request(c.PortAddress("n1", "peer"), "ping", 20*time.Second); err != nil {
+			t.Errorf("the harness is cut off, too: %v", err)
+		}
+		must(t, c.SetLinks(t.Context(), []cluster.Link{{From: "n1", To: cluster.Clients}}, whole))
 	}
 }
 

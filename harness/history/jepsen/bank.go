@@ -130,35 +130,35 @@ func (a accounts) functions() map[string]function {
 func (a accounts) transfer(_ *numbers, d datum) (history.Value, error) {
 	d = d.untagged()
 	amount := d.field("amount")
-	value := history.Value{0, 0, amount.number}
+	value := []int64{0, 0, amount.number}
 	for i, side := range []string{"from", "to"} {
 		name := d.field(side).String()
 		number, ok := a.numbers[name]
 		if amount.kind != integer || !ok {
-			return nil, fmt.Errorf("has the :value %.60s; want {:from account, :to account, :amount n}", d)
+			return history.Value{}, fmt.Errorf("has the :value %.60s; want {:from account, :to account, :amount n}", d)
 		}
 		if a.known != nil && a.known.Balances != nil && a.known.Balances[number] == history.NoBalance {
-			return nil, fmt.Errorf("names the account %.40s, of which the initial balances do not tell", name)
+			return history.Value{}, fmt.Errorf("names the account %.40s, of which the initial balances do not tell", name)
 		}
 		value[i] = number
 	}
-	return value, nil
+	return history.Ints(value...), nil
 }
 
 // read is a balance for each account, history.NoBalance where none was shown.
 func (a accounts) read(_ *numbers, d datum) (history.Value, error) {
 	if d = d.untagged(); d.kind != mapping && d.kind != vector && d.kind != list && d.kind > null {
-		return nil, fmt.Errorf("has the :value %.40s; want the balances of accounts", d)
+		return history.Value{}, fmt.Errorf("has the :value %.40s; want the balances of accounts", d)
 	}
-	value := slices.Repeat(history.Value{history.NoBalance}, len(a.numbers))
+	value := slices.Repeat([]int64{history.NoBalance}, len(a.numbers))
 	for account, balance := range shown(d) {
 		switch {
 		case balance.kind == null || account.kind <= null:
 		case balance.kind != integer:
-			return nil, fmt.Errorf("has the balance %.40s; want an integer", balance)
+			return history.Value{}, fmt.Errorf("has the balance %.40s; want an integer", balance)
 		default:
 			value[a.numbers[account.String()]] = balance.number
 		}
 	}
-	return value, nil
+	return history.Ints(value...), nil
 }

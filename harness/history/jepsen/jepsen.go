@@ -460,13 +460,13 @@ func (c *conversion) drain(call *call) ([]history.Operation, error) {
 	}
 	key, err := c.key(call.key)
 	var operations []history.Operation
-	for i := range len(drained) + 1 {
+	for i := range drained.Len() + 1 {
 		o := history.Operation{
 			Process: c.processes, Node: call.node, Kind: history.Dequeue, Key: key,
 			Invoke: call.invoke, Complete: call.complete, Outcome: history.OK,
 		}
-		if i < len(drained) {
-			o.Output = history.Value{drained[i]}
+		if i < drained.Len() {
+			o.Output = history.Ints(drained.At(i))
 		}
 		operations = append(operations, o)
 		c.processes++
@@ -510,7 +510,7 @@ func (c *conversion) initialized(operations []history.Operation, initial datum) 
 		if !seen[o.Key] {
 			seen[o.Key] = true
 			first = append(first, history.Operation{
-				Process: c.processes + len(first), Kind: history.Write, Key: o.Key, Input: history.Value{number}, Outcome: history.OK,
+				Process: c.processes + len(first), Kind: history.Write, Key: o.Key, Input: history.Ints(number), Outcome: history.OK,
 			})
 		}
 	}

@@ -22,7 +22,7 @@ func brief(made jepsen.Import) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n", made.Model)
 	for _, o := range made.History.Operations {
-		fmt.Fprintf(&b, "p%d %s %q %v -> %v [%d,%d] %s %s\n", o.Process, o.Kind, o.Key, o.Input, o.Output, o.Invoke, o.Complete, o.Outcome, o.Error)
+		fmt.Fprintf(&b, "p%d %s %q %v -> %v [%d,%d] %s %s\n", o.Process, o.Kind, o.Key, o.Input.Ints(), o.Output.Ints(), o.Invoke, o.Complete, o.Outcome, o.Error)
 	}
 	for _, e := range made.Events {
 		fmt.Fprintf(&b, "%s %s %v %v at %d\n", e.Type, e.Family, e.Nodes, e.Links, e.Time)

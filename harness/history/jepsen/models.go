@@ -178,20 +178,20 @@ func (n *numbers) of(d datum) (int64, error) {
 	return n.next, nil
 }
 
-func nothing(*numbers, datum) (history.Value, error) { return nil, nil }
+func nothing(*numbers, datum) (history.Value, error) { return history.Value{}, nil }
 
 func one(n *numbers, d datum) (history.Value, error) {
 	if d.kind <= null {
-		return nil, errors.New("has no :value")
+		return history.Value{}, errors.New("has no :value")
 	}
 	number, err := n.of(d)
-	return history.Value{number}, err
+	return history.Ints(number), err
 }
 
 // optional is one value, or nil.
 func optional(n *numbers, d datum) (history.Value, error) {
 	if d.kind <= null {
-		return nil, nil
+		return history.Value{}, nil
 	}
 	return one(n, d)
 }
@@ -199,25 +199,25 @@ func optional(n *numbers, d datum) (history.Value, error) {
 // exact is an integer that counts.
 func exact(_ *numbers, d datum) (history.Value, error) {
 	if d.kind != integer {
-		return nil, fmt.Errorf("has the :value %.40s; want an integer", d)
+		return history.Value{}, fmt.Errorf("has the :value %.40s; want an integer", d)
 	}
-	return history.Value{d.number}, nil
+	return history.Ints(d.number), nil
 }
 
 // token is a fencing token, if the lock has them; whatever else is there tells
 // who the client was.
 func token(_ *numbers, d datum) (history.Value, error) {
 	if d.kind != integer {
-		return nil, nil
+		return history.Value{}, nil
 	}
-	return history.Value{d.number}, nil
+	return history.Ints(d.number), nil
 }
 
 func isPair(d datum) bool { return (d.kind == vector || d.kind == list) && len(d.items) == 2 }
 
 func pair(n *numbers, d datum) (history.Value, error) {
 	if !isPair(d) {
-		return nil, fmt.Errorf("has the :value %.40s; want [expected new]", d)
+		return history.Value{}, fmt.Errorf("has the :value %.40s; want [expected new]", d)
 	}
 	return elements(n, d)
 }
@@ -225,18 +225,18 @@ func pair(n *numbers, d datum) (history.Value, error) {
 // elements are those of a collection, none if it is nil.
 func elements(n *numbers, d datum) (history.Value, error) {
 	if d = d.untagged(); d.kind != vector && d.kind != list && d.kind != set && d.kind > null {
-		return nil, fmt.Errorf("has the :value %.40s; want a collection", d)
+		return history.Value{}, fmt.Errorf("has the :value %.40s; want a collection", d)
 	}
-	value := make(history.Value, 0, len(d.items))
+	value := make([]int64, 0, len(d.items))
 	for _, item := range d.items {
 		if item.kind == null {
-			return nil, fmt.Errorf("has the :value %.40s; it cannot hold nil", d)
+			return history.Value{}, fmt.Errorf("has the :value %.40s; it cannot hold nil", d)
 		}
 		number, err := n.of(item)
 		if err != nil {
-			return nil, err
+			return history.Value{}, err
 		}
 		value = append(value, number)
 	}
-	return value, nil
+	return history.Ints(value...), nil
 }

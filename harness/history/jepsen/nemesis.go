@@ -27,27 +27,30 @@ func newNemesis() nemesis {
 
 // An action is what an :f does.
 type action struct {
-	family string // one of history.Event
+	family string // one of history.Families
 	heals  bool
 }
 
-// actions are what Jepsen's nemeses are asked for, beside :start and :stop.
-var actions = map[string]action{
-	"kill": {"kill", false}, "pause": {"pause", false}, "resume": {"pause", true}, "restart": {"kill", true},
-	"bump": {"clock", false}, "strobe": {"clock", false}, "bump-clock": {"clock", false}, "strobe-clock": {"clock", false},
-	"reset": {"clock", true}, "reset-clock": {"clock", true},
-}
+// actions are what Jepsen's nemeses are asked for, beside :start and :stop; effects what
+// they say that they did to a node.
+var actions, effects = map[string]action{}, map[string]action{}
 
 func init() {
-	for _, family := range []string{"partition", "kill", "pause", "latency", "loss", "flaky", "slow", "clock"} {
-		actions["start-"+family], actions["stop-"+family] = action{family, false}, action{family, true}
+	for _, family := range history.Families {
+		words := family.Jepsen
+		for _, w := range []struct {
+			in    map[string]action
+			words []string
+			heals bool
+		}{
+			{actions, append(words.Injects, "start-"+family.Name), false}, {actions, append(words.Heals, "stop-"+family.Name), true},
+			{effects, words.Did, false}, {effects, words.Undid, true},
+		} {
+			for _, word := range w.words {
+				w.in[word] = action{family.Name, w.heals}
+			}
+		}
 	}
-}
-
-// effects are what Jepsen's nemeses say that they did to a node.
-var effects = map[string]action{
-	"killed": {"kill", false}, "restarted": {"kill", true}, "started": {"kill", true},
-	"paused": {"pause", false}, "resumed": {"pause", true},
 }
 
 // harmless are the :f of a nemesis that changes nothing.
@@ -60,15 +63,16 @@ func (n *nemesis) understand(e event) (did action, known bool) {
 			return did, true
 		}
 	}
-	_, killed := n.open["kill"]
+	kill, partition := history.FamilyKill.Name, history.FamilyPartition.Name
+	_, killed := n.open[kill]
 	switch {
 	case e.f == "start" && killed: // nodes, and not a fault
-		return action{"kill", true}, true
+		return action{kill, true}, true
 	case e.f == "start":
 		_, links, _ := victims(e.value)
-		return action{"partition", false}, len(links) > 0
+		return action{partition, false}, len(links) > 0
 	case e.f == "stop":
-		return action{cmp.Or(n.started, "partition"), true}, true
+		return action{cmp.Or(n.started, partition), true}, true
 	}
 	did, known = actions[e.f]
 	return did, known
@@ -175,7 +179,7 @@ func victims(value datum) (nodes, links []string, processes string) {
 				}
 			case what.kind == set || what.kind == vector || what.kind == list:
 				for _, mute := range what.items {
-					links = append(links, mute.text+">"+deaf)
+					links = append(links, history.Link{From: mute.text, To: deaf}.String())
 				}
 			default:
 				nodes = append(nodes, deaf)

@@ -42,11 +42,11 @@ func looksVersioned(calls []call) bool {
 func version(_ *numbers, d datum) (history.Value, error) {
 	switch {
 	case d.kind <= null || isPair(d) && d.items[0].kind == null:
-		return nil, nil
+		return history.Value{}, nil
 	case !isPair(d) || d.items[0].kind != integer || d.items[0].number < 0:
-		return nil, fmt.Errorf("has the :value %.40s; want [version value]", d)
+		return history.Value{}, fmt.Errorf("has the :value %.40s; want [version value]", d)
 	}
-	return history.Value{d.items[0].number}, nil
+	return history.Ints(d.items[0].number), nil
 }
 
 // versioned is what a read's completion tells.
@@ -54,27 +54,27 @@ func versioned(n *numbers, d datum) (history.Value, error) {
 	told, err := version(n, d)
 	switch {
 	case err != nil:
-		return nil, err
-	case told == nil:
-		told = history.Value{history.NoVersion}
+		return history.Value{}, err
+	case told.IsNone():
+		told = history.Ints(history.NoVersion)
 	}
 	if d.kind <= null || d.items[1].kind == null {
 		return told, nil
 	}
 	number, err := n.of(d.items[1])
-	return append(told, number), err
+	return history.Ints(told.At(0), number), err
 }
 
 func versionedWrite(n *numbers, d datum) (history.Value, error) {
 	if !isPair(d) {
-		return nil, fmt.Errorf("has the :value %.40s; want [version value]", d)
+		return history.Value{}, fmt.Errorf("has the :value %.40s; want [version value]", d)
 	}
 	return one(n, d.items[1])
 }
 
 func versionedPair(n *numbers, d datum) (history.Value, error) {
 	if !isPair(d) {
-		return nil, fmt.Errorf("has the :value %.40s; want [version [expected new]]", d)
+		return history.Value{}, fmt.Errorf("has the :value %.40s; want [version [expected new]]", d)
 	}
 	return pair(n, d.items[1])
 }

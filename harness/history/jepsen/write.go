@@ -3,30 +3,23 @@ package jepsen
 import (
 	"bufio"
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/rashomon-io/rashomon/harness/history"
 )
-
-// functions are the names of kinds in Jepsen's histories.
-var functionNames = map[history.Kind]string{
-	history.Read: "read", history.Write: "write", history.CompareAndSet: "cas",
-	history.Add: "add", history.ReadAll: "read", history.Increment: "add",
-	history.Enqueue: "enqueue", history.Dequeue: "dequeue",
-	history.Acquire: "acquire", history.Release: "release", history.Use: "use",
-	history.Transfer: "transfer", history.Generate: "generate",
-}
 
 // Write writes a run as Jepsen's history.edn, one operation a line. Faults are
 // operations of the process :nemesis. If there is more than one key, values are
 // [key value] tuples, as those of jepsen.independent; the name of a single key
 // is left out. Read understands what Write writes.
 func Write(w io.Writer, run *history.Run) error {
-	lines, err := clientLines(run.History.Operations)
+	lines, err := clientLines(run.History.Operations, run.Manifest.Kinds)
 	if err != nil {
 		return fmt.Errorf("cannot write the history: %w", err)
 	}
@@ -68,14 +61,24 @@ func (f field) append(to []byte) []byte {
 	return f.value.append(append(append(append(to, ", :"...), f.name...), ' '))
 }
 
-func clientLines(operations []history.Operation) ([]line, error) {
+// isName reports whether the text can be a keyword's name.
+func isName(text string) bool {
+	for _, r := range text {
+		if !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-_.+*!?", r) {
+			return false
+		}
+	}
+	return text != ""
+}
+
+func clientLines(operations []history.Operation, kinds history.Kinds) ([]line, error) {
 	keys := map[string]bool{}
 	isBank, isVersioned := false, false
 	for i := range operations {
 		o := &operations[i]
 		keys[o.Key] = true
 		isBank = isBank || o.Kind == history.Transfer
-		isVersioned = isVersioned || o.Outcome == history.OK && (o.Kind == history.Read && len(o.Output) == 2 || (o.Kind == history.Write || o.Kind == history.CompareAndSet) && len(o.Output) == 1)
+		isVersioned = isVersioned || o.Outcome == history.OK && (o.Kind == history.Read && o.Output.Len() == 2 || (o.Kind == history.Write || o.Kind == history.CompareAndSet) && o.Output.Len() == 1)
 	}
 	type moment struct {
 		time    time.Duration
@@ -86,8 +89,8 @@ func clientLines(operations []history.Operation) ([]line, error) {
 	lines := make([]line, 0, 2*len(operations))
 	for i := range operations {
 		o := &operations[i]
-		f, known := functionNames[o.Kind]
-		if !known {
+		f := cmp.Or(kinds.Of(o.Kind).Jepsen, string(o.Kind))
+		if !isName(f) {
 			return nil, fmt.Errorf("operation %d (p%d): Jepsen's histories have no word for %.40q", i+1, o.Process, o.Kind)
 		}
 		before, some := last[o.Process]
@@ -120,7 +123,7 @@ func clientLines(operations []history.Operation) ([]line, error) {
 		if o.Outcome == history.OK && output.kind != absent {
 			completion.value = value(output)
 		}
-		if o.Outcome == history.Fail && (o.Error == "" || len(o.Output) > 0) {
+		if o.Outcome == history.Fail && (o.Error == "" || !o.Output.IsNone()) {
 			completion.extra = append(completion.extra, field{"saw", outputDatum(o, false)})
 		}
 		if o.Error != "" {
@@ -136,24 +139,61 @@ func integerDatum(number int64) datum { return datum{kind: integer, number: numb
 
 func vectorDatum(value history.Value) datum {
 	d := datum{kind: vector}
-	for _, number := range value {
+	for _, number := range value.Ints() {
 		d.items = append(d.items, integerDatum(number))
 	}
 	return d
 }
 
-func inputDatum(o *history.Operation) datum {
-	switch {
-	case o.Kind == history.Transfer && len(o.Input) == 3:
-		d := datum{kind: mapping}
-		for i, name := range []string{"from", "to", "amount"} {
-			d.items = append(d.items, datum{kind: keyword, text: name}, integerDatum(o.Input[i]))
+// jsonDatum is what a value that is no integers is in EDN: names of a map's fields
+// are strings.
+func jsonDatum(value history.Value) datum {
+	decoder := json.NewDecoder(strings.NewReader(value.String()))
+	decoder.UseNumber()
+	var tree any
+	if err := decoder.Decode(&tree); err != nil {
+		return datum{kind: text, text: value.String()}
+	}
+	return treeDatum(tree)
+}
+
+func treeDatum(tree any) datum {
+	switch tree := tree.(type) {
+	case nil:
+		return datum{kind: null}
+	case string:
+		return datum{kind: text, text: tree}
+	case []any:
+		d := datum{kind: vector}
+		for _, element := range tree {
+			d.items = append(d.items, treeDatum(element))
 		}
 		return d
-	case len(o.Input) == 0:
+	case map[string]any:
+		d := datum{kind: mapping}
+		for name, element := range tree {
+			d.items = append(d.items, datum{kind: text, text: name}, treeDatum(element))
+		}
+		return d
+	default: // a number or a truth value is written alike
+		return datum{kind: literal, text: fmt.Sprint(tree)}
+	}
+}
+
+func inputDatum(o *history.Operation) datum {
+	switch {
+	case !o.Input.IsInts():
+		return jsonDatum(o.Input)
+	case o.Kind == history.Transfer && o.Input.Len() == 3:
+		d := datum{kind: mapping}
+		for i, name := range []string{"from", "to", "amount"} {
+			d.items = append(d.items, datum{kind: keyword, text: name}, integerDatum(o.Input.At(i)))
+		}
+		return d
+	case o.Input.Len() == 0:
 		return datum{kind: null}
-	case len(o.Input) == 1:
-		return integerDatum(o.Input[0])
+	case o.Input.Len() == 1:
+		return integerDatum(o.Input.At(0))
 	}
 	return vectorDatum(o.Input)
 }
@@ -161,9 +201,11 @@ func inputDatum(o *history.Operation) datum {
 // outputDatum is absent where the completion repeats the invocation's value.
 func outputDatum(o *history.Operation, isBank bool) datum {
 	switch {
+	case !o.Output.IsInts():
+		return jsonDatum(o.Output)
 	case o.Kind == history.ReadAll && isBank:
 		d := datum{kind: mapping}
-		for account, balance := range o.Output {
+		for account, balance := range o.Output.Ints() {
 			held := integerDatum(balance)
 			if balance == history.NoBalance {
 				held = datum{kind: null}
@@ -171,10 +213,10 @@ func outputDatum(o *history.Operation, isBank bool) datum {
 			d.items = append(d.items, integerDatum(int64(account)), held)
 		}
 		return d
-	case o.Kind == history.ReadAll || len(o.Output) > 1:
+	case o.Kind == history.ReadAll || o.Output.Len() > 1:
 		return vectorDatum(o.Output)
-	case len(o.Output) == 1:
-		return integerDatum(o.Output[0])
+	case o.Output.Len() == 1:
+		return integerDatum(o.Output.At(0))
 	}
 	return datum{}
 }
@@ -182,14 +224,14 @@ func outputDatum(o *history.Operation, isBank bool) datum {
 // versionedDatums are [version value] of an operation on a versioned register.
 func versionedDatums(o *history.Operation) (input, output datum) {
 	version, value := datum{kind: null}, datum{kind: null}
-	if o.Outcome == history.OK && len(o.Output) > 0 && o.Output[0] != history.NoVersion {
-		version = integerDatum(o.Output[0])
+	if o.Outcome == history.OK && o.Output.Len() > 0 && o.Output.At(0) != history.NoVersion {
+		version = integerDatum(o.Output.At(0))
 	}
 	switch {
 	case o.Kind != history.Read:
 		value = inputDatum(o)
-	case o.Outcome == history.OK && len(o.Output) == 2:
-		value = integerDatum(o.Output[1])
+	case o.Outcome == history.OK && o.Output.Len() == 2:
+		value = integerDatum(o.Output.At(1))
 	}
 	output = datum{kind: vector, items: []datum{version, value}}
 	if input = (datum{kind: null}); o.Kind != history.Read {
@@ -237,14 +279,14 @@ func victimsDatum(e history.Event) datum {
 	}
 	grudge := datum{kind: mapping}
 	mute := map[string]int{} // where a deaf node's set is
-	for _, link := range e.Links {
-		from, deaf, _ := strings.Cut(link, ">")
+	for _, link := range e.Directed() {
+		deaf := link.To
 		if mute[deaf] == 0 {
 			grudge.items = append(grudge.items, datum{kind: text, text: deaf}, datum{kind: set})
 			mute[deaf] = len(grudge.items) - 1
 		}
 		to := &grudge.items[mute[deaf]]
-		to.items = append(to.items, datum{kind: text, text: from})
+		to.items = append(to.items, datum{kind: text, text: link.From})
 	}
 	d.items = []datum{{kind: keyword, text: "isolated"}, grudge}
 	return d

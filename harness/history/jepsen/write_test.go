@@ -39,22 +39,22 @@ func drawOperations(t *rapid.T, kinds []history.Kind) []history.Operation {
 		}
 		switch o.Kind {
 		case history.Add:
-			o.Input = history.Value{int64(len(operations))}
+			o.Input = history.Ints(int64(len(operations)))
 		case history.Write:
-			o.Input = history.Value{value()}
+			o.Input = history.Ints(value())
 		case history.CompareAndSet:
-			o.Input = history.Value{value(), value()}
+			o.Input = history.Ints(value(), value())
 			if o.Outcome == history.Fail && rapid.Bool().Draw(t, "saw") {
-				o.Output = history.Value{value()}
+				o.Output = history.Ints(value())
 			}
 		case history.Read:
 			if o.Outcome == history.OK && rapid.Bool().Draw(t, "found") {
-				o.Output = history.Value{value()}
+				o.Output = history.Ints(value())
 			}
 		case history.ReadAll:
 			for i := range operations {
 				if o.Outcome == history.OK && rapid.Bool().Draw(t, "element") {
-					o.Output = append(o.Output, int64(i))
+					o.Output = history.Ints(append(o.Output.Ints(), int64(i))...)
 				}
 			}
 		}
@@ -108,8 +108,8 @@ func normal(operations []history.Operation) []history.Operation {
 		if len(keys) == 1 {
 			operations[i].Key = ""
 		}
-		if len(operations[i].Output) == 0 {
-			operations[i].Output = nil
+		if operations[i].Output.Len() == 0 {
+			operations[i].Output = history.Value{}
 		}
 	}
 	slices.SortStableFunc(operations, func(a, b history.Operation) int {
@@ -129,25 +129,25 @@ func TestRoundTripOfEveryKind(t *testing.T) {
 	}
 	for model, operations := range map[string][]history.Operation{
 		"counter": {
-			{Kind: history.Increment, Input: history.Value{3}, Outcome: history.OK},
-			{Kind: history.Read, Output: history.Value{3}, Outcome: history.OK},
+			{Kind: history.Increment, Input: history.Ints(3), Outcome: history.OK},
+			{Kind: history.Read, Output: history.Ints(3), Outcome: history.OK},
 		},
 		"queue": {
-			{Kind: history.Enqueue, Input: history.Value{3}, Outcome: history.OK},
-			{Kind: history.Dequeue, Output: history.Value{3}, Outcome: history.OK},
+			{Kind: history.Enqueue, Input: history.Ints(3), Outcome: history.OK},
+			{Kind: history.Dequeue, Output: history.Ints(3), Outcome: history.OK},
 			{Kind: history.Dequeue, Outcome: history.OK},
 		},
 		"lock": {
-			{Kind: history.Acquire, Output: history.Value{33}, Outcome: history.OK},
-			{Kind: history.Use, Input: history.Value{33}, Output: history.Value{34}, Outcome: history.Fail},
+			{Kind: history.Acquire, Output: history.Ints(33), Outcome: history.OK},
+			{Kind: history.Use, Input: history.Ints(33), Output: history.Ints(34), Outcome: history.Fail},
 			{Kind: history.Release, Outcome: history.OK},
 			{Kind: history.Acquire, Outcome: history.Fail},
 		},
 		"bank": {
-			{Kind: history.Transfer, Input: history.Value{0, 11, 7}, Outcome: history.OK},
-			{Kind: history.ReadAll, Output: history.Value{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, Outcome: history.OK},
+			{Kind: history.Transfer, Input: history.Ints(0, 11, 7), Outcome: history.OK},
+			{Kind: history.ReadAll, Output: history.Ints(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12), Outcome: history.OK},
 		},
-		"unique-ids": {{Kind: history.Generate, Output: history.Value{9}, Outcome: history.OK}},
+		"unique-ids": {{Kind: history.Generate, Output: history.Ints(9), Outcome: history.OK}},
 	} {
 		t.Run(model, func(t *testing.T) {
 			run := &history.Run{Events: []history.Event{
@@ -183,10 +183,10 @@ func TestRoundTripOfEveryKind(t *testing.T) {
 
 func TestWriteRefuses(t *testing.T) {
 	for want, operations := range map[string][]history.Operation{
-		`no word for "fly"`: {{Kind: "fly"}},
-		"overlaps":          {{Kind: history.Read, Complete: 9, Outcome: history.OK}, {Kind: history.Read, Invoke: 5, Complete: 10}},
-		"before it":         {{Kind: history.Read, Invoke: 5, Complete: 4}},
-		"another":           {{Kind: history.Read}, {Kind: history.Read, Invoke: 5, Complete: 6}},
+		`no word for "fly away"`: {{Kind: "fly away"}},
+		"overlaps":               {{Kind: history.Read, Complete: 9, Outcome: history.OK}, {Kind: history.Read, Invoke: 5, Complete: 10}},
+		"before it":              {{Kind: history.Read, Invoke: 5, Complete: 4}},
+		"another":                {{Kind: history.Read}, {Kind: history.Read, Invoke: 5, Complete: 6}},
 	} {
 		err := jepsen.Write(&bytes.Buffer{}, &history.Run{History: history.History{Operations: operations}})
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -198,7 +198,7 @@ func TestWriteRefuses(t *testing.T) {
 func ExampleWrite() {
 	var text strings.Builder
 	_ = jepsen.Write(&text, &history.Run{History: history.History{Operations: []history.Operation{
-		{Process: 3, Kind: history.CompareAndSet, Input: history.Value{1, 2}, Output: history.Value{5}, Invoke: 10, Complete: 20, Outcome: history.Fail},
+		{Process: 3, Kind: history.CompareAndSet, Input: history.Ints(1, 2), Output: history.Ints(5), Invoke: 10, Complete: 20, Outcome: history.Fail},
 	}}})
 	fmt.Print(text.String())
 	// Output:
@@ -234,5 +234,28 @@ func TestWriteForms(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// Operations of a user's own have her words and values.
+func TestWriteOther(t *testing.T) {
+	run := &history.Run{
+		Manifest: history.Manifest{Kinds: history.Kinds{"put": {Jepsen: "assoc"}}},
+		History: history.History{Operations: []history.Operation{
+			{Kind: "put", Input: history.JSON(map[string]any{"k": []any{"a\"b", 1.5, nil, true, 7}, "1": "x"}), Invoke: 1, Complete: 2, Outcome: history.OK},
+			{Kind: "get", Output: history.JSON("v"), Invoke: 3, Complete: 4, Outcome: history.OK},
+		}},
+	}
+	var got strings.Builder
+	if err := jepsen.Write(&got, run); err != nil {
+		t.Fatal(err)
+	}
+	const want = `{:index 0, :time 1, :type :invoke, :process 0, :f :assoc, :value {"1" "x", "k" ["a\"b" 1.5 nil true 7]}}
+{:index 1, :time 2, :type :ok, :process 0, :f :assoc, :value {"1" "x", "k" ["a\"b" 1.5 nil true 7]}}
+{:index 2, :time 3, :type :invoke, :process 0, :f :get, :value nil}
+{:index 3, :time 4, :type :ok, :process 0, :f :get, :value "v"}
+`
+	if diff := cmp.Diff(want, got.String()); diff != "" {
+		t.Error(diff)
 	}
 }

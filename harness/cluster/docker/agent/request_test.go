@@ -19,22 +19,22 @@ func TestBadRequests(t *testing.T) {
 		`{`:        "unexpected EOF",
 		`[]`:       "cannot unmarshal array",
 		`{"id":1}`: "0 things are asked for",
-		`{"id":1,"hello":{},"signal":{"signal":9}}`:                                          "2 things are asked for",
-		`{"id":1,"reboot":{}}`:                                                               "unknown field",
-		`{"id":1,"hello":{}} {}`:                                                             "something follows",
-		`{"id":-1,"hello":{}}`:                                                               "cannot unmarshal number -1",
-		`{"id":1,"links":{"condition":{}}}`:                                                  "no peers",
-		`{"id":1,"links":{"peers":["fe80::1"]}}`:                                             "not an IPv4 address",
-		`{"id":1,"links":{"peers":["n1"]}}`:                                                  "unable to parse IP",
-		`{"id":1,"links":{"peers":[""]}}`:                                                    "not an IPv4 address",
-		`{"id":1,"links":{"peers":["10.0.0.1"],"condition":{"Cut":"half"}}}`:                 "unknown cut",
-		`{"id":1,"links":{"peers":["10.0.0.1"],"condition":{"Loss":1.1}}}`:                   "out of range",
-		`{"id":1,"links":{"peers":["10.0.0.1"],"condition":{"Corrupt":-0.1}}}`:               "out of range",
-		`{"id":1,"links":{"peers":["10.0.0.1"],"condition":{"Delay":-1}}}`:                   "out of range",
-		`{"id":1,"links":{"peers":["10.0.0.1"],"condition":{"Jitter":9000000000000000000}}}`: "out of range",
-		`{"id":1,"links":{"peers":["10.0.0.1"],"condition":{"BytesPerSecond":-1}}}`:          "negative",
-		`{"id":1,"signal":{"process":"redis-server","signal":15}}`:                           "is not one of",
-		`{"id":1,"signal":{"process":"/bin/sh","signal":9}}`:                                 "not a process name",
+		`{"id":1,"hello":{},"signal":{"signal":9}}`:                                             "2 things are asked for",
+		`{"id":1,"reboot":{}}`:                                                                  "unknown field",
+		`{"id":1,"hello":{}} {}`:                                                                "something follows",
+		`{"id":-1,"hello":{}}`:                                                                  "cannot unmarshal number -1",
+		`{"id":1,"links":{"condition":{}}}`:                                                     "no peers",
+		`{"id":1,"links":{"peers":["fe80::1"]}}`:                                                "not an IPv4 address",
+		`{"id":1,"links":{"peers":["n1"]}}`:                                                     "unable to parse IP",
+		`{"id":1,"links":{"peers":[""]}}`:                                                       "not an IPv4 address",
+		`{"id":1,"links":{"peers":["10.0.0.1"],"condition":{"cut":"half"}}}`:                    "unknown cut",
+		`{"id":1,"links":{"peers":["10.0.0.1"],"condition":{"loss":1.1}}}`:                      "out of range",
+		`{"id":1,"links":{"peers":["10.0.0.1"],"condition":{"corrupt":-0.1}}}`:                  "out of range",
+		`{"id":1,"links":{"peers":["10.0.0.1"],"condition":{"delay_ns":-1}}}`:                   "out of range",
+		`{"id":1,"links":{"peers":["10.0.0.1"],"condition":{"jitter_ns":9000000000000000000}}}`: "out of range",
+		`{"id":1,"links":{"peers":["10.0.0.1"],"condition":{"bytes_per_second":-1}}}`:           "negative",
+		`{"id":1,"signal":{"process":"redis-server","signal":15}}`:                              "is not one of",
+		`{"id":1,"signal":{"process":"/bin/sh","signal":9}}`:                                    "not a process name",
 	} {
 		if _, err := parseRequest([]byte(line)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want an error with %q", line, err, want)
@@ -45,9 +45,9 @@ func TestBadRequests(t *testing.T) {
 // What is accepted says the same when it is written and read again.
 func FuzzParseRequest(f *testing.F) {
 	f.Add([]byte(`{"id":1,"hello":{}}`))
-	f.Add([]byte(`{"id":2,"links":{"peers":["10.0.0.1","10.0.0.2"],"condition":{"Cut":"reset","Delay":50000000,"Jitter":1,"Normal":true,"Loss":0.5}}}`))
+	f.Add([]byte(`{"id":2,"links":{"peers":["10.0.0.1","10.0.0.2"],"condition":{"cut":"reset","delay_ns":50000000,"jitter_ns":1,"normal":true,"loss":0.5}}}`))
 	f.Add([]byte(`{"id":3,"signal":{"process":"redis-server","signal":19}}`))
-	f.Add([]byte(`{"id":4,"clock":{"clock":{"Offset":-1,"Drift":1e-3,"Strobe":5,"Monotonic":true}}}`))
+	f.Add([]byte(`{"id":4,"clock":{"clock":{"offset_ns":-1,"drift":1e-3,"strobe_ns":5,"monotonic":true}}}`))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		request, err := parseRequest(line)
 		if err != nil {

@@ -1,0 +1,32 @@
+package reports
+
+import (
+	"strings"
+
+	"github.com/rashomon-io/rashomon/checker/guarantees"
+)
+
+// promised is what a claim promises in place of linearizability alone, or admits: "claims
+// monotonic reads, expects stale reads". Empty if that is nothing.
+func promised(e entry) string {
+	var parts []string
+	if names := admission(e).Guarantees; len(names) > 0 {
+		parts = append(parts, "claims "+strings.Join(names, ", "))
+	}
+	if text := expected(e); text != "" {
+		parts = append(parts, "expects "+text)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// guaranteeRows has a line for each guarantee that is claimed.
+func guaranteeRows(results []guarantees.Result) (rows [][]string) {
+	for _, g := range results {
+		verdict := string(g.Verdict)
+		if g.Reason != "" {
+			verdict += ": " + g.Reason
+		}
+		rows = append(rows, []string{g.Guarantee, verdict})
+	}
+	return rows
+}
