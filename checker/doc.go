@@ -57,7 +57,7 @@
 //	Bank(Of)  transfer, read all               polynomial   n log n, of the bank property
 //	                                           porcupine    exponential at worst, of an order
 //	IDs       generate                         polynomial   n log n
-//	ModelOf   any of Porcupine's               porcupine,   exponential at worst
+//	ModelOf   any of Porcupine's               search,      exponential at worst
 //	                                           search
 //
 // To decide is NP-complete in general (Gibbons & Korach, "Testing shared memories",
