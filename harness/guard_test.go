@@ -139,6 +139,65 @@ func (panickingCheck) Check(context.Context, *history.Run, checker.Options) chec
 	panic("boom")
 }
 
+// What is too long to be recorded never makes a history that cannot be read: an answer
+// becomes unknown, and an input is the generator's error.
+func TestLongValues(t *testing.T) {
+	long := history.Ints(make([]int64, 2<<20+1)...)
+	for name, c := range map[string]struct {
+		workload harness.Workload
+		err      string
+	}{
+		"an answer": {longAnswers{answer: long}, ""},
+		"an input":  {longInputs{input: long}, "a value of 2097153 integers is too long to be recorded (at most 2097152)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, closed := &store{}, false
+				run, _, err := harness.Run(t.Context(), harness.Trial{
+					Target: s.target(), World: closingWorld{closed: &closed}, Workload: c.workload,
+					Nodes: 3, Duration: time.Second, Rate: 5, Dir: t.TempDir(),
+				})
+				if c.err != "" {
+					if err == nil || !strings.Contains(err.Error(), c.err) {
+						t.Errorf("error %v, want %q", err, c.err)
+					}
+					return
+				}
+				if again, err := history.ReadRun(run.Dir); err != nil || len(again.History.Operations) == 0 {
+					t.Fatalf("the run cannot be read: %v", err)
+				}
+				for _, o := range run.History.Operations {
+					if o.Outcome != history.Info || !o.Output.IsNone() || !strings.Contains(o.Error, "too long to be recorded") {
+						t.Fatalf("%v", o)
+					}
+				}
+			})
+		})
+	}
+}
+
+type longAnswers struct {
+	workloads.Register
+	answer history.Value
+}
+
+func (w longAnswers) Bind(harness.Client) (harness.Invoke, error) {
+	return func(context.Context, history.Operation) (history.Value, error) { return w.answer, nil }, nil
+}
+
+type longInputs struct {
+	workloads.Register
+	input history.Value
+}
+
+func (w longInputs) Generators(workers []harness.Worker) []harness.Generator {
+	return harness.PerWorker(func(harness.Worker) harness.Generator {
+		return harness.GeneratorFunc(func(*harness.Turn) (history.Operation, bool) {
+			return history.Operation{Kind: history.Write, Input: w.input}, true
+		})
+	})(workers)
+}
+
 // An idle nemesis has no faults.
 type idle struct{}
 

@@ -67,11 +67,11 @@ func tellsWrong(r checker.Result) bool {
 
 func heading(manifest history.Manifest, result checker.Result) string {
 	line := strings.TrimSpace(manifest.Target+" "+manifest.Options) + ": " + result.Judgement()
-	if claimed := manifest.Claim.Guarantees; len(claimed) > 0 {
-		line += fmt.Sprintf(" (claims: %s)", strings.Join(claimed, ", "))
-	}
 	if expect := manifest.Claim.Expect; len(expect) > 0 {
 		line += fmt.Sprintf(" (expect: %s)", strings.Join(expect, ", "))
+	}
+	if claimed := manifest.Claim.Guarantees; len(claimed) > 0 {
+		line += fmt.Sprintf(" (claims: %s)", strings.Join(claimed, ", "))
 	}
 	if why := result.Why(); why != "" {
 		line += ": " + why

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -148,6 +149,9 @@ func (s *seat) next(r *round, last *history.Operation, wait func(time.Duration) 
 		r.arrived = turn.Now
 	}
 	operation, ok := r.generator.Next(&turn)
+	if err := operation.Input.Recordable(); err != nil {
+		panic(err) // of the generator
+	}
 	r.operation, r.try = operation, 1
 	due := ok && wait(turn.At-turn.Now)
 	if !due {
@@ -224,6 +228,9 @@ func (c *call) carryOut() bool {
 	watch.Stop()
 	if !c.take() {
 		return false
+	}
+	if long := output.Recordable(); long != nil {
+		output, err = history.Value{}, cmp.Or(err, long)
 	}
 	c.operation.Outcome = outcome(err)
 	if refused := c.operation.Outcome == history.Fail && errors.Is(err, ErrPrecondition); err == nil || refused {

@@ -181,15 +181,17 @@ func (s *Schedule) add(p pick) {
 	}
 }
 
-// families are those of the picks: the built-in ones in their order, then others.
-func (s Schedule) families() []*Family {
-	all := slices.Clone(builtin)
+// families are the names of all: the built-in ones in their order, then those of picks.
+func (s Schedule) families() (names []string) {
+	for _, f := range builtin {
+		names = append(names, f.Name)
+	}
 	for _, p := range s.picks {
-		if !slices.Contains(all, p.family) {
-			all = append(all, p.family)
+		if !slices.Contains(names, p.family.Name) {
+			names = append(names, p.family.Name)
 		}
 	}
-	return all
+	return names
 }
 
 // Name is the text from which Parse makes this schedule.

@@ -142,6 +142,8 @@ func FuzzReplay(f *testing.F) {
 		{begins, {Type: history.Inject, Fault: 2, Family: "partition", Links: []string{"n1>n2"}, Mode: "reset", Took: -5}},
 		{begins, {Type: history.Inject, Fault: 3, Family: "flaky", Links: []string{"n1>n2", "n1>n2"}, Condition: &history.Condition{Loss: 0.5, Delay: 7}}},
 		{begins, {Type: history.Inject, Fault: 4, Family: "clock", Nodes: []string{"n1"}, Clock: &history.Clock{Offset: -1 << 62, Drift: 0.1}}},
+		{begins, {Type: history.Inject, Fault: 6, Family: "freeze", Nodes: []string{"n1"}, Own: &history.Family{Away: true}, Mode: "log"}},
+		{begins, {Type: history.Inject, Fault: 7, Family: "partition", Nodes: []string{"n1"}, Links: []string{"clients>n1"}, Mode: "reset"}},
 		{begins, {Type: history.Inject, Fault: 5, Family: "pause", Nodes: []string{"n1"}, Processes: "java"}},
 	} {
 		text, err := json.Marshal(events)
@@ -155,13 +157,17 @@ func FuzzReplay(f *testing.F) {
 		if json.Unmarshal(text, &events) != nil {
 			return
 		}
-		n, err := Replay(events)
+		z := newFrozen()
+		n, err := Replay(events, z.family())
 		if err != nil {
 			return
 		}
 		synctest.Test(t, func(t *testing.T) {
 			f := newFake(3)
 			wantHealed(t, f, n.Play(t.Context(), f.stage(10*time.Second, 0)))
+			if left := z.left(); len(left) > 0 {
+				t.Errorf("still frozen: %v", left)
+			}
 		})
 	})
 }

@@ -79,10 +79,9 @@ func uniform(rng *rand.Rand, low, high float64) float64 {
 // there are both sorts: what is wrong with a system shows most where it changes
 // hands. Of each pile, all are dealt before one is dealt again.
 type deck struct {
-	family *Family
-	piles  [2][]card // at the leader, others
-	left   [2][]card
-	dealt  int
+	piles [2][]card // at the leader, others
+	left  [2][]card
+	dealt int
 }
 
 type card struct {
@@ -95,15 +94,15 @@ type card struct {
 // allow.
 func (s Schedule) decks(nodes []cluster.Node) (decks []*deck, skipped []history.Event) {
 	for _, family := range s.families() {
-		d := deck{family: family}
+		var d deck
 		for _, p := range s.picks {
-			if p.family != family {
+			if p.family.Name != family {
 				continue
 			}
 			for _, shape := range p.shapes {
 				if err := shape.possible(nodes); err != nil {
 					skipped = append(skipped, history.Event{
-						Type: history.Skip, Family: family.Name, Shape: shape.Name, Reason: err.Error(),
+						Type: history.Skip, Family: family, Shape: shape.Name, Reason: err.Error(),
 					})
 					continue
 				}

@@ -161,7 +161,7 @@ func rows(e entry) [][]string {
 // claim is what the system promises: "CP, linearizable". A history alone tells
 // no side of CAP.
 func claim(e entry) string {
-	promise := promised(e)
+	promise := strings.Join(promised(e), ", ")
 	if promise == "" {
 		promise = "linearizable"
 	}
@@ -199,13 +199,14 @@ func expected(e entry) string {
 // verdictLine is the judgement in one line, with its reasons.
 func verdictLine(e entry) string {
 	line := e.name() + ": " + e.Result.Judgement()
-	promise := promised(e)
+	promises := promised(e)
+	if len(admission(e).Expect) > 0 && e.Result.Verdict == checker.Valid {
+		promises[0] += ", and showed none"
+	}
 	switch {
 	case e.Result.AsClaimed != checker.AsClaimed && e.Result.AsClaimed != checker.NotAsClaimed:
-	case len(admission(e).Expect) > 0 && e.Result.Verdict == checker.Valid:
-		line += " (" + promise + ", and showed none)"
-	case promise != "":
-		line += " (" + promise + ")"
+	case len(promises) > 0:
+		line += " (" + strings.Join(promises, ", ") + ")"
 	case e.Result.Verdict == checker.Invalid:
 		line += " (claims linearizability)"
 	}

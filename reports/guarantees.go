@@ -6,17 +6,17 @@ import (
 	"github.com/rashomon-io/rashomon/checker/guarantees"
 )
 
-// promised is what a claim promises in place of linearizability alone, or admits: "claims
-// monotonic reads, expects stale reads". Empty if that is nothing.
-func promised(e entry) string {
+// promised is what a claim admits, or promises in place of linearizability alone: "expects
+// stale reads", "claims monotonic reads". Empty if that is nothing.
+func promised(e entry) []string {
 	var parts []string
-	if names := admission(e).Guarantees; len(names) > 0 {
-		parts = append(parts, "claims "+strings.Join(names, ", "))
-	}
 	if text := expected(e); text != "" {
 		parts = append(parts, "expects "+text)
 	}
-	return strings.Join(parts, ", ")
+	if names := e.Run.Manifest.Claim.Guarantees; len(names) > 0 {
+		parts = append(parts, "claims "+strings.Join(names, ", "))
+	}
+	return parts
 }
 
 // guaranteeRows has a line for each guarantee that is claimed.

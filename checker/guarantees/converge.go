@@ -34,7 +34,8 @@ func (j *judge) converges(i int, within time.Duration) {
 		j.unknown(i, "the history has no final phase, so nobody knows since when its reads should agree")
 		return
 	case since < healed:
-		j.unknown(i, fmt.Sprintf("the final phase began %.3f s after the faults were healed, which is less than that; let the recovery phase be longer", (final-healed).Seconds()))
+		j.results[i].Verdict = NotJudged
+		j.results[i].Reason = fmt.Sprintf("the final phase began %.3f s after the faults were healed, which is less than that; let the recovery phase be longer", (final - healed).Seconds())
 		return
 	}
 	objects := j.objects(since, final)

@@ -30,7 +30,7 @@ const (
 	Holds     Verdict = "holds"
 	Broken    Verdict = "BROKEN"
 	Unknown   Verdict = "unknown"
-	NotJudged Verdict = "not judged" // the workload's operations say nothing of it
+	NotJudged Verdict = "not judged" // the trial, as it was made, can say nothing of it
 )
 
 // A Result is what was found of one guarantee.

@@ -22,7 +22,8 @@ const (
 	Version = 2
 
 	headerLine = `{"rashomon":"history","version":2}` + "\n"
-	lineLimit  = 64 << 20 // bytes of one line
+	lineLimit  = 64 << 20  // bytes of one line
+	readSize   = 256 << 10 // bytes of one read, at least
 )
 
 // ReadHistory reads the form described in the package comment. An operation
@@ -35,7 +36,7 @@ func ReadHistory(r io.Reader) (History, error) {
 		return History{}, err
 	}
 	var pairs pairing
-	torn, err := decodeAll(lines, pairs.add)
+	torn, err := parseAll(lines, new(scanner).parse, pairs.add)
 	if err != nil {
 		return History{}, err
 	}
@@ -96,7 +97,7 @@ func WriteHistory(w io.Writer, h History) error {
 // cut off is left out: the history beside it is torn too, and says so.
 func ReadEvents(r io.Reader) ([]Event, error) {
 	var events []Event
-	_, err := decodeAll(newLines(r), func(e *Event) error {
+	_, err := parseAll(newLines(r), decodeEvent, func(e *Event) error {
 		switch e.Type {
 		case PhaseBegins, Inject, Heal, Skip, Trouble, Stop, Crash, Logged, Unserved, Unlinked:
 		default:
@@ -134,7 +135,7 @@ type lines struct {
 
 func newLines(r io.Reader) *lines {
 	scanner := bufio.NewScanner(r)
-	scanner.Buffer(nil, lineLimit)
+	scanner.Buffer(make([]byte, readSize), lineLimit)
 	scanner.Split(func(data []byte, atEOF bool) (int, []byte, error) {
 		if end := bytes.IndexByte(data, '\n') + 1; end > 0 {
 			return end, data[:end], nil
@@ -184,22 +185,26 @@ func readHeader(lines *lines) error {
 	return nil
 }
 
-// decodeAll hands all remaining lines to use. Torn says so if the last line
-// was cut off, which leaves something that is not JSON.
-func decodeAll[T any](lines *lines, use func(*T) error) (torn string, err error) {
+func decodeEvent(line []byte, e *Event) error { return decode(line, e) }
+
+// parseAll hands what parse makes of all remaining lines to use, one at a time, in
+// the same memory. Torn says so if the last line was cut off, which leaves something
+// that is not JSON.
+func parseAll[T any](lines *lines, parse func([]byte, *T) error, use func(*T) error) (torn string, err error) {
+	value, none := new(T), *new(T)
 	for lines.Scan() {
 		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
 			continue
 		}
 		number := lines.number
-		var value T
-		if err := decode(lines.Bytes(), &value); err != nil {
+		*value = none
+		if err := parse(lines.Bytes(), value); err != nil {
 			if json.Valid(lines.Bytes()) || lines.Scan() {
 				return "", &LineError{number, err}
 			}
 			return fmt.Sprintf("line %d is cut off", number), lines.Err()
 		}
-		if err := use(&value); err != nil {
+		if err := use(value); err != nil {
 			return "", &LineError{number, err}
 		}
 	}
@@ -215,7 +220,7 @@ func decode(line []byte, into any) error {
 	if err := decoder.Decode(into); err != nil {
 		return errors.New(clip(err.Error(), errorLimit)) // it may quote the line
 	}
-	if rest := bytes.TrimSpace(line[decoder.InputOffset():]); len(rest) > 0 {
+	if rest := trimLeft(line[decoder.InputOffset():]); len(rest) > 0 {
 		return fmt.Errorf("more than one JSON value: %.20q", rest)
 	}
 	return nil

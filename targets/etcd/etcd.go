@@ -122,14 +122,15 @@ func (o *Options) list() options.List {
 // Target returns the target. Its World is nil.
 func Target(options Options) harness.Target {
 	// A lock on a lease may always have two holders, whatever else holds.
-	expect := []string{string(anomaly.HeldTwice)}
+	claim := history.Claim{CAP: "CP", Expect: []string{string(anomaly.HeldTwice)}}
 	if options.SerializableReads {
-		expect = append(expect, string(anomaly.StaleRead))
+		claim.Expect = append(claim.Expect, string(anomaly.StaleRead))
+		claim.Guarantees = []string{history.LinearizableWrites}
 	}
 	return harness.Target{
 		Name:        "etcd",
 		Options:     options.String(),
-		Claim:       history.Claim{CAP: "CP", Expect: expect},
+		Claim:       claim,
 		Ports:       []string{peerPort},
 		Program:     options.program,
 		Ready:       ready,

@@ -55,6 +55,10 @@ func Target() harness.Target {
 			string(anomaly.StaleRead), string(anomaly.LostCommit), string(anomaly.DoubleSwap),
 			string(anomaly.Resurrected), string(anomaly.Disorder),
 			string(anomaly.WrongCount), string(anomaly.DuplicateID),
+		}, Guarantees: []string{
+			// A client stays with its node, whose entries are on disk, and are replaced by
+			// newer ones alone.
+			history.MonotonicReads, history.ReadYourWrites, history.Converges + " within 2s",
 		}},
 		Program: func(place cluster.Place) cluster.Program {
 			return cluster.Program{Args: node.Args(name, place)}

@@ -90,6 +90,7 @@ func Target(options Options) harness.Target {
 		// what a read returns has been committed, nothing committed goes away,
 		// and a read can be old but no worse.
 		claim.Expect = []string{string(anomaly.StaleRead)}
+		claim.Guarantees = []string{history.LinearizableWrites}
 	}
 	return harness.Target{
 		Name:    "raft",

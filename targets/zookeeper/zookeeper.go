@@ -127,14 +127,17 @@ func (o *Options) list() options.List {
 // Target returns the target. Its World is nil.
 func Target(options Options) harness.Target {
 	// A lock that ends with its holder's session may always have two holders.
-	expect := []string{string(anomaly.HeldTwice)}
+	claim := history.Claim{CAP: "CP", Expect: []string{string(anomaly.HeldTwice)}}
 	if options.PlainReads {
-		expect = append(expect, string(anomaly.StaleRead))
+		claim.Expect = append(claim.Expect, string(anomaly.StaleRead))
+		// A server has applied what it acknowledges, and one that starts again has replayed
+		// its log before it serves.
+		claim.Guarantees = []string{history.Sequential, history.LinearizableWrites}
 	}
 	return harness.Target{
 		Name:        "zookeeper",
 		Options:     options.String(),
-		Claim:       history.Claim{CAP: "CP", Expect: expect},
+		Claim:       claim,
 		Ports:       []string{peerPort, electionPort},
 		Program:     options.program,
 		Ready:       ready,

@@ -15,7 +15,7 @@ import (
 )
 
 // ErrNoLoss is why a link cannot have a condition.
-var ErrNoLoss = fmt.Errorf("a TCP proxy carries streams, in which no packet can be lost; cuts, delay and rate are what it can do: %w", errors.ErrUnsupported)
+var ErrNoLoss = errors.New("a TCP proxy carries streams, in which no packet can be lost; cuts, delay and rate are what it can do")
 
 // A Network is links, and the proxies that lead over them. All of it is connected before
 // anything else is done.
@@ -100,7 +100,7 @@ func (n *Network) Set(links []cluster.Link, condition cluster.Condition) error {
 		return err
 	}
 	if condition.Loss != 0 || condition.Reorder != 0 || condition.Duplicate != 0 || condition.Corrupt != 0 {
-		return ErrNoLoss
+		return fmt.Errorf("%w: %w", ErrNoLoss, errors.ErrUnsupported)
 	}
 	for _, which := range links {
 		n.links[which].set(condition)
