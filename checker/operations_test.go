@@ -143,6 +143,7 @@ func TestCheckOperationsAgreesWithPorcupine(t *testing.T) {
 				{Engine: Search, ReadOnly: example.readOnly, Unknown: isUnknown},
 				{Engine: Porcupine, ReadOnly: example.readOnly, Unknown: isUnknown},
 			} {
+				options.Budget.Witness = time.Minute
 				got := CheckOperations(t.Context(), example.model, operations, options)
 				if got.Verdict != want {
 					t.Fatalf("%+v: %s (%s), want %s of\n%v", options, got.Verdict, got.Reason, want, operations)
