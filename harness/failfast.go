@@ -26,9 +26,9 @@ func CanFailFast(workload Workload) error {
 	return nil
 }
 
-// A lookout watches the history of a trial, and stops the load at the first
+// A failFast watches the history of a trial, and stops the load at the first
 // violation, which is then the cause why its context has ended.
-type lookout struct {
+type failFast struct {
 	*checker.Stream
 	stop context.CancelCauseFunc
 }
@@ -39,7 +39,7 @@ type violated struct{ *checker.Alarm }
 func (v violated) Error() string { return "first violation: " + v.Alarm.String() }
 
 // Complete implements history.Observer.
-func (l lookout) Complete(op *history.Operation) {
+func (l failFast) Complete(op *history.Operation) {
 	l.Stream.Complete(op)
 	if alarm := l.Alarm(); alarm != nil {
 		l.stop(violated{alarm})

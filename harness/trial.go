@@ -273,7 +273,7 @@ func (r *run) record(ctx context.Context) (err error) {
 	var stream *checker.Stream
 	if r.FailFast {
 		stream = r.Workload.(Streamer).Stream()
-		r.recorder.Observe(lookout{stream, foul})
+		r.recorder.Observe(failFast{stream, foul})
 	}
 	r.load = newLoad(r)
 	err = r.phases(ctx, clean)

@@ -43,7 +43,7 @@ type confirmed struct {
 // was there.
 const refused anomaly.Name = "refused"
 
-// at is when the contradiction was complete.
+// at is when it was complete.
 func (c confirmed) at() time.Duration {
 	at := -history.Never
 	for _, o := range c.told {

@@ -61,7 +61,7 @@
 // it tells where the value came from. No operation of the history that is added to it
 // makes it linearizable.
 //
-// A witness closes a contradiction that zones found, a stale read, lost commit or
+// A witness closes a candidate that zones found, a stale read, lost commit or
 // double swap as package anomaly defines them, or some of the operations that a search found
 // impossible. It is put before Porcupine, and made smaller as long as it stays
 // closed and not linearizable. If it is more than a handful because of

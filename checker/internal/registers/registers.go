@@ -21,7 +21,7 @@ import (
 
 // Decide judges a history of registers by an engine, or the first that is exact for each
 // key if that is empty. It decides the keys in parallel: all by zones and by plain
-// contradictions first, which need hardly any time, then those that are left by
+// candidates first, which need hardly any time, then those that are left by
 // searches that take turns, so that one hard key starves no other. Porcupine, if it is
 // asked for, takes no turns; there each key may use its share of the time that is left,
 // small ones first.
@@ -119,11 +119,11 @@ type verdict struct {
 	engine string
 	why    string
 	found  []confirmed
-	first  time.Duration  // when the earliest contradiction was complete
+	first  time.Duration  // when the earliest candidate was complete
 	counts *ledger.Counts // nil if nothing was counted
 	err    error
-	// undecided says why the key has to be searched; tried, that no plain
-	// contradiction was found.
+	// undecided says why the key has to be searched; tried, that no
+	// candidate was confirmed.
 	undecided string
 	tried     bool
 }

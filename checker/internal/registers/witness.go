@@ -33,8 +33,8 @@ const (
 )
 
 // confirm puts candidates before Porcupine and notes those that are confirmed,
-// with their witnesses: the first of each anomaly, then others up to perKey. Of
-// contradictions of one anomaly that tell of the same step, one is enough.
+// with their witnesses: the first of each anomaly, then others up to model.PerKey. Of
+// those of one anomaly that tell of the same step, one is enough.
 func (h *object) confirm(ctx context.Context, memory *court.Memory, v *verdict) {
 	lost := v.counts.CertainlyLost
 	candidates := h.candidates(lost)
@@ -89,7 +89,7 @@ func (h *object) confirm(ctx context.Context, memory *court.Memory, v *verdict) 
 	}
 }
 
-// tell names the contradiction that a witness is, preferably by the guess.
+// tell names what a witness shows, preferably as guessed.
 func (h *object) tell(ctx context.Context, memory *court.Memory, guess anomaly.Name, lost ledger.LastSeen) confirmed {
 	candidates := h.candidates(lost)
 	s := candidate{anomaly: anomaly.Disorder}

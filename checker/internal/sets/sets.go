@@ -52,10 +52,10 @@ func Decide(ctx context.Context, run *history.Run, budget court.Budget) (*model.
 		answer.Lost = append(answer.Lost, s.losses()...)
 		stale, lost := s.wrong()
 		staleReads, lostCommits = append(staleReads, stale...), append(lostCommits, lost...)
-		found := s.contradictions()
-		confirmed, err := model.Confirm(ctx, memory, s.candidates(found))
+		candidates := s.candidates()
+		confirmed, err := model.Confirm(ctx, memory, witnessed(key, candidates))
 		confirmed.First = min(confirmed.First, s.first())
-		if len(confirmed.Candidates) > 0 && found[0].disorder {
+		if len(confirmed.Candidates) > 0 && candidates[0].disorder {
 			atOdds++
 		}
 		return confirmed, err
@@ -294,8 +294,8 @@ func (e *element) stale(read *history.Operation) bool {
 	return e.fate == stale || e.fate == lost && e.shown >= read.Invoke
 }
 
-// A contradiction is a read that is wrong, or what a few operations disagree about.
-type contradiction struct {
+// A candidate is a read that is wrong, or what a few operations disagree about.
+type candidate struct {
 	anomaly anomaly.Name
 	told    []*history.Operation
 	// elements are those that matter; alike are all that the read has wrong in the same
@@ -304,25 +304,26 @@ type contradiction struct {
 	disorder        bool // a read was stale, whatever the order
 }
 
-// contradictions are the earliest of each anomaly: one for all elements that are wrong
+// candidates are the earliest of each anomaly: one for all elements that are wrong
 // in the same way in one read; or else what is wrong between elements.
-func (s *growingSet) contradictions() []contradiction {
+func (s *growingSet) candidates() []candidate {
 	all := s.wrongReads()
 	if len(all) == 0 {
 		all = s.disorder()
 	}
-	slices.SortStableFunc(all, func(a, b contradiction) int { return cmp.Compare(a.told[0].Complete, b.told[0].Complete) })
+	slices.SortStableFunc(all, func(a, b candidate) int { return cmp.Compare(a.told[0].Complete, b.told[0].Complete) })
 	count := map[anomaly.Name]int{}
-	return slices.DeleteFunc(all, func(c contradiction) bool {
+	return slices.DeleteFunc(all, func(c candidate) bool {
 		count[c.anomaly]++
 		return count[c.anomaly] > model.PerKey
 	})
 }
 
-func (s *growingSet) candidates(found []contradiction) []model.Candidate {
+// witnessed gives candidates their witnesses.
+func witnessed(key string, candidates []candidate) []model.Candidate {
 	var all []model.Candidate
-	for _, c := range found {
-		all = append(all, c.candidate(s.key))
+	for _, c := range candidates {
+		all = append(all, c.witnessed(key))
 	}
 	return all
 }
@@ -343,13 +344,13 @@ func (s *growingSet) first() time.Duration {
 
 // wrongReads returns those of elements that had an ill fate. A lost element is
 // told of the last read that misses it, others of the first that is wrong.
-func (s *growingSet) wrongReads() []contradiction {
+func (s *growingSet) wrongReads() []candidate {
 	type wrong struct {
 		anomaly anomaly.Name
 		read    *history.Operation
 		known   history.Kind // whether the element had been acknowledged or only read
 	}
-	var all []contradiction
+	var all []candidate
 	places := map[wrong]int{} // in all
 	add := func(name anomaly.Name, e *element, told ...*history.Operation) {
 		alike := wrong{anomaly: name, read: told[0]}
@@ -360,7 +361,7 @@ func (s *growingSet) wrongReads() []contradiction {
 		if !begun {
 			i = len(all)
 			places[alike] = i
-			all = append(all, contradiction{anomaly: name, told: told, elements: []int64{e.number}})
+			all = append(all, candidate{anomaly: name, told: told, elements: []int64{e.number}})
 		}
 		all[i].alike = append(all[i].alike, e.number)
 	}
@@ -383,7 +384,7 @@ func (s *growingSet) wrongReads() []contradiction {
 }
 
 // text tells of it.
-func (c contradiction) text(t sentence.Teller) string {
+func (c candidate) text(t sentence.Teller) string {
 	switch {
 	case len(c.alike) > 1:
 		return c.severalText(t)
@@ -399,7 +400,7 @@ func (c contradiction) text(t sentence.Teller) string {
 
 // severalText tells of a read in which several elements are wrong in the same way, and
 // of one of them in full.
-func (c contradiction) severalText(t sentence.Teller) string {
+func (c candidate) severalText(t sentence.Teller) string {
 	read, known := c.told[0], c.told[1]
 	saw := fmt.Sprintf("p%d's read of %s%s%s", read.Process, t.Name(read.Kind), sentence.Through(read), t.When(read, read.Invoke))
 	if c.anomaly == anomaly.PhantomRead {
@@ -418,7 +419,7 @@ func (c contradiction) severalText(t sentence.Teller) string {
 }
 
 // disorder returns what is wrong between elements, if nothing is with each.
-func (s *growingSet) disorder() []contradiction {
+func (s *growingSet) disorder() []candidate {
 	reads := slices.Clone(s.reads)
 	slices.SortStableFunc(reads, func(a, b *read) int { return cmp.Compare(len(a.shows), len(b.shows)) })
 	for _, e := range s.elements {
@@ -439,7 +440,7 @@ func (s *growingSet) disorder() []contradiction {
 			}
 			for _, b := range r.shows { // smaller is not larger, so one of them it does not show
 				if !slices.Contains(smaller.shows, b) {
-					return []contradiction{disagreement([]*history.Operation{a.add, b.add, smaller.operation, r.operation}, a, b)}
+					return []candidate{disagreement([]*history.Operation{a.add, b.add, smaller.operation, r.operation}, a, b)}
 				}
 			}
 		}
@@ -454,7 +455,7 @@ func (s *growingSet) disorder() []contradiction {
 			below = latest
 		}
 		if below != nil && e.add.Outcome == history.OK && e.add.Complete < below.add.Invoke {
-			return []contradiction{disagreement([]*history.Operation{e.add, below.add, reads[below.level].operation}, e, below)}
+			return []candidate{disagreement([]*history.Operation{e.add, below.add, reads[below.level].operation}, e, below)}
 		}
 		if latest == nil || e.add.Invoke > latest.add.Invoke {
 			latest = e
@@ -464,13 +465,13 @@ func (s *growingSet) disorder() []contradiction {
 }
 
 // disagreement is of operations that disagree about two elements.
-func disagreement(told []*history.Operation, a, b *element) contradiction {
-	return contradiction{anomaly: anomaly.StaleRead, told: told, elements: []int64{a.number, b.number}, disorder: true}
+func disagreement(told []*history.Operation, a, b *element) candidate {
+	return candidate{anomaly: anomaly.StaleRead, told: told, elements: []int64{a.number, b.number}, disorder: true}
 }
 
-// candidate makes the operations told the witness. Reads are restricted to the elements
+// witnessed makes the operations told the witness. Reads are restricted to the elements
 // that matter: if the whole is linearizable, then so is the part that is about these.
-func (c contradiction) candidate(key string) model.Candidate {
+func (c candidate) witnessed(key string) model.Candidate {
 	made := model.Candidate{Anomaly: c.anomaly, Key: key, Told: c.told, Elements: c.elements, Text: c.text, During: sentence.SpanOf(c.told...)}
 	if !c.disorder && c.anomaly != anomaly.PhantomRead {
 		made.During = sentence.SpanOf(c.told[:2]...)
@@ -500,7 +501,7 @@ func (c contradiction) candidate(key string) model.Candidate {
 	return model.ByWitness[contents](made, func([]history.Operation) []*step { return steps })
 }
 
-// contents says which of a contradiction's elements, two at most, a set holds.
+// contents says which of a candidate's elements, two at most, a set holds.
 type contents [2]bool
 
 // A step adds what it has, or has seen exactly that.
