@@ -69,7 +69,8 @@ func NodeMain(systems []System) {
 	}
 	system, err := systemByName(systems, os.Args[2])
 	switch {
-	case err != nil:
+	case err != nil: // in a container, this may be another binary than the trial's
+		err = fmt.Errorf("%w; if it is a target of your own, build its command with CGO_ENABLED=0", err)
 	case system.Node == nil:
 		err = errors.New("its nodes are not of this program")
 	default:
