@@ -29,7 +29,7 @@ func (c call) String() string { return strings.TrimSpace(fmt.Sprint(c.name, " ",
 // unknown is the output of an operation of unknown outcome.
 const unknown = -2
 
-func isUnknown(output any) bool { return output == unknown }
+func unanswered(output any) bool { return output == unknown }
 
 // theRegister has states that == compares, and no Equal.
 var theRegister = porcupine.Model{
@@ -139,9 +139,9 @@ func TestCheckOperationsAgreesWithPorcupine(t *testing.T) {
 				want = Invalid
 			}
 			for _, options := range []Options{
-				{}, {Engine: Search}, {Engine: Porcupine}, {ReadOnly: example.readOnly}, {Unknown: isUnknown},
-				{Engine: Search, ReadOnly: example.readOnly, Unknown: isUnknown},
-				{Engine: Porcupine, ReadOnly: example.readOnly, Unknown: isUnknown},
+				{}, {Engine: Search}, {Engine: Porcupine}, {ReadOnly: example.readOnly}, {Unknown: unanswered},
+				{Engine: Search, ReadOnly: example.readOnly, Unknown: unanswered},
+				{Engine: Porcupine, ReadOnly: example.readOnly, Unknown: unanswered},
 			} {
 				options.Budget.Witness = time.Minute
 				got := CheckOperations(t.Context(), example.model, operations, options)
