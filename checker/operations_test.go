@@ -301,7 +301,7 @@ func TestCheckOperationsWitnessBudget(t *testing.T) {
 		{"shortest beginning", Options{}, 41, false},
 		{"without reads", Options{ReadOnly: exampleModels[0].readOnly}, 21, false},
 		{"no time", Options{Engine: Porcupine, Budget: Budget{Witness: -1}}, 42, true},
-		{"no time for reads", Options{ReadOnly: exampleModels[0].readOnly, Budget: Budget{Witness: -1}}, 41, true},
+		{"no time for reads", Options{Engine: Search, ReadOnly: exampleModels[0].readOnly, Budget: Budget{Witness: -1}}, 41, true},
 	} {
 		r := CheckOperations(t.Context(), theRegister, operations, test.options)
 		if r.Verdict != Invalid || len(r.Violations) != 1 {

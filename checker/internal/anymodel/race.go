@@ -92,7 +92,10 @@ func (r *race) run(outer context.Context) {
 		contests[i] = c
 		runner := c.runner(c.ctx)
 		c.quick(&c.depth, runner, search.NewDepthFirst(c.knowing(runner), c.spans, r.memory))
-		if c.depth.over && c.depth.verdict == search.Invalid {
+		if r.who == All && c.depth.verdict == search.Invalid {
+			c.confirm(quickTime)
+		}
+		if c.ctx.Err() == nil && c.depth.verdict == search.Invalid {
 			runner = c.runner(c.ctx)
 			c.quick(&c.breadth, runner, search.NewGeneric(c.knowing(runner), c.spans, r.memory))
 		}
@@ -104,6 +107,20 @@ func (r *race) run(outer context.Context) {
 	for _, c := range contests {
 		c.cancel()
 		c.conclude(outer)
+	}
+}
+
+// quickTime is Porcupine's for a history that was quickly found to have no order.
+const quickTime = 4 * time.Millisecond
+
+// confirm asks Porcupine for so long.
+func (c *contest) confirm(limit time.Duration) {
+	share, cancel := context.WithTimeout(c.ctx, limit)
+	defer cancel()
+	if explained, err := c.runner(share).whole(c.race.court); err == nil && explained {
+		c.note(&c.porcupine, finding{verdict: search.Valid})
+	} else if err == nil {
+		c.note(&c.porcupine, finding{verdict: search.Invalid})
 	}
 }
 
