@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/anishathalye/porcupine"
+
 	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/internal/model"
 	"github.com/rashomon-io/rashomon/checker/internal/sentence"
@@ -25,6 +27,8 @@ type Model struct {
 	kinds []history.Kind
 	// versioned: a read outputs a version, too.
 	versioned bool
+	// users is a ModelOf's.
+	users porcupine.Model
 	// engines are those that can decide the model, the preferred one first; nil if
 	// there is no choice.
 	engines []Engine

@@ -43,7 +43,7 @@ func compete(b *testing.B, h corpus.History) rivalry {
 		r.said = map[porcupine.CheckResult]Verdict{porcupine.Ok: Valid, porcupine.Illegal: Invalid, porcupine.Unknown: Unknown}[said]
 		runtime.GC()
 		start = time.Now()
-		r.found = CheckOperations(b.Context(), h.Model, h.Operations, Options{Budget: Budget{Time: corpusPatience}})
+		r.found = CheckOperations(b.Context(), h.Model, h.Operations, Options{ReadOnly: h.ReadOnly, Unknown: h.Unknown, Budget: Budget{Time: corpusPatience, Witness: -1}})
 		r.ours = min(r.ours, time.Since(start))
 	}
 	switch {

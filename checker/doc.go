@@ -57,8 +57,8 @@
 //	Bank(Of)  transfer, read all               polynomial   n log n, of the bank property
 //	                                           porcupine    exponential at worst, of an order
 //	IDs       generate                         polynomial   n log n
-//	ModelOf   any of Porcupine's               porcupine,   exponential at worst
-//	                                           search
+//	ModelOf   any of Porcupine's               search,      exponential at worst
+//	                                           porcupine
 //
 // To decide is NP-complete in general (Gibbons & Korach, "Testing shared memories",
 // SIAM J. Comput. 26(4), 1997). What is not exponential here needs an assumption on the

@@ -14,81 +14,84 @@ import (
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
+const (
+	holds, broken, isUnknown, unjudged = guarantees.Holds, guarantees.Broken, guarantees.Unknown, guarantees.NotJudged
+
+	twoWrites = "p1 n1 write x 1 [0,1] ok\n p1 n1 write x 2 [2,3] ok\n"
+	stale     = twoWrites + "p2 n2 read x -> 1 [4,5] ok\n p2 n2 read x -> 2 [6,7] ok\n"
+	back      = twoWrites + "p2 n2 read x -> 2 [4,5] ok\n p2 n2 read x -> 1 [6,7] ok\n"
+	swapped   = "p3 n1 read x -> 1 [6,7] ok\n p3 n1 read x -> 2 [8,9] ok\n"
+	finally   = "recovery at 40\n final at 50\n done at 60\n"
+)
+
+var guaranteeCases = []struct {
+	name, history string
+	model         Model
+	claim         []string
+	verdicts      []guarantees.Verdict
+	want          Conformance
+	witness       int    // operations of the first that is broken
+	says          string // its sentence, or the first reason
+}{
+	{"linearizable", stale, Register, []string{"linearizable"}, []guarantees.Verdict{broken}, NotAsClaimed, 0, ""},
+	{"linearizable after all", twoWrites, Register, []string{"linearizable", "sequential"}, []guarantees.Verdict{holds, holds}, AsClaimed, 0, ""},
+
+	{"sequential, and stale", stale, Register, []string{"sequential"}, []guarantees.Verdict{holds}, AsClaimed, 0, ""},
+	{"not sequential", back, Register, []string{"sequential"}, []guarantees.Verdict{broken}, NotAsClaimed, 4,
+		"no order that is each process's own explains that p1 wrote x = 1 through n1 at 1.000 s, p1 wrote x = 2 through n1 at 3.000 s, p2 read x = 2"},
+	{"not sequential over two keys", "p1 n1 write x 1 [0,1] ok\n p1 n1 read y [2,3] ok\n p2 n2 write y 1 [0,1] ok\n p2 n2 read x [2,3] ok\n", Register,
+		[]string{"sequential", "monotonic writes"}, []guarantees.Verdict{broken, isUnknown}, NotAsClaimed, 4, "p1 found no y"},
+	{"written twice", stale + "p4 n1 write x 1 [0,9] ok\n", Register, []string{"sequential", "monotonic reads", "stale by at most 9s"}, []guarantees.Verdict{isUnknown, isUnknown, holds}, Undecided, 0, "written twice"},
+
+	{"monotonic reads, and stale", stale, Register, []string{"monotonic reads"}, []guarantees.Verdict{holds}, AsClaimed, 0, ""},
+	{"back in the order of another reader", back + swapped, Register, []string{"monotonic reads"}, []guarantees.Verdict{broken}, NotAsClaimed, 6,
+		"no order of these writes gives monotonic reads"},
+	{"back, if writes are in any order", back, Register, []string{"monotonic reads"}, []guarantees.Verdict{holds}, AsClaimed, 0, ""},
+	{"back in the order of real time", back, Register, []string{"monotonic reads", "linearizable writes"}, []guarantees.Verdict{broken, holds}, NotAsClaimed, 4,
+		"p1 wrote x = 1 through n1 at 1.000 s, before p1 wrote x = 2 through n1 at 3.000 s; p2 read x = 2 through n2 at 5.000 s, and then p2 read x = 1 through n2 at 7.000 s; no order of these writes gives monotonic reads."},
+	{"back in the order of the writer", back, Register, []string{"monotonic reads", "monotonic writes"}, []guarantees.Verdict{broken, broken}, NotAsClaimed, 4,
+		"no order of these writes gives monotonic reads and monotonic writes"},
+	{"nothing again", "p1 n1 write x 1 [0,1] ok\n p2 n1 read x -> 1 [2,3] ok\n p2 n2 read x [4,5] ok\n", Register, []string{"monotonic reads"}, []guarantees.Verdict{broken}, NotAsClaimed, 3,
+		"p2 read x = 1 through n1 at 3.000 s, and then p2 found no x through n2 at 5.000 s"},
+
+	{"read your writes", "p1 n1 write x 1 [0,1] ok\n p1 n2 read x [2,3] ok\n", Register, []string{"read your writes"}, []guarantees.Verdict{broken}, NotAsClaimed, 2, "p1 wrote x = 1 through n1 at 1.000 s, and then p1 found no x"},
+	{"read yours, and stale", "p1 n1 write x 1 [0,1] ok\n p1 n1 read x -> 1 [2,3] ok\n p2 n2 read x [2,3] ok\n", Register, []string{"read your writes"}, []guarantees.Verdict{holds}, AsClaimed, 0, ""},
+	{"nobody reads his own", stale, Register, []string{"read your writes"}, []guarantees.Verdict{isUnknown}, Undecided, 0, "no process"},
+	{"an overlap", "p1 n1 write x 1 [0,3] ok\n p1 n2 read x [2,3] ok\n", Register, []string{"read your writes"}, []guarantees.Verdict{isUnknown}, Undecided, 0, "p1 has operations that overlap"},
+	{"on after an info", "p1 n1 write x 1 [0,3] info\n p1 n2 read x [4,5] ok\n p1 n2 write x 2 [6,7] ok\n p1 n2 read x [8,9] ok\n", Register, []string{"read your writes"}, []guarantees.Verdict{isUnknown}, Undecided, 0, "p1 goes on after"},
+
+	{"monotonic writes, by versions", "p1 n1 write x 1 -> 7 [0,1] ok\n p1 n2 write x 2 -> 5 [2,3] ok\n", VersionedRegister, []string{"monotonic writes"}, []guarantees.Verdict{broken}, NotAsClaimed, 2, "and then p1 wrote x = 2"},
+	{"monotonic writes, by versions, kept", "p1 n1 write x 1 -> 7 [0,1] ok\n p2 n2 write x 2 -> 5 [2,3] ok\n p1 n1 write x 3 -> 8 [4,5] ok\n", VersionedRegister, []string{"monotonic writes"}, []guarantees.Verdict{holds}, AsClaimed, 0, ""},
+	{"writes follow reads, by versions", "p1 n1 write x 1 -> 7 [0,1] ok\n p2 n1 read x -> 7 1 [2,3] ok\n p2 n2 write x 2 -> 5 [4,5] ok\n", VersionedRegister, []string{"writes follow reads"}, []guarantees.Verdict{broken}, NotAsClaimed, 3, "p2 read x = 1 in version 7 through n1 at 3.000 s, and then p2 wrote x = 2 in version 5"},
+	{"writes follow reads, by versions, kept", "p1 n1 write x 1 -> 7 [0,1] ok\n p2 n1 read x -> 7 1 [2,3] ok\n p2 n2 write x 2 -> 8 [4,5] ok\n p3 n2 read x -> 7 1 [6,7] ok\n", VersionedRegister, []string{"writes follow reads"}, []guarantees.Verdict{holds}, AsClaimed, 0, ""},
+
+	{"linearizable writes", "p1 n1 write x 1 [0,1] ok\n p2 n1 cas x 1 2 [2,3] ok\n p3 n2 cas x 1 3 [2,3] ok\n", Register, []string{"linearizable writes"}, []guarantees.Verdict{broken}, NotAsClaimed, 3, "though reads are left out"},
+	{"linearizable writes, stale reads", stale, Register, []string{"linearizable writes"}, []guarantees.Verdict{holds}, AsClaimed, 0, ""},
+
+	{"too stale by time", stale, Register, []string{"stale by at most 900ms"}, []guarantees.Verdict{broken}, NotAsClaimed, 3, "though every read may be as stale as that"},
+	{"stale by less", stale, Register, []string{"stale by at most 1s"}, []guarantees.Verdict{holds}, AsClaimed, 0, ""},
+	{"too stale by versions", twoWrites + "p1 n1 write x 3 [4,5] ok\n p2 n1 read x -> 1 [6,7] ok\n", Register, []string{"stale by at most 1 version", "stale by at most 2 versions"}, []guarantees.Verdict{broken, holds}, NotAsClaimed, 4, "that p1 wrote x = 1"},
+
+	{"diverged", twoWrites + "p2 n1 read x -> 2 [51,52] ok\n p3 n2 read x -> 1 [51,52] ok\n" + finally, Register, []string{"converges"}, []guarantees.Verdict{broken}, NotAsClaimed, 2,
+		"10.000 s after what they differ in, the final reads do not agree: p2 read x = 2"},
+	{"agreed on what is older", twoWrites + "p2 n1 read x -> 1 [51,52] ok\n p3 n2 read x -> 1 [51,52] ok\n" + finally, Register, []string{"converges"}, []guarantees.Verdict{holds}, AsClaimed, 0, ""},
+	{"what nobody knows may come later", twoWrites + "p4 n1 write x 3 [4,5] info\n p2 n1 read x -> 3 [51,52] ok\n p3 n2 read x -> 2 [51,52] ok\n" + finally, Register, []string{"converges"}, []guarantees.Verdict{holds}, AsClaimed, 0, ""},
+	{"diverged in what is new", twoWrites + "p4 n1 write x 3 [44,45] ok\n p2 n1 read x -> 3 [51,52] ok\n p3 n2 read x -> 2 [51,52] ok\n" + finally, Register, []string{"converges", "converges within 5s", "converges within 6s", "converges within 11s"}, []guarantees.Verdict{holds, broken, holds, unjudged}, NotAsClaimed, 2, "5.000 s after what they differ in"},
+	{"one node alone", twoWrites + "p2 n1 read x -> 2 [51,52] ok\n p3 n1 read x -> 2 [51,52] ok\n" + finally, Register, []string{"converges"}, []guarantees.Verdict{isUnknown}, Undecided, 0, "no key was read through two nodes"},
+	{"no final phase", stale, Register, []string{"converges"}, []guarantees.Verdict{isUnknown}, Undecided, 0, "no final phase"},
+	{"sets diverged", "p1 n1 add s 1 [0,1] ok\n p1 n1 add s 2 [2,3] ok\n p2 n1 read-all s -> 2 1 [51,52] ok\n p3 n2 read-all s -> 1 [51,52] ok\n" + finally, Set, []string{"converges"}, []guarantees.Verdict{broken}, NotAsClaimed, 2, "do not agree"},
+	{"counters agree", "p1 n1 increment c 1 [0,1] ok\n p2 n1 read c -> 1 [51,52] ok\n p3 n2 read c -> 1 [51,52] ok\n" + finally, Counter, []string{"converges", "monotonic reads"}, []guarantees.Verdict{holds, unjudged}, AsClaimed, 0, "only registers"},
+
+	{"not of locks", "p1 n1 acquire l [0,1] ok\n p1 n1 release l [2,3] ok\n", Lock, []string{"monotonic reads", "converges"}, []guarantees.Verdict{unjudged, unjudged}, Undecided, 0, "only registers"},
+	{"but for linearizability", "p1 n1 acquire l [0,1] ok\n p1 n1 release l [2,3] ok\n", Lock, []string{"monotonic reads", "linearizable"}, []guarantees.Verdict{unjudged, holds}, AsClaimed, 0, "only registers"},
+	{"a phantom is admitted by none", "p1 n1 read x -> 7 [0,1] ok\n p1 n1 read x -> 7 [2,3] ok\n", Register, []string{"monotonic reads"}, []guarantees.Verdict{isUnknown}, NotAsClaimed, 0, ""},
+	{"no guarantee", stale, Register, []string{"monotonous reads"}, []guarantees.Verdict{isUnknown}, Undecided, 0, "there are: linearizable"},
+}
+
 // Each guarantee has a planted violation, a history that is not linearizable but keeps it,
 // and what decides neither.
 func TestGuarantees(t *testing.T) {
-	const (
-		holds, broken, unknown, unjudged = guarantees.Holds, guarantees.Broken, guarantees.Unknown, guarantees.NotJudged
-
-		twoWrites = "p1 n1 write x 1 [0,1] ok\n p1 n1 write x 2 [2,3] ok\n"
-		stale     = twoWrites + "p2 n2 read x -> 1 [4,5] ok\n p2 n2 read x -> 2 [6,7] ok\n"
-		back      = twoWrites + "p2 n2 read x -> 2 [4,5] ok\n p2 n2 read x -> 1 [6,7] ok\n"
-		swapped   = "p3 n1 read x -> 1 [6,7] ok\n p3 n1 read x -> 2 [8,9] ok\n"
-		finally   = "recovery at 40\n final at 50\n done at 60\n"
-	)
-	for _, test := range []struct {
-		name, history string
-		model         Model
-		claim         []string
-		verdicts      []guarantees.Verdict
-		want          Conformance
-		witness       int    // operations of the first that is broken
-		says          string // its sentence, or the first reason
-	}{
-		{"linearizable", stale, Register, []string{"linearizable"}, []guarantees.Verdict{broken}, NotAsClaimed, 0, ""},
-		{"linearizable after all", twoWrites, Register, []string{"linearizable", "sequential"}, []guarantees.Verdict{holds, holds}, AsClaimed, 0, ""},
-
-		{"sequential, and stale", stale, Register, []string{"sequential"}, []guarantees.Verdict{holds}, AsClaimed, 0, ""},
-		{"not sequential", back, Register, []string{"sequential"}, []guarantees.Verdict{broken}, NotAsClaimed, 4,
-			"no order that is each process's own explains that p1 wrote x = 1 through n1 at 1.000 s, p1 wrote x = 2 through n1 at 3.000 s, p2 read x = 2"},
-		{"not sequential over two keys", "p1 n1 write x 1 [0,1] ok\n p1 n1 read y [2,3] ok\n p2 n2 write y 1 [0,1] ok\n p2 n2 read x [2,3] ok\n", Register,
-			[]string{"sequential", "monotonic writes"}, []guarantees.Verdict{broken, unknown}, NotAsClaimed, 4, "p1 found no y"},
-		{"written twice", stale + "p4 n1 write x 1 [0,9] ok\n", Register, []string{"sequential", "monotonic reads", "stale by at most 9s"}, []guarantees.Verdict{unknown, unknown, holds}, Undecided, 0, "written twice"},
-
-		{"monotonic reads, and stale", stale, Register, []string{"monotonic reads"}, []guarantees.Verdict{holds}, AsClaimed, 0, ""},
-		{"back in the order of another reader", back + swapped, Register, []string{"monotonic reads"}, []guarantees.Verdict{broken}, NotAsClaimed, 6,
-			"no order of these writes gives monotonic reads"},
-		{"back, if writes are in any order", back, Register, []string{"monotonic reads"}, []guarantees.Verdict{holds}, AsClaimed, 0, ""},
-		{"back in the order of real time", back, Register, []string{"monotonic reads", "linearizable writes"}, []guarantees.Verdict{broken, holds}, NotAsClaimed, 4,
-			"p1 wrote x = 1 through n1 at 1.000 s, before p1 wrote x = 2 through n1 at 3.000 s; p2 read x = 2 through n2 at 5.000 s, and then p2 read x = 1 through n2 at 7.000 s; no order of these writes gives monotonic reads."},
-		{"back in the order of the writer", back, Register, []string{"monotonic reads", "monotonic writes"}, []guarantees.Verdict{broken, broken}, NotAsClaimed, 4,
-			"no order of these writes gives monotonic reads and monotonic writes"},
-		{"nothing again", "p1 n1 write x 1 [0,1] ok\n p2 n1 read x -> 1 [2,3] ok\n p2 n2 read x [4,5] ok\n", Register, []string{"monotonic reads"}, []guarantees.Verdict{broken}, NotAsClaimed, 3,
-			"p2 read x = 1 through n1 at 3.000 s, and then p2 found no x through n2 at 5.000 s"},
-
-		{"read your writes", "p1 n1 write x 1 [0,1] ok\n p1 n2 read x [2,3] ok\n", Register, []string{"read your writes"}, []guarantees.Verdict{broken}, NotAsClaimed, 2, "p1 wrote x = 1 through n1 at 1.000 s, and then p1 found no x"},
-		{"read yours, and stale", "p1 n1 write x 1 [0,1] ok\n p1 n1 read x -> 1 [2,3] ok\n p2 n2 read x [2,3] ok\n", Register, []string{"read your writes"}, []guarantees.Verdict{holds}, AsClaimed, 0, ""},
-		{"nobody reads his own", stale, Register, []string{"read your writes"}, []guarantees.Verdict{unknown}, Undecided, 0, "no process"},
-		{"an overlap", "p1 n1 write x 1 [0,3] ok\n p1 n2 read x [2,3] ok\n", Register, []string{"read your writes"}, []guarantees.Verdict{unknown}, Undecided, 0, "p1 has operations that overlap"},
-		{"on after an info", "p1 n1 write x 1 [0,3] info\n p1 n2 read x [4,5] ok\n p1 n2 write x 2 [6,7] ok\n p1 n2 read x [8,9] ok\n", Register, []string{"read your writes"}, []guarantees.Verdict{unknown}, Undecided, 0, "p1 goes on after"},
-
-		{"monotonic writes, by versions", "p1 n1 write x 1 -> 7 [0,1] ok\n p1 n2 write x 2 -> 5 [2,3] ok\n", VersionedRegister, []string{"monotonic writes"}, []guarantees.Verdict{broken}, NotAsClaimed, 2, "and then p1 wrote x = 2"},
-		{"monotonic writes, by versions, kept", "p1 n1 write x 1 -> 7 [0,1] ok\n p2 n2 write x 2 -> 5 [2,3] ok\n p1 n1 write x 3 -> 8 [4,5] ok\n", VersionedRegister, []string{"monotonic writes"}, []guarantees.Verdict{holds}, AsClaimed, 0, ""},
-		{"writes follow reads, by versions", "p1 n1 write x 1 -> 7 [0,1] ok\n p2 n1 read x -> 7 1 [2,3] ok\n p2 n2 write x 2 -> 5 [4,5] ok\n", VersionedRegister, []string{"writes follow reads"}, []guarantees.Verdict{broken}, NotAsClaimed, 3, "p2 read x = 1 in version 7 through n1 at 3.000 s, and then p2 wrote x = 2 in version 5"},
-		{"writes follow reads, by versions, kept", "p1 n1 write x 1 -> 7 [0,1] ok\n p2 n1 read x -> 7 1 [2,3] ok\n p2 n2 write x 2 -> 8 [4,5] ok\n p3 n2 read x -> 7 1 [6,7] ok\n", VersionedRegister, []string{"writes follow reads"}, []guarantees.Verdict{holds}, AsClaimed, 0, ""},
-
-		{"linearizable writes", "p1 n1 write x 1 [0,1] ok\n p2 n1 cas x 1 2 [2,3] ok\n p3 n2 cas x 1 3 [2,3] ok\n", Register, []string{"linearizable writes"}, []guarantees.Verdict{broken}, NotAsClaimed, 3, "though reads are left out"},
-		{"linearizable writes, stale reads", stale, Register, []string{"linearizable writes"}, []guarantees.Verdict{holds}, AsClaimed, 0, ""},
-
-		{"too stale by time", stale, Register, []string{"stale by at most 900ms"}, []guarantees.Verdict{broken}, NotAsClaimed, 3, "though every read may be as stale as that"},
-		{"stale by less", stale, Register, []string{"stale by at most 1s"}, []guarantees.Verdict{holds}, AsClaimed, 0, ""},
-		{"too stale by versions", twoWrites + "p1 n1 write x 3 [4,5] ok\n p2 n1 read x -> 1 [6,7] ok\n", Register, []string{"stale by at most 1 version", "stale by at most 2 versions"}, []guarantees.Verdict{broken, holds}, NotAsClaimed, 4, "that p1 wrote x = 1"},
-
-		{"diverged", twoWrites + "p2 n1 read x -> 2 [51,52] ok\n p3 n2 read x -> 1 [51,52] ok\n" + finally, Register, []string{"converges"}, []guarantees.Verdict{broken}, NotAsClaimed, 2,
-			"10.000 s after what they differ in, the final reads do not agree: p2 read x = 2"},
-		{"agreed on what is older", twoWrites + "p2 n1 read x -> 1 [51,52] ok\n p3 n2 read x -> 1 [51,52] ok\n" + finally, Register, []string{"converges"}, []guarantees.Verdict{holds}, AsClaimed, 0, ""},
-		{"what nobody knows may come later", twoWrites + "p4 n1 write x 3 [4,5] info\n p2 n1 read x -> 3 [51,52] ok\n p3 n2 read x -> 2 [51,52] ok\n" + finally, Register, []string{"converges"}, []guarantees.Verdict{holds}, AsClaimed, 0, ""},
-		{"diverged in what is new", twoWrites + "p4 n1 write x 3 [44,45] ok\n p2 n1 read x -> 3 [51,52] ok\n p3 n2 read x -> 2 [51,52] ok\n" + finally, Register, []string{"converges", "converges within 5s", "converges within 6s", "converges within 11s"}, []guarantees.Verdict{holds, broken, holds, unjudged}, NotAsClaimed, 2, "5.000 s after what they differ in"},
-		{"one node alone", twoWrites + "p2 n1 read x -> 2 [51,52] ok\n p3 n1 read x -> 2 [51,52] ok\n" + finally, Register, []string{"converges"}, []guarantees.Verdict{unknown}, Undecided, 0, "no key was read through two nodes"},
-		{"no final phase", stale, Register, []string{"converges"}, []guarantees.Verdict{unknown}, Undecided, 0, "no final phase"},
-		{"sets diverged", "p1 n1 add s 1 [0,1] ok\n p1 n1 add s 2 [2,3] ok\n p2 n1 read-all s -> 2 1 [51,52] ok\n p3 n2 read-all s -> 1 [51,52] ok\n" + finally, Set, []string{"converges"}, []guarantees.Verdict{broken}, NotAsClaimed, 2, "do not agree"},
-		{"counters agree", "p1 n1 increment c 1 [0,1] ok\n p2 n1 read c -> 1 [51,52] ok\n p3 n2 read c -> 1 [51,52] ok\n" + finally, Counter, []string{"converges", "monotonic reads"}, []guarantees.Verdict{holds, unjudged}, AsClaimed, 0, "only registers"},
-
-		{"not of locks", "p1 n1 acquire l [0,1] ok\n p1 n1 release l [2,3] ok\n", Lock, []string{"monotonic reads", "converges"}, []guarantees.Verdict{unjudged, unjudged}, Undecided, 0, "only registers"},
-		{"but for linearizability", "p1 n1 acquire l [0,1] ok\n p1 n1 release l [2,3] ok\n", Lock, []string{"monotonic reads", "linearizable"}, []guarantees.Verdict{unjudged, holds}, AsClaimed, 0, "only registers"},
-		{"a phantom is admitted by none", "p1 n1 read x -> 7 [0,1] ok\n p1 n1 read x -> 7 [2,3] ok\n", Register, []string{"monotonic reads"}, []guarantees.Verdict{unknown}, NotAsClaimed, 0, ""},
-		{"no guarantee", stale, Register, []string{"monotonous reads"}, []guarantees.Verdict{unknown}, Undecided, 0, "there are: linearizable"},
-	} {
+	for _, test := range guaranteeCases {
 		run := script.Parse(t, test.history)
 		run.Manifest.Claim.Guarantees = test.claim
 		result := Check(t.Context(), run, test.model, Options{})
@@ -102,7 +105,7 @@ func TestGuarantees(t *testing.T) {
 				first = *v
 				reasons = v.Sentence
 			}
-			if (g.Verdict == unknown || g.Verdict == unjudged) != (g.Reason != "") && g.Guarantee != "linearizable" {
+			if (g.Verdict == isUnknown || g.Verdict == unjudged) != (g.Reason != "") && g.Guarantee != "linearizable" {
 				t.Errorf("%s: %+v", test.name, g)
 			}
 		}

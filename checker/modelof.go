@@ -52,26 +52,53 @@ func (a Answer) String() string {
 // Each key is an object of its own, unless the model has a Partition: then that says
 // what belongs together. A nondeterministic model is given as its ToModel. The
 // verdict is as CheckOperations finds it.
-func ModelOf(name string, model porcupine.Model) Model {
-	return Model{name: name, engines: []Engine{Search, Porcupine},
+func ModelOf(name string, model porcupine.Model) Model { return modelOf(name, model, nil) }
+
+// ReadOnly is a ModelOf of which it is declared that some operations leave every state
+// in which the model accepts them. That makes checks faster, and witnesses smaller. It
+// must be true of all states: a put of what is there is no read-only operation.
+func (m Model) ReadOnly(declared func(Call, Answer) bool) Model {
+	return modelOf(m.name, m.users, declared)
+}
+
+func modelOf(name string, model porcupine.Model, declared func(Call, Answer) bool) Model {
+	return Model{name: name, users: model, engines: []Engine{Search, Porcupine},
 		judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
 			whole, operations := ForPorcupine(model, run.History.Operations)
-			partitions, err := newPartitions(whole, options.Engine, func() ([][]porcupine.Operation, error) {
+			partitions, err := partitionsOf(whole, options.Engine, func() ([][]porcupine.Operation, error) {
 				return whole.Partition(operations), nil
 			})
 			if err != nil {
 				result.Verdict, result.Reason = Unknown, err.Error()
 				return
 			}
-			for _, p := range partitions {
+			for i := range partitions {
+				p := &partitions[i]
 				p.run = run
+				p.Never = func(output any) bool { return output.(Answer).Outcome == history.Info }
+				p.Alike = alike
+				if declared != nil {
+					p.ReadOnly = func(input, output any) bool { return declared(input.(Call), output.(Answer)) }
+				}
 				if model.Partition == nil {
-					p.key = p.operations[0].Input.(Call).Key
+					p.key = p.Operations[0].Input.(Call).Key
+					p.name = fmt.Sprintf("key %q", p.key)
 					p.where = fmt.Sprintf("of key %q, ", p.key)
 				}
 			}
 			result.take(judgePartitions(ctx, partitions, options))
 		}}
+}
+
+// alike are operations that a model cannot tell apart.
+func alike(input, output any) any {
+	type effect struct {
+		kind               history.Kind
+		key, input, output string
+		outcome            history.Outcome
+	}
+	call, answer := input.(Call), output.(Answer)
+	return effect{call.Kind, call.Key, fmt.Sprint(call.Input), fmt.Sprint(answer.Output), answer.Outcome}
 }
 
 // ForPorcupine turns a history into Porcupine's operations, and a model of it, as

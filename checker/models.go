@@ -6,7 +6,6 @@ import (
 
 	"github.com/rashomon-io/rashomon/checker/internal/banks"
 	"github.com/rashomon-io/rashomon/checker/internal/counters"
-	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/checker/internal/ids"
 	"github.com/rashomon-io/rashomon/checker/internal/locks"
 	"github.com/rashomon-io/rashomon/checker/internal/queues"
@@ -23,7 +22,7 @@ var Register = Model{
 	kinds:   []history.Kind{history.Read, history.Write, history.CompareAndSet},
 	engines: []Engine{Zones, Search, Porcupine},
 	judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
-		result.take(registers.Decide(ctx, run, court.Budget(options.Budget), string(options.Engine)))
+		result.take(registers.Decide(ctx, run, options.Budget.court(), string(options.Engine)))
 	},
 }
 
@@ -42,7 +41,7 @@ var VersionedRegister = Model{
 	kinds:     []history.Kind{history.Read, history.Write, history.CompareAndSet},
 	engines:   []Engine{Porcupine},
 	judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
-		result.take(versions.Decide(ctx, run, court.Budget(options.Budget)))
+		result.take(versions.Decide(ctx, run, options.Budget.court()))
 	},
 }
 
@@ -72,7 +71,7 @@ var Set = Model{
 	kinds:   []history.Kind{history.Add, history.ReadAll},
 	engines: []Engine{Polynomial},
 	judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
-		answer, set := sets.Decide(ctx, run, court.Budget(options.Budget))
+		answer, set := sets.Decide(ctx, run, options.Budget.court())
 		result.take(answer)
 		result.Set = set
 	},
@@ -98,7 +97,7 @@ var Counter = Model{
 	kinds:   []history.Kind{history.Increment, history.Read},
 	engines: []Engine{Polynomial, Porcupine},
 	judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
-		answer, totals := counters.Decide(ctx, run, court.Budget(options.Budget), string(options.Engine))
+		answer, totals := counters.Decide(ctx, run, options.Budget.court(), string(options.Engine))
 		result.take(answer)
 		result.Counter = totals
 	},
@@ -123,7 +122,7 @@ var Queue = Model{
 	kinds:   []history.Kind{history.Enqueue, history.Dequeue},
 	engines: []Engine{Polynomial},
 	judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
-		answer, queue := queues.Decide(ctx, run, court.Budget(options.Budget), true)
+		answer, queue := queues.Decide(ctx, run, options.Budget.court(), true)
 		result.take(answer)
 		result.Queue = queue
 	},
@@ -141,7 +140,7 @@ var TotalQueue = Model{
 	kinds:   Queue.kinds,
 	engines: []Engine{Polynomial},
 	judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
-		answer, queue := queues.Decide(ctx, run, court.Budget(options.Budget), false)
+		answer, queue := queues.Decide(ctx, run, options.Budget.court(), false)
 		result.take(answer)
 		result.Queue = queue
 	},
@@ -174,7 +173,7 @@ func lockModel(reentrant bool) Model {
 		kinds:   []history.Kind{history.Acquire, history.Release, history.Use},
 		engines: []Engine{Polynomial},
 		judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
-			answer, lock := locks.Decide(ctx, run, court.Budget(options.Budget), reentrant)
+			answer, lock := locks.Decide(ctx, run, options.Budget.court(), reentrant)
 			result.take(answer)
 			result.Lock = lock
 		},
@@ -233,7 +232,7 @@ func BankOf(rules BankRules) Model {
 		kinds:   []history.Kind{history.Transfer, history.ReadAll},
 		engines: []Engine{Polynomial, Porcupine},
 		judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
-			answer, bank := banks.Decide(ctx, run, court.Budget(options.Budget), string(options.Engine), banks.Rules(rules))
+			answer, bank := banks.Decide(ctx, run, options.Budget.court(), string(options.Engine), banks.Rules(rules))
 			result.take(answer)
 			result.Bank = bank
 		},
@@ -248,7 +247,7 @@ var IDs = Model{
 	kinds:   []history.Kind{history.Generate},
 	engines: []Engine{Polynomial},
 	judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
-		answer, ids := ids.Decide(ctx, run, court.Budget(options.Budget))
+		answer, ids := ids.Decide(ctx, run, options.Budget.court())
 		result.take(answer)
 		result.IDs = ids
 	},

@@ -12,6 +12,8 @@ import (
 	"github.com/anishathalye/porcupine"
 	"pgregory.net/rapid"
 
+	"github.com/rashomon-io/rashomon/checker/internal/corpus"
+
 	"github.com/rashomon-io/rashomon/checker/anomaly"
 )
 
@@ -26,6 +28,8 @@ func (c call) String() string { return strings.TrimSpace(fmt.Sprint(c.name, " ",
 
 // unknown is the output of an operation of unknown outcome.
 const unknown = -2
+
+func unanswered(output any) bool { return output == unknown }
 
 // theRegister has states that == compares, and no Equal.
 var theRegister = porcupine.Model{
@@ -90,13 +94,17 @@ func byKey[T any](all []T, key func(T) string) [][]T {
 }
 
 var exampleModels = []struct {
-	name  string
-	model porcupine.Model
-	calls []call
+	name     string
+	model    porcupine.Model
+	calls    []call
+	readOnly func(input, output any) bool
 }{
-	{"register", theRegister, []call{{"write", "", 1}, {"write", "", 2}, {"read", "", 0}}},
-	{"queue", theQueue, []call{{"enqueue", "", 1}, {"enqueue", "", 2}, {"dequeue", "", 0}}},
-	{"counters", theCounters, []call{{"add", "x", 1}, {"add", "y", 1}, {"add", "x", 0}}},
+	{"register", theRegister, []call{{"write", "", 1}, {"write", "", 2}, {"read", "", 0}},
+		func(input, _ any) bool { return input.(call).name == "read" }},
+	{"queue", theQueue, []call{{"enqueue", "", 1}, {"enqueue", "", 2}, {"dequeue", "", 0}},
+		func(input, output any) bool { return input.(call).name == "dequeue" && output == -1 }},
+	{"counters", theCounters, []call{{"add", "x", 1}, {"add", "y", 1}, {"add", "x", 0}},
+		func(input, _ any) bool { return input.(call).value == 0 }},
 }
 
 // drawOperations draws a history of few moments, in no order, with operations that
@@ -130,13 +138,23 @@ func TestCheckOperationsAgreesWithPorcupine(t *testing.T) {
 			if !porcupine.CheckOperations(example.model, operations) {
 				want = Invalid
 			}
-			for _, engine := range []Engine{"", Search, Porcupine} {
-				got := CheckOperations(t.Context(), example.model, operations, Options{Engine: engine})
+			for _, options := range []Options{
+				{}, {Engine: Search}, {Engine: Porcupine}, {ReadOnly: example.readOnly}, {Unknown: unanswered},
+				{Engine: Search, ReadOnly: example.readOnly, Unknown: unanswered},
+				{Engine: Porcupine, ReadOnly: example.readOnly, Unknown: unanswered},
+			} {
+				options.Budget.Witness = time.Minute
+				got := CheckOperations(t.Context(), example.model, operations, options)
 				if got.Verdict != want {
-					t.Fatalf("%q: %s (%s), want %s of\n%v", engine, got.Verdict, got.Reason, want, operations)
+					t.Fatalf("%+v: %s (%s), want %s of\n%v", options, got.Verdict, got.Reason, want, operations)
 				}
 				if (len(got.Violations) > 0) != (want == Invalid) {
-					t.Fatalf("%q: %s with %d violations", engine, want, len(got.Violations))
+					t.Fatalf("%+v: %s with %d violations", options, want, len(got.Violations))
+				}
+				for _, v := range got.Violations {
+					if v.NotShortest {
+						t.Fatalf("%+v: the time did not suffice for %d operations", options, len(operations))
+					}
 				}
 			}
 		}))
@@ -261,6 +279,62 @@ func TestCheckOperationsTells(t *testing.T) {
 	}
 }
 
+// Of declared reads, those that are not needed are left out; in a budget that is over,
+// the witness is a beginning all the same, or the whole, and says that it is not the
+// shortest.
+func TestCheckOperationsWitnessBudget(t *testing.T) {
+	var operations []porcupine.Operation
+	for i := range int64(20) {
+		operations = append(operations,
+			porcupine.Operation{Input: call{"write", "", int(i)}, Call: 10 * i, Return: 10*i + 1},
+			porcupine.Operation{Input: call{"read", "", 0}, Output: int(i), Call: 10*i + 2, Return: 10*i + 3})
+	}
+	operations = append(operations,
+		porcupine.Operation{Input: call{"read", "", 0}, Output: 3, Call: 300, Return: 301},
+		porcupine.Operation{Input: call{"write", "", 3}, Call: 400, Return: 401})
+	for _, test := range []struct {
+		name        string
+		options     Options
+		witness     int
+		notShortest bool
+	}{
+		{"shortest beginning", Options{}, 41, false},
+		{"without reads", Options{ReadOnly: exampleModels[0].readOnly}, 21, false},
+		{"no time", Options{Engine: Porcupine, Budget: Budget{Witness: -1}}, 42, true},
+		{"no time for reads", Options{Engine: Search, ReadOnly: exampleModels[0].readOnly, Budget: Budget{Witness: -1}}, 41, true},
+	} {
+		r := CheckOperations(t.Context(), theRegister, operations, test.options)
+		if r.Verdict != Invalid || len(r.Violations) != 1 {
+			t.Fatalf("%s: %s (%s)", test.name, r.Verdict, r.Reason)
+		}
+		v := r.Violations[0]
+		if len(v.Witness) != test.witness || v.NotShortest != test.notShortest || strings.Contains(v.Sentence, "did not suffice") != test.notShortest {
+			t.Errorf("%s: %d operations, want %d; %s", test.name, len(v.Witness), test.witness, v.Sentence)
+		}
+	}
+}
+
+// What is decided here, Porcupine does not decide in five times the time: a store, and a
+// lock with operations of unknown outcome.
+func TestCheckOperationsDecidesMore(t *testing.T) {
+	for _, test := range []struct {
+		shape corpus.Shape
+		seed  uint64
+		legal bool
+	}{} {
+		h := test.shape.Make(test.seed, test.legal)
+		began := time.Now()
+		r := CheckOperations(t.Context(), h.Model, h.Operations, Options{ReadOnly: h.ReadOnly, Unknown: h.Unknown, Budget: Budget{Witness: -1}})
+		took := time.Since(began)
+		if r.Verdict == Unknown || test.legal != (r.Verdict == Valid) {
+			t.Errorf("%s: %s (%s)", h.Name, r.Verdict, r.Reason)
+		}
+		if said := porcupine.CheckOperationsTimeout(h.Model, h.Operations, 5*took); said != porcupine.Unknown {
+			t.Errorf("%s: we took %s, and Porcupine says %s", h.Name, took, said)
+		}
+	}
+}
+
 // One partition that is hard leaves the others their verdicts.
 func TestCheckOperationsTakesTurns(t *testing.T) {
 	model := theCounters
@@ -301,15 +375,16 @@ func TestCheckOperationsTakesTurns(t *testing.T) {
 func TestCheckOperationsMeasuresStates(t *testing.T) {
 	model := porcupine.Model{
 		Init: func() any { return map[string][]string{} },
-		Step: func(any, any, any) (bool, any) {
-			return true, map[string][]string{"k": {strings.Repeat("x", 1<<20)}}
+		Step: func(_, input, _ any) (bool, any) {
+			return input != "impossible", map[string][]string{"k": {strings.Repeat("x", 1<<20)}}
 		},
 		Equal: func(a, b any) bool { return false },
 	}
 	var operations []porcupine.Operation
-	for range 12 {
-		operations = append(operations, porcupine.Operation{Call: 0, Return: 1})
+	for i := range 12 {
+		operations = append(operations, porcupine.Operation{Input: i, Call: 0, Return: 1})
 	}
+	operations = append(operations, porcupine.Operation{Input: "impossible", Call: 2, Return: 3})
 	for _, engine := range []Engine{"", Search, Porcupine} {
 		r := CheckOperations(t.Context(), model, operations, Options{Engine: engine, Budget: Budget{MemoryBytes: 16 << 20}})
 		if r.Verdict != Unknown || !strings.Contains(r.Reason, "memory budget of 16 MiB") {

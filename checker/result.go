@@ -8,6 +8,7 @@ import (
 	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/counts"
 	"github.com/rashomon-io/rashomon/checker/guarantees"
+	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/checker/internal/model"
 	"github.com/rashomon-io/rashomon/checker/statistics"
 )
@@ -29,17 +30,34 @@ type Budget struct {
 	Time time.Duration
 	// MemoryBytes bounds the heap's growth while checking.
 	MemoryBytes uint64
+	// Witness is of Porcupine's models alone: once a partition is known to be invalid,
+	// the time for the other partitions, and after that again for witnesses. 0 is as
+	// long as it took to know, and at least a second. If it is negative, the others are
+	// left unknown, and a witness is the whole partition.
+	Witness time.Duration
 }
 
 func (b Budget) orDefault() Budget {
-	return Budget{Time: cmp.Or(b.Time, DefaultBudget.Time), MemoryBytes: cmp.Or(b.MemoryBytes, DefaultBudget.MemoryBytes)}
+	return Budget{Time: cmp.Or(b.Time, DefaultBudget.Time), MemoryBytes: cmp.Or(b.MemoryBytes, DefaultBudget.MemoryBytes), Witness: b.Witness}
 }
+
+// court is what of it bounds an engine.
+func (b Budget) court() court.Budget { return court.Budget{Time: b.Time, MemoryBytes: b.MemoryBytes} }
 
 // Options of a check. The zero Options are right for most.
 type Options struct {
 	Budget Budget
 	// Engine forces one; empty means the fastest that is exact for each key.
 	Engine Engine
+	// ReadOnly declares of operations of Porcupine's that they leave every state of the
+	// model in which they are possible; nil if nothing is known of any. That makes
+	// CheckOperations and CheckEvents faster, and their witnesses smaller. It must be
+	// true of all states: a write of the value that is there is no read-only operation.
+	ReadOnly func(input, output any) bool
+	// Unknown declares of outputs of Porcupine's that nobody knows the outcome of their
+	// operations: these may take effect at any moment after their Call, or never,
+	// whatever their Return. Nil if all take effect.
+	Unknown func(output any) bool
 }
 
 // An Engine is a way to decide.

@@ -63,11 +63,14 @@ type Violation struct {
 	// in a log, no recovery.
 	Time time.Duration `json:"time_ns,omitempty"`
 	// Witness are operations that no order explains, as few as were found, ordered by
-	// Invoke. Porcupine agrees, on these alone, unless they are a user's own function's.
+	// Invoke. Porcupine agrees, on these alone, or two independent searches do, unless they are a user's own function's.
 	// The outputs of a set's reads are restricted to the elements that matter; of a
 	// counter's or a bank's updates, a thousand are shown at most, and the sentence tells
 	// their sum; of a bank's balances, what the sentence names is what matters.
 	Witness []history.Operation `json:"witness"`
+	// NotShortest means that the time did not suffice to make the witness as small as
+	// it can be made.
+	NotShortest bool `json:"not_shortest,omitempty"`
 	// Elements are those of a set that matter, and what its reads did not see of
 	// these is as telling as what they saw; empty if it is no set.
 	Elements []int64 `json:"elements,omitempty"`

@@ -220,7 +220,7 @@ func decode(line []byte, into any) error {
 	if err := decoder.Decode(into); err != nil {
 		return errors.New(clip(err.Error(), errorLimit)) // it may quote the line
 	}
-	if rest := trimLeft(line[decoder.InputOffset():]); len(rest) > 0 {
+	if rest := bytes.Trim(line[decoder.InputOffset():], " \t\r\n"); len(rest) > 0 {
 		return fmt.Errorf("more than one JSON value: %.20q", rest)
 	}
 	return nil

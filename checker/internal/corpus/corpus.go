@@ -24,7 +24,9 @@ type History struct {
 	Model porcupine.Model
 	// ReadOnly is what the model's author declares: the operation leaves every state
 	// that accepts it.
-	ReadOnly   func(input, output any) bool
+	ReadOnly func(input, output any) bool
+	// Unknown is which outputs are of operations of unknown outcome.
+	Unknown    func(output any) bool
 	Operations []porcupine.Operation
 	// Legal is what is known of it. What is made to be illegal may be legal by chance,
 	// and nobody says it of the logs of etcd.
@@ -69,7 +71,7 @@ func (s Shape) Make(seed uint64, legal bool) History {
 	o := objects[s.Object]
 	h := History{
 		Name:  fmt.Sprintf("%s-%d-c%d-n%d", s.Object, seed, s.Clients, s.Operations),
-		Model: o.model, ReadOnly: o.readOnly, Legal: legal,
+		Model: o.model, ReadOnly: o.readOnly, Unknown: isUnknown, Legal: legal,
 	}
 	if s.Unknown > 0 {
 		h.Name += "-unknown"

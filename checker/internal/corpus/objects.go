@@ -14,6 +14,8 @@ import (
 // unknown is the output of an operation of unknown outcome. Models accept it.
 const unknown = "unknown"
 
+func isUnknown(output any) bool { return output == unknown }
+
 // A Call is the input of an operation.
 type Call struct {
 	Name  string

@@ -68,10 +68,13 @@ func Share(ctx context.Context, n int) (context.Context, context.CancelFunc) {
 func Workers(n int) int { return min(runtime.GOMAXPROCS(0), n) }
 
 // Parallel works on 0 to n-1, begun in this order.
-func Parallel(n int, work func(i int)) {
+func Parallel(n int, work func(i int)) { ParallelBy(Workers(n), n, work) }
+
+// ParallelBy is Parallel with so many goroutines.
+func ParallelBy(workers, n int, work func(i int)) {
 	var begun atomic.Int64
 	var wg sync.WaitGroup
-	for range Workers(n) {
+	for range min(workers, n) {
 		wg.Go(func() {
 			for i := begun.Add(1) - 1; i < int64(n); i = begun.Add(1) - 1 {
 				work(int(i))

@@ -2,10 +2,7 @@ package court
 
 import (
 	"context"
-	"runtime"
 	"sync"
-
-	"github.com/rashomon-io/rashomon/checker/internal/search"
 )
 
 // A slice is how much of a search is done at a time, in search's units of
@@ -16,33 +13,38 @@ const (
 	lastSlice  = 1 << 21
 )
 
-// Dovetail runs searches until all are over, as many at a time as there are
-// processors. They take turns, so none starves for another that is hard, and
-// those that need little are over first. When ctx ends, all are. No goroutine
-// outlives the call.
-func Dovetail(ctx context.Context, searches []*search.Search) {
+// A Task is work that can be interrupted, such as a search.
+type Task interface {
+	// Run goes on for about some effort, and reports whether it is over.
+	Run(ctx context.Context, effort int) (over bool)
+}
+
+// Dovetail runs tasks until all are over, so many at a time. They take turns, so none
+// starves for another that is hard, and those that need little are over first. When
+// ctx ends, all are. No goroutine outlives the call.
+func Dovetail[T Task](ctx context.Context, workers int, tasks []T) {
 	type turn struct {
-		search *search.Search
+		task   T
 		effort int
 	}
-	turns := make(chan turn, len(searches))
-	var left, workers sync.WaitGroup
-	left.Add(len(searches))
-	for _, s := range searches {
-		turns <- turn{s, firstSlice}
+	turns := make(chan turn, len(tasks))
+	var left, running sync.WaitGroup
+	left.Add(len(tasks))
+	for _, t := range tasks {
+		turns <- turn{t, firstSlice}
 	}
-	for range min(runtime.GOMAXPROCS(0), len(searches)) {
-		workers.Go(func() {
+	for range min(workers, len(tasks)) {
+		running.Go(func() {
 			for t := range turns {
-				if t.search.Run(ctx, t.effort) {
+				if t.task.Run(ctx, t.effort) {
 					left.Done()
 				} else {
-					turns <- turn{t.search, min(2*t.effort, lastSlice)}
+					turns <- turn{t.task, min(2*t.effort, lastSlice)}
 				}
 			}
 		})
 	}
 	left.Wait()
 	close(turns)
-	workers.Wait()
+	running.Wait()
 }

@@ -36,7 +36,7 @@ func TestDovetail(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	Dovetail(ctx, searches)
+	Dovetail(ctx, 2, searches)
 	for i, s := range searches {
 		answer := s.Answer()
 		want := []search.Verdict{search.Invalid, search.Valid}[(i+1)%2]
@@ -49,4 +49,4 @@ func TestDovetail(t *testing.T) {
 	}
 }
 
-func TestDovetailNothing(t *testing.T) { Dovetail(t.Context(), nil) }
+func TestDovetailNothing(t *testing.T) { Dovetail[*search.Search](t.Context(), 2, nil) }

@@ -77,7 +77,7 @@ func searchAll(ctx context.Context, memory *court.Memory, budget court.Budget, o
 		objects[hard[i]] = h.withoutUnneeded()
 		searches[i] = search.NewRegister(objects[hard[i]].steps, shared)
 	})
-	court.Dovetail(ctx, searches)
+	court.Dovetail(ctx, court.Workers(len(searches)), searches)
 	court.Parallel(len(hard), func(i int) {
 		key := hard[i]
 		verdicts[key] = objects[key].bySearch(ctx, memory, searches[i].Answer(), verdicts[key])

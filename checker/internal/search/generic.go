@@ -8,8 +8,11 @@ import (
 	"unsafe"
 )
 
+// Never is the Ret of an operation of unknown outcome.
+const Never = math.MaxInt64
+
 // An Operation is what a search for any model knows of one: its interval, which
-// is closed. If Ret is math.MaxInt64, nobody knows its outcome, and it may take
+// is closed. If Ret is Never, nobody knows its outcome, and it may take
 // effect at any moment from Call on, or never.
 type Operation struct{ Call, Ret int64 }
 
@@ -27,6 +30,12 @@ type Model[S any] struct {
 	// compared with every other.
 	Equal func(a, b S) bool
 	Hash  func(S) uint64
+	// ReadOnly declares of an operation that it leaves every state in which it is
+	// possible; nil if nothing is known of any.
+	ReadOnly func(operation int) bool
+	// Class is the same for operations that are alike: Step does the same for both.
+	// If it is nil, none are known to be.
+	Class func(operation int) int32
 	// Bytes is what a state holds in memory beside its own size; nil if nothing.
 	Bytes func(S) int
 }
@@ -83,8 +92,10 @@ const (
 func (p *genericPass[S]) begin() {
 	var slots int
 	p.events, p.slots, slots = timeline(len(p.operations), func(i int32) Operation { return p.operations[i] })
+	certain := (slots + 63) / 64
+	slots = 64 * certain
 	for i, o := range p.operations {
-		if o.Ret == math.MaxInt64 { // it stays open
+		if o.Ret == Never { // it stays open
 			p.slots[i] = int32(slots)
 			slots++
 		}
@@ -92,7 +103,7 @@ func (p *genericPass[S]) begin() {
 	words := (slots + 63) / 64
 	p.happened = make(bitset, words)
 	for _, g := range []*generation[S]{&p.now, &p.next, &p.trying} {
-		*g = generation[S]{model: &p.model, words: words, last: map[uint64]int32{}}
+		*g = generation[S]{model: &p.model, words: words, certain: certain, last: map[uint64]int32{}}
 	}
 	p.restart(p.first)
 }
@@ -146,37 +157,59 @@ func (p *genericPass[S]) advance() (cost int, verdict Verdict, step int) {
 // happened, and those from which sequences have to be tried.
 func (p *genericPass[S]) beginReturn(i int32) {
 	p.returning, p.tried = i, 0
-	p.open = slices.DeleteFunc(p.open, func(o int32) bool { return o == i })
 	for c, state := range p.now.states {
 		copy(p.happened, p.now.happenedAt(c))
-		if p.happened.has(p.slots[i]) {
-			p.happened.unset(p.slots[i])
-			p.next.add(state, p.happened)
-		} else {
-			p.trying.add(state, p.happened)
+		p.reach(state)
+	}
+	p.open = slices.DeleteFunc(p.open, func(o int32) bool { return o == i })
+}
+
+// reach adds a configuration: to the next ones, if the operation that returns has
+// happened. Read-only operations happen at once if they can: one that has, can do
+// whatever it could if it had not (NewDepthFirst has the proof).
+func (p *genericPass[S]) reach(state S) (cost int) {
+	if p.model.ReadOnly != nil {
+		for _, i := range p.open {
+			if p.happened.has(p.slots[i]) || !p.model.ReadOnly(int(i)) {
+				continue
+			}
+			cost++
+			if _, ok := p.model.Step(state, int(i)); ok {
+				p.happened.set(p.slots[i])
+			}
 		}
 	}
+	if slot := p.slots[p.returning]; p.happened.has(slot) {
+		p.happened.unset(slot)
+		p.next.add(state, p.happened)
+	} else {
+		p.trying.add(state, p.happened)
+	}
+	return cost
 }
 
 // try lets each open operation happen after a configuration: the one that
 // returns, after which the rest can wait, and each other.
 func (p *genericPass[S]) try(c int) (cost int) {
-	state := p.trying.states[c]
-	copy(p.happened, p.trying.happenedAt(c))
-	if after, ok := p.model.Step(state, int(p.returning)); ok {
-		p.next.add(after, p.happened)
-	}
+	cost = p.after(c, p.returning)
 	for _, i := range p.open {
-		if p.happened.has(p.slots[i]) {
-			continue
-		}
-		if after, ok := p.model.Step(state, int(i)); ok {
-			p.happened.set(p.slots[i])
-			p.trying.add(after, p.happened)
-			p.happened.unset(p.slots[i])
-		}
+		cost += p.after(c, i)
 	}
-	return len(p.open)
+	return cost
+}
+
+// after lets an operation happen after a configuration.
+func (p *genericPass[S]) after(c int, i int32) (cost int) {
+	copy(p.happened, p.trying.happenedAt(c))
+	if p.happened.has(p.slots[i]) {
+		return 0
+	}
+	state, ok := p.model.Step(p.trying.states[c], int(i))
+	if !ok {
+		return 1
+	}
+	p.happened.set(p.slots[i])
+	return 1 + p.reach(state)
 }
 
 // A generation is a set of configurations: states, each with the open operations
@@ -184,6 +217,7 @@ func (p *genericPass[S]) try(c int) (cost int) {
 type generation[S any] struct {
 	model    *Model[S]
 	words    int
+	certain  int // the first words, which are of operations that return
 	width    int
 	outgrown bool // there were more than width
 
@@ -198,14 +232,15 @@ type generation[S any] struct {
 
 func (g *generation[S]) happenedAt(c int) bitset { return g.happened[c*g.words : (c+1)*g.words] }
 
-// add adds a configuration, unless it is there or there are too many. It does
-// not keep happened.
+// add adds a configuration, unless it is there, or one in which fewer of the
+// operations of unknown outcome have happened, or there are too many. It does not keep
+// happened.
 func (g *generation[S]) add(state S, happened bitset) {
 	hash := uint64(0)
 	if g.model.Hash != nil {
 		hash = g.model.Hash(state)
 	}
-	for _, word := range happened {
+	for _, word := range happened[:g.certain] {
 		hash = (hash ^ word) * 0x9e3779b97f4a7c15
 		hash ^= hash >> 29
 	}
@@ -214,7 +249,7 @@ func (g *generation[S]) add(state S, happened bitset) {
 		before = last
 	}
 	for c := before; c >= 0; c = g.before[c] {
-		if slices.Equal(g.happenedAt(int(c)), happened) && g.model.Equal(g.states[c], state) {
+		if g.happenedAt(int(c)).covers(happened, g.certain) && g.model.Equal(g.states[c], state) {
 			return
 		}
 	}
@@ -229,6 +264,20 @@ func (g *generation[S]) add(state S, happened bitset) {
 	if g.model.Bytes != nil {
 		g.held += g.model.Bytes(state)
 	}
+}
+
+// covers: b and other are equal in the first words, which are of operations that
+// return, and b has no bit in the others that other has not.
+func (b bitset) covers(other bitset, certain int) bool {
+	if !slices.Equal(b[:certain], other[:certain]) {
+		return false
+	}
+	for w := certain; w < len(b); w++ {
+		if b[w]&^other[w] != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 func (g *generation[S]) clear() {

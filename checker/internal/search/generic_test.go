@@ -40,6 +40,39 @@ func counter(held string, c call) (string, bool) {
 	return fmt.Sprint(n + c.input), c.unknown() || c.output == n
 }
 
+// text is appended to, put anew, and got.
+func text(held string, c call) (string, bool) {
+	switch c.name {
+	case "put":
+		return fmt.Sprint(c.input), c.unknown() || c.output == 0
+	case "append":
+		return held + fmt.Sprint(c.input), c.unknown() || c.output == 0
+	}
+	return held, c.unknown() || c.output == len(held)
+}
+
+// depthFirst are models with more or less that is known of the calls.
+func depthFirst(model func(string, call) (string, bool), calls []call) map[string]Model[string] {
+	plain := Comparable("", func(state string, i int) (string, bool) { return model(state, calls[i]) })
+	unhashed := plain
+	unhashed.Hash = nil
+	readOnly := plain
+	readOnly.ReadOnly = func(i int) bool { return calls[i].name == "get" }
+	alike := plain
+	alike.Class = func(i int) int32 {
+		for j, c := range calls {
+			c.Operation = calls[i].Operation
+			if c == calls[i] && calls[j].unknown() == calls[i].unknown() {
+				return int32(j)
+			}
+		}
+		panic("it is like itself")
+	}
+	all := alike
+	all.ReadOnly = readOnly.ReadOnly
+	return map[string]Model[string]{"plain": plain, "unhashed": unhashed, "read-only": readOnly, "alike": alike, "all": all}
+}
+
 // drawCalls draws a history, of which some answers are what the model would
 // have given at some moment of the interval.
 func drawCalls(t *rapid.T, names []string, model func(string, call) (string, bool)) []call {
@@ -87,6 +120,7 @@ func TestGenericAgreesWithPorcupine(t *testing.T) {
 	}{
 		{"queue", []string{"enqueue", "dequeue"}, queue},
 		{"counter", []string{"add"}, counter},
+		{"text", []string{"put", "append", "get"}, text},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			verdicts := map[Verdict]int{}
@@ -124,6 +158,12 @@ func TestGenericAgreesWithPorcupine(t *testing.T) {
 				narrow := &Search{pass: &genericPass[string]{model: unhashed, operations: operations, first: 1}, memory: NewMemory(1 << 30)}
 				if got := narrow.run(t.Context()); got.Verdict != want {
 					t.Fatalf("narrow: %s, but Porcupine says %s, of %+v", got, want, calls)
+				}
+				for name, model := range depthFirst(test.model, calls) {
+					deep := NewDepthFirst(model, operations, NewMemory(1<<30)).run(t.Context())
+					if deep.Verdict != want || want == Invalid && operations[deep.Step].Ret != operations[got.Step].Ret {
+						t.Fatalf("depth first, %s: %s, but Porcupine says %s, and the other search %s, of %+v", name, deep, want, got, calls)
+					}
 				}
 				verdicts[got.Verdict]++
 			})

@@ -147,6 +147,13 @@ func (s *Search) Run(ctx context.Context, effort int) (over bool) {
 	return s.pass == nil
 }
 
+// Stop ends a search that is not over, and gives back its memory.
+func (s *Search) Stop() {
+	if s.pass != nil {
+		s.finish(Answer{Err: context.Canceled, Width: s.pass.width()})
+	}
+}
+
 func (s *Search) finish(answer Answer) {
 	s.memory.give(s.held)
 	s.pass, s.held, s.answer = nil, 0, answer
