@@ -27,6 +27,10 @@ type Model struct {
 	kinds []history.Kind
 	// versioned: a read outputs a version, too.
 	versioned bool
+	// parts are a composed model's, none of which is composed.
+	parts []Model
+	// function: a ModelFunc.
+	function bool
 	// users is a ModelOf's.
 	users porcupine.Model
 	// engines are those that can decide the model, the preferred one first; nil if
@@ -61,6 +65,7 @@ func Check(ctx context.Context, run *history.Run, model Model, options Options) 
 		Torn:       run.History.Torn,
 	}
 	model.decide(bounded, run, options, &result)
+	model.judgeGuarantees(bounded, run, options.Budget, &result)
 	if run.IsTrial() {
 		result.judgeTrial(run)
 	} else if run.History.Torn != "" {
@@ -88,7 +93,6 @@ func (m Model) decide(ctx context.Context, run *history.Run, options Options, re
 		return
 	}
 	m.judge(ctx, run, options, result)
-	m.judgeGuarantees(ctx, run, options.Budget, result)
 }
 
 // malformed describes the first operation that the model does not understand.

@@ -26,10 +26,18 @@ func Compose(model Model, others ...Model) Model {
 	if len(others) == 0 {
 		return model
 	}
-	return Model{name: model.name, judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
+	var parts []Model
+	for _, m := range append([]Model{model}, others...) {
+		if m.parts != nil {
+			parts = append(parts, m.parts...)
+		} else {
+			parts = append(parts, m)
+		}
+	}
+	return Model{name: model.name, parts: parts, judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
 		judgePart(ctx, len(others)+1, model, run, options, result)
 		for i, other := range others {
-			part := Result{Verdict: Valid, Guarantees: result.Guarantees} // which are judged once
+			part := Result{Verdict: Valid}
 			judgePart(ctx, len(others)-i, other, run, options, &part)
 			result.join(part)
 		}
@@ -80,7 +88,7 @@ const Function Engine = "function"
 // says again. A violation without an Anomaly gets the model's name, which no claim
 // admits.
 func ModelFunc(name string, check func(context.Context, *history.Run) ([]anomaly.Violation, error)) Model {
-	return Model{name: name, judge: func(ctx context.Context, run *history.Run, _ Options, result *Result) {
+	return Model{name: name, function: true, judge: func(ctx context.Context, run *history.Run, _ Options, result *Result) {
 		violations, err := check(ctx, run)
 		answer := model.NewAnswer()
 		answer.Keys = 1

@@ -15,16 +15,19 @@ import (
 // judgeGuarantees holds the run against what its target claims by name. The result's
 // verdict is the model's alone.
 func (m Model) judgeGuarantees(ctx context.Context, run *history.Run, budget Budget, result *Result) {
-	if result.Guarantees != nil { // of the first part of a composed model
+	parts, verdicts := m.parts, []Part{{m.name, result.Verdict, result.Reason}}
+	if parts == nil {
+		parts = []Model{m}
+	} else {
+		verdicts = result.Parts
+	}
+	name, known := named(parts, run)
+	if !known {
 		return
 	}
-	name := m.name
-	if m.kinds == nil { // a user's, whatever its name
-		name = "of your own"
-	}
+	linearizable, reason := linearizable(parts, verdicts)
 	trial := guarantees.Trial{
-		Run: run, Model: name, Reason: result.Reason, MemoryBytes: budget.MemoryBytes,
-		Linearizable: map[Verdict]guarantees.Verdict{Valid: guarantees.Holds, Invalid: guarantees.Broken, Unknown: guarantees.Unknown}[result.Verdict],
+		Run: run, Model: name, Reason: reason, MemoryBytes: budget.MemoryBytes, Linearizable: linearizable,
 		Tell: func(key string, o *history.Operation) string {
 			teller := sentence.Teller{Run: run, Key: key}
 			if name == VersionedRegister.name {
@@ -39,6 +42,40 @@ func (m Model) judgeGuarantees(ctx context.Context, run *history.Run, budget Bud
 			v.Sentence += sentence.Faults(run, sentence.SpanOf(model.Pointers(v.Witness)...)) + "."
 		}
 	}
+}
+
+// named is the model that a run's guarantees are of: the first one that is not a user's, if
+// there is any. It returns false if no model understands the run.
+func named(parts []Model, run *history.Run) (name string, known bool) {
+	for _, part := range parts {
+		switch {
+		case part.malformed(run.History.Operations) != "":
+		case part.kinds != nil:
+			return part.name, true
+		default:
+			known = true
+		}
+	}
+	return "of your own", known // whatever its name
+}
+
+// linearizable is the worst verdict of those models that say so, with its reason.
+func linearizable(parts []Model, verdicts []Part) (guarantees.Verdict, string) {
+	worst, reason := guarantees.NotJudged, "what it was held against is a function, which says nothing of that"
+	for i, part := range parts {
+		if part.function {
+			continue
+		}
+		switch said := verdicts[i]; {
+		case said.Verdict == Invalid:
+			return guarantees.Broken, said.Reason
+		case said.Verdict == Unknown:
+			worst, reason = guarantees.Unknown, said.Reason
+		case worst == guarantees.NotJudged:
+			worst, reason = guarantees.Holds, said.Reason
+		}
+	}
+	return worst, reason
 }
 
 // ofOrder are the anomalies that a guarantee weaker than linearizability may allow: they

@@ -41,6 +41,8 @@ var guaranteeCases = []struct {
 		"no order that is each process's own explains that p1 wrote x = 1 through n1 at 1.000 s, p1 wrote x = 2 through n1 at 3.000 s, p2 read x = 2"},
 	{"not sequential over two keys", "p1 n1 write x 1 [0,1] ok\n p1 n1 read y [2,3] ok\n p2 n2 write y 1 [0,1] ok\n p2 n2 read x [2,3] ok\n", Register,
 		[]string{"sequential", "monotonic writes"}, []guarantees.Verdict{broken, isUnknown}, NotAsClaimed, 4, "p1 found no y"},
+	{"at the moment when its write was over", "p1 n1 write x 1 [0,1] ok\n p1 n1 read x [1,2] ok\n", Register, []string{"linearizable", "sequential"}, []guarantees.Verdict{holds, broken}, NotAsClaimed, 2, "p1 wrote x = 1 through n1 at 1.000 s and p1 found no x"},
+	{"processes of large numbers", "p1 n1 write x 1 [0,1] ok\n p4294967297 n1 read x [2,3] ok\n", Register, []string{"sequential", "read your writes"}, []guarantees.Verdict{holds, isUnknown}, Undecided, 0, "no process"},
 	{"written twice", stale + "p4 n1 write x 1 [0,9] ok\n", Register, []string{"sequential", "monotonic reads", "stale by at most 9s"}, []guarantees.Verdict{isUnknown, isUnknown, holds}, Undecided, 0, "written twice"},
 
 	{"monotonic reads, and stale", stale, Register, []string{"monotonic reads"}, []guarantees.Verdict{holds}, AsClaimed, 0, ""},
@@ -72,6 +74,8 @@ var guaranteeCases = []struct {
 	{"stale by less", stale, Register, []string{"stale by at most 1s"}, []guarantees.Verdict{holds}, AsClaimed, 0, ""},
 	{"too stale by versions", twoWrites + "p1 n1 write x 3 [4,5] ok\n p2 n1 read x -> 1 [6,7] ok\n", Register, []string{"stale by at most 1 version", "stale by at most 2 versions"}, []guarantees.Verdict{broken, holds}, NotAsClaimed, 4, "that p1 wrote x = 1"},
 
+	{"a value twice, and a refusal", "p1 n1 write x 1 [0,1] ok\n p2 n1 write x 1 [0,1] ok\n p1 n1 cas x 1 2 [2,3] fail\n", Register, []string{"stale by at most 1 version", "stale by at most 2 versions"}, []guarantees.Verdict{broken, holds}, NotAsClaimed, 3, "though every read may be as stale as that"},
+
 	{"diverged", twoWrites + "p2 n1 read x -> 2 [51,52] ok\n p3 n2 read x -> 1 [51,52] ok\n" + finally, Register, []string{"converges"}, []guarantees.Verdict{broken}, NotAsClaimed, 2,
 		"10.000 s after what they differ in, the final reads do not agree: p2 read x = 2"},
 	{"agreed on what is older", twoWrites + "p2 n1 read x -> 1 [51,52] ok\n p3 n2 read x -> 1 [51,52] ok\n" + finally, Register, []string{"converges"}, []guarantees.Verdict{holds}, AsClaimed, 0, ""},
@@ -80,6 +84,8 @@ var guaranteeCases = []struct {
 	{"one node alone", twoWrites + "p2 n1 read x -> 2 [51,52] ok\n p3 n1 read x -> 2 [51,52] ok\n" + finally, Register, []string{"converges"}, []guarantees.Verdict{isUnknown}, Undecided, 0, "no key was read through two nodes"},
 	{"no final phase", stale, Register, []string{"converges"}, []guarantees.Verdict{isUnknown}, Undecided, 0, "no final phase"},
 	{"sets diverged", "p1 n1 add s 1 [0,1] ok\n p1 n1 add s 2 [2,3] ok\n p2 n1 read-all s -> 2 1 [51,52] ok\n p3 n2 read-all s -> 1 [51,52] ok\n" + finally, Set, []string{"converges"}, []guarantees.Verdict{broken}, NotAsClaimed, 2, "do not agree"},
+	{"counters diverged by more than nobody knows", "p1 n1 increment c 9 [0,1] ok\n p4 n1 increment c 1 [0,1] info\n p2 n1 read c -> 10 [51,52] ok\n p3 n2 read c -> 1 [51,52] ok\n" + finally, Counter, []string{"converges"}, []guarantees.Verdict{broken}, NotAsClaimed, 2, "do not agree"},
+	{"counters diverged by what nobody knows", "p1 n1 increment c 9 [0,1] ok\n p4 n1 increment c 1 [0,1] info\n p2 n1 read c -> 10 [51,52] ok\n p3 n2 read c -> 9 [51,52] ok\n" + finally, Counter, []string{"converges"}, []guarantees.Verdict{holds}, AsClaimed, 0, ""},
 	{"counters agree", "p1 n1 increment c 1 [0,1] ok\n p2 n1 read c -> 1 [51,52] ok\n p3 n2 read c -> 1 [51,52] ok\n" + finally, Counter, []string{"converges", "monotonic reads"}, []guarantees.Verdict{holds, unjudged}, AsClaimed, 0, "only registers"},
 
 	{"not of locks", "p1 n1 acquire l [0,1] ok\n p1 n1 release l [2,3] ok\n", Lock, []string{"monotonic reads", "converges"}, []guarantees.Verdict{unjudged, unjudged}, Undecided, 0, "only registers"},
@@ -166,6 +172,33 @@ func TestGuaranteesWithoutTime(t *testing.T) {
 	for _, g := range Check(ctx, run, Register, Options{}).Guarantees {
 		if g.Verdict != guarantees.Unknown || g.Reason == "" {
 			t.Errorf("%+v", g)
+		}
+	}
+}
+
+// Of a composed model, the guarantees are those of the one that can tell, wherever it
+// stands, and a function says nothing of linearizability.
+func TestGuaranteesOfComposed(t *testing.T) {
+	function := ModelFunc("function", func(context.Context, *history.Run) ([]anomaly.Violation, error) { return nil, nil })
+	for _, test := range []struct {
+		model    Model
+		verdicts []guarantees.Verdict
+		want     Conformance
+	}{
+		{function, []guarantees.Verdict{unjudged, unjudged}, Undecided},
+		{Compose(function, Register), []guarantees.Verdict{broken, holds}, NotAsClaimed},
+		{Compose(function, Compose(function, Register)), []guarantees.Verdict{broken, holds}, NotAsClaimed},
+		{Compose(Register, function), []guarantees.Verdict{broken, holds}, NotAsClaimed},
+	} {
+		run := script.Parse(t, stale)
+		run.Manifest.Claim.Guarantees = []string{"linearizable", "monotonic reads"}
+		result := Check(t.Context(), run, test.model, Options{})
+		var verdicts []guarantees.Verdict
+		for _, g := range result.Guarantees {
+			verdicts = append(verdicts, g.Verdict)
+		}
+		if !slices.Equal(verdicts, test.verdicts) || result.AsClaimed != test.want {
+			t.Errorf("%v: %+v, %s; want %v, %s", test.model, result.Guarantees, result.AsClaimed, test.verdicts, test.want)
 		}
 	}
 }

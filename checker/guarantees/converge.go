@@ -3,6 +3,7 @@ package guarantees
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -57,6 +58,18 @@ func (j *judge) converges(i int, within time.Duration) {
 	}
 }
 
+// saturated adds the amount of a number to a sum.
+func saturated(sum uint64, by int64) uint64 {
+	amount := uint64(by)
+	if by < 0 {
+		amount = -amount
+	}
+	if sum+amount < sum {
+		return math.MaxUint64
+	}
+	return sum + amount
+}
+
 // objects are what was told since the final phase began, where an update is late if it may
 // have taken effect later than so.
 func (j *judge) objects(since, final time.Duration) map[string]*object {
@@ -67,13 +80,14 @@ func (j *judge) objects(since, final time.Duration) map[string]*object {
 		of := all[o.Key]
 		if of == nil {
 			of = &object{late: map[int64]bool{}}
-			of.Elements = j.Model == "set"
+			of.Elements, of.Counter = j.Model == "set", j.Model == "counter"
 			all[o.Key] = of
 		}
 		switch updates := j.Run.Manifest.Kinds.Of(o.Kind).Updates; {
 		case updates && o.Outcome != history.Fail && (o.Outcome == history.Info || o.Complete > since):
-			of.late[o.Input.At(o.Input.Len()-1)] = true
-			of.AnyLate = of.AnyLate || j.Model == "counter"
+			by := o.Input.At(o.Input.Len() - 1)
+			of.late[by] = true
+			of.Slack = saturated(of.Slack, by)
 		case !updates && o.Outcome == history.OK && o.Invoke >= final:
 			told := o.Output.Ints()
 			if j.Model == "versioned-register" && len(told) > 0 {

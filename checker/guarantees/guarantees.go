@@ -65,7 +65,7 @@ func Judge(ctx context.Context, t Trial) []Result {
 	if len(claimed) == 0 {
 		return nil
 	}
-	j := &judge{Trial: t, results: make([]Result, len(claimed))}
+	j := &judge{Trial: t, results: make([]Result, len(claimed)), processes: map[int]int32{}}
 	for i, text := range claimed {
 		g, err := history.ParseGuarantee(text)
 		j.claimed = append(j.claimed, g)
@@ -103,6 +103,11 @@ type judge struct {
 	results []Result // of each of claimed
 	keys    []*key
 	order   []place // of all that says anything, by invocation
+	// processes are numbered as sessions.
+	processes map[int]int32
+	// apart: no operation of a process began at the very moment when the one before was
+	// over. Two that did are concurrent for linearizability, and not for their session.
+	apart bool
 }
 
 // unknown notes why a guarantee is not known to hold; what is broken stays so.

@@ -35,6 +35,16 @@ func (k *key) number(v int64) register.Value {
 // A place is where something stands: in which key, and at which step of it.
 type place struct{ key, step int32 }
 
+// session is the number of a process, in the order in which they are asked for.
+func (j *judge) session(process int) int32 {
+	n, known := j.processes[process]
+	if !known {
+		n = int32(len(j.processes))
+		j.processes[process] = n
+	}
+	return n
+}
+
 // split fills keys and order. Operations of one process that were called at the same
 // moment stay as they are.
 func (j *judge) split() {
@@ -106,9 +116,10 @@ func (k *key) step(o *history.Operation, versioned bool) (s register.Step, versi
 	return s, version, true
 }
 
-// noSessions says why processes are no sessions; empty if they are.
+// noSessions says why processes are no sessions; empty if they are. It fills apart.
 func (j *judge) noSessions() string {
 	last := map[int]*history.Operation{}
+	j.apart = true
 	operations := j.Run.History.Operations
 	byInvoke := make([]*history.Operation, len(operations))
 	for i := range operations {
@@ -126,19 +137,21 @@ func (j *judge) noSessions() string {
 			return fmt.Sprintf("p%d goes on after an operation of unknown outcome, so it is no session", o.Process)
 		case o.Invoke < before.Complete:
 			return fmt.Sprintf("p%d has operations that overlap, so it is no session", o.Process)
+		case o.Invoke == before.Complete:
+			j.apart = false
 		}
 	}
 	return ""
 }
 
-// sessions is the key's history as the session guarantees see it, and the operation of
+// sessionsOf is the key's history as the session guarantees see it, and the operation of
 // each of its.
-func (k *key) sessions(operations []history.Operation, order sessions.Order) (sessions.History, []int32) {
+func (j *judge) sessionsOf(k *key, order sessions.Order) (sessions.History, []int32) {
 	h := sessions.History{Values: k.values(), Order: order}
 	var of []int32
 	for i, s := range k.steps {
 		o := sessions.Operation{
-			Session: int32(operations[k.of[i]].Process), Call: s.Call, Ret: s.Ret,
+			Session: j.session(j.Run.History.Operations[k.of[i]].Process), Call: s.Call, Ret: s.Ret,
 			Write: s.Writes(), Value: s.To, Replaced: register.None, Version: k.versions[i],
 		}
 		switch {

@@ -62,7 +62,7 @@ func (j *judge) sessions(ctx context.Context, asked sessions.Guarantee) {
 			reason = "the time budget ended before all keys were judged; raise it"
 			break
 		}
-		h, of := k.sessions(j.Run.History.Operations, order)
+		h, of := j.sessionsOf(k, order)
 		answer := sessions.Decide(h, asked)
 		if answer.Disordered && order == sessions.RealTime { // so writes are not linearizable, which is another verdict
 			h.Order = sessions.Any
@@ -212,7 +212,7 @@ func (j *judge) tooStale(ctx context.Context, i int, g history.Guarantee, k *key
 
 // sequential judges all keys together.
 func (j *judge) sequential(ctx context.Context, i int) {
-	if j.Linearizable == Holds { // each key, and so all of them, in an order that is each process's as well
+	if j.Linearizable == Holds && j.apart { // each key, and so all of them, in an order that is each process's as well
 		return
 	}
 	h := sequential.History{Values: make([]int, len(j.keys))}
@@ -224,7 +224,7 @@ func (j *judge) sequential(ctx context.Context, i int) {
 		k := j.keys[p.key]
 		operation := k.of[p.step]
 		h.Operations = append(h.Operations, sequential.Operation{
-			Step: k.steps[p.step], Session: int32(j.Run.History.Operations[operation].Process), Register: p.key,
+			Step: k.steps[p.step], Session: j.session(j.Run.History.Operations[operation].Process), Register: p.key,
 		})
 		of = append(of, operation)
 	}

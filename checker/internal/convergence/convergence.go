@@ -13,8 +13,10 @@ type Object struct {
 	// Late tells of a value or element whether an update of it may have taken effect among
 	// the reads.
 	Late func(int64) bool
-	// AnyLate means that some update of the whole may have.
-	AnyLate bool
+	// Counter means that reads tell a sum, which may differ by so much as late updates
+	// add and take together.
+	Counter bool
+	Slack   uint64
 	// Elements means that reads tell the elements of a set, in any order; else a value, or
 	// nothing.
 	Elements bool
@@ -38,11 +40,11 @@ func (o Object) Compared() bool {
 
 // Disagree returns two reads that disagree, by index. It takes linear time in what was told.
 func (o Object) Disagree() (a, b int, found bool) {
-	if o.AnyLate {
-		return 0, 0, false
-	}
-	if o.Elements {
+	switch {
+	case o.Elements:
 		return o.differentElements()
+	case o.Counter:
+		return o.differentSums()
 	}
 	first := -1
 	for i, r := range o.Reads {
@@ -55,6 +57,26 @@ func (o Object) Disagree() (a, b int, found bool) {
 		}
 	}
 	return 0, 0, false
+}
+
+// differentSums compares the least sum with the greatest.
+func (o Object) differentSums() (a, b int, found bool) {
+	least, greatest := -1, -1
+	for i, r := range o.Reads {
+		if len(r.Told) == 0 {
+			continue
+		}
+		if least < 0 || r.Told[0] < o.Reads[least].Told[0] {
+			least = i
+		}
+		if greatest < 0 || r.Told[0] > o.Reads[greatest].Told[0] {
+			greatest = i
+		}
+	}
+	if least < 0 || uint64(o.Reads[greatest].Told[0])-uint64(o.Reads[least].Told[0]) <= o.Slack {
+		return 0, 0, false
+	}
+	return min(least, greatest), max(least, greatest), true
 }
 
 // differentElements compares all reads with the first: if two differ, one of them differs

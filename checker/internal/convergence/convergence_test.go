@@ -10,7 +10,10 @@ import (
 func disagree(o Object) bool {
 	for _, a := range o.Reads {
 		for _, b := range o.Reads {
-			if o.AnyLate {
+			if o.Counter {
+				if len(a.Told) > 0 && len(b.Told) > 0 && a.Told[0]-b.Told[0] > int64(o.Slack) {
+					return true
+				}
 				continue
 			}
 			if !o.Elements {
@@ -32,7 +35,10 @@ func disagree(o Object) bool {
 
 func random(r *rand.Rand) Object {
 	late := r.Int64N(5)
-	o := Object{Late: func(v int64) bool { return v == late }, AnyLate: r.IntN(10) == 0, Elements: r.IntN(2) == 0}
+	o := Object{Late: func(v int64) bool { return v == late }, Elements: r.IntN(2) == 0}
+	if !o.Elements && r.IntN(2) == 0 {
+		o.Counter, o.Slack = true, r.Uint64N(3)
+	}
 	told := func() (all []int64) {
 		for e := range int64(4) {
 			if (o.Elements || len(all) == 0) && r.IntN(2) == 0 {
@@ -62,7 +68,7 @@ func TestAgainstAllPairs(t *testing.T) {
 		if want := disagree(o); found != want {
 			t.Fatalf("%+v: %v, want %v", o, found, want)
 		}
-		if found && !disagree(Object{Reads: []Read{o.Reads[a], o.Reads[b]}, Late: o.Late, Elements: o.Elements}) {
+		if found && !disagree(Object{Reads: []Read{o.Reads[a], o.Reads[b]}, Late: o.Late, Elements: o.Elements, Counter: o.Counter, Slack: o.Slack}) {
 			t.Fatalf("%+v: %d and %d agree", o, a, b)
 		}
 		count[found]++

@@ -18,8 +18,8 @@
 // in which each read returns one of the last k values that were written before it. Stale
 // by at most n versions is k = n + 1. Again only what writes nothing may be stale: a
 // compare-and-set that succeeded found what was written last. One that failed, and did not
-// tell what it saw, says nothing, as there are always two values that it may have seen, but
-// for the first. With unique values, k = 1 is decided by zones, and k = 2 in near-linear
+// tell what it saw, says nothing where no value is written twice, as there are always two
+// values that it may have seen, but for the first. With unique values, k = 1 is decided by zones, and k = 2 in near-linear
 // time (Golab, Hurwitz & Li, "On the k-atomicity-verification problem", ICDCS 2013); of k > 2
 // no polynomial method is known. versions.go has two that do not decide all, each n log n,
 // and a search for the rest.

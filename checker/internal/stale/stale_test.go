@@ -37,7 +37,7 @@ func random(r *rand.Rand) (steps []register.Step, values int) {
 			if s.From = r.Int32N(int32(values)); s.From == s.To {
 				s.From = 0
 			}
-			s.Not = s.To == register.None && kind == 7
+			s.Not = s.To == register.None && s.From != register.Nothing && kind == 7
 		}
 		free[c] = s.Ret
 		if free[c] < math.MaxInt64 {
@@ -78,7 +78,7 @@ func explained(steps []register.Step, earlier int64, n int) bool {
 			case s.To != register.None:
 				fits = held[len(held)-1] == s.From
 			case s.Not:
-				fits = n > 0 || held[len(held)-1] != s.From
+				fits = slices.ContainsFunc(last, func(v register.Value) bool { return v != s.From })
 			default:
 				fits = slices.Contains(last, s.From)
 			}

@@ -39,7 +39,9 @@ func ByVersions(ctx context.Context, steps []register.Step, values, n int, bytes
 }
 
 // needed are the steps but those that say nothing here, and writes of unknown outcome that
-// nobody observed but others of their sort: these would only make more stale.
+// nobody observed but others of their sort: these would only make more stale. Where a value
+// is written twice, a step that says what was not there says something, and any write may
+// serve it.
 func needed(steps []register.Step, values int) []int32 {
 	observed := make([]bool, values)
 	kept := make([]bool, len(steps))
@@ -56,9 +58,18 @@ func needed(steps []register.Step, values int) []int32 {
 			}
 		}
 	}
+	refused, twice := false, false
+	written := make([]bool, values)
+	for i, s := range steps {
+		refused = refused || s.Not
+		if kept[i] && s.Writes() {
+			twice = twice || written[s.To]
+			written[s.To] = true
+		}
+	}
 	var all []int32
 	for i, kept := range kept {
-		if kept {
+		if kept || refused && twice {
 			all = append(all, int32(i))
 		}
 	}
@@ -93,7 +104,7 @@ type Window [Most + 1]register.Value
 func (w Window) After(s register.Step, n int) (Window, bool) {
 	switch {
 	case s.Not:
-		return w, true
+		return w, slices.ContainsFunc(w[:n+1], func(v register.Value) bool { return v != s.From })
 	case s.Observes() && !s.Writes():
 		return w, slices.Contains(w[:n+1], s.From)
 	case s.Observes() && w[0] != s.From:
