@@ -56,7 +56,8 @@ func ModelOf(name string, model porcupine.Model) Model { return modelOf(name, mo
 
 // ReadOnly is a ModelOf of which it is declared that some operations leave every state
 // in which the model accepts them. That makes checks faster, and witnesses smaller. It
-// must be true of all states: a put of what is there is no read-only operation.
+// must be true of all states: a put of what is there is no read-only operation. Of a
+// nondeterministic model, it is said of each state that there may be.
 func (m Model) ReadOnly(declared func(Call, Answer) bool) Model {
 	return modelOf(m.name, m.users, declared)
 }

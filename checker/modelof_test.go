@@ -117,6 +117,32 @@ func possibly(step func(state, input, output any) []any, state any, left []histo
 	return false
 }
 
+// A read of a nondeterministic model leaves each state, and not what may be there: who
+// has read that a put was forgotten does not find it later.
+func TestReadOnlyOfNondeterministic(t *testing.T) {
+	isGet := func(c Call, _ Answer) bool { return c.Kind == "get" }
+	for _, engine := range []Engine{"", Search, Porcupine} {
+		rapid.Check(t, func(t *rapid.T) {
+			operations := drawHistory(t)
+			for i := range operations {
+				if operations[i].Kind == "append" || operations[i].Kind == "pop" {
+					operations[i].Kind, operations[i].Input = "get", history.Value{}
+				}
+				operations[i].Key = "x"
+			}
+			model := either.ToModel()
+			want := Invalid
+			if porcupine.CheckOperations(ForPorcupine(model, operations)) {
+				want = Valid
+			}
+			run := &history.Run{History: history.History{Operations: operations}}
+			if got := Check(t.Context(), run, ModelOf("either", model).ReadOnly(isGet), Options{Engine: engine}); got.Verdict != want {
+				t.Fatalf("%q: %s %s, want %s", engine, got.Verdict, got.Reason, want)
+			}
+		})
+	}
+}
+
 // A model's verdict is that of trying everything, whatever became of what is unknown,
 // and so is Porcupine's on what ForPorcupine makes of the history.
 func TestModelOf(t *testing.T) {

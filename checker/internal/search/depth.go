@@ -20,12 +20,14 @@ import (
 // Let an order be a way on from a configuration to the end. Four things are left out
 // because, if there is an order with them, there is one without; they hold for any model.
 //
-//   - A read-only operation (Model.ReadOnly) that is enabled, and possible, takes effect
-//     at once, and nothing else is tried. For take an order, and move the operation to
-//     its beginning. It leaves the state, so it is possible there; where it was, the
-//     state is the same without it; and it may be there, as it is enabled. One step
-//     alone cannot tell that: a write of the value that is there leaves this state, and
-//     in another it would have mattered.
+//   - A read-only operation (Model.ReadOnly) that is enabled, possible, and leaves the
+//     state takes effect at once, and nothing else is tried. For take an order, and move
+//     the operation to its beginning. There it leaves the state; where it was, the state
+//     is the same without it; and it may be there, as it is enabled. One step alone cannot
+//     tell that: a write of the value that is there leaves this state, and in another it
+//     would have mattered. A state that stands for several, as a nondeterministic model's
+//     does, is not left if only some of them accept the operation: it is tried then as any
+//     other. Without it, there are more of them where it was, so what follows is possible.
 //   - Of operations that are alike (Model.Class), enabled at the same time, only the one
 //     is tried that returns first. For take an order that begins with another, and let
 //     the two change places. Both are enabled, so the first one may be where the other
@@ -68,6 +70,7 @@ type depthPass[S any] struct {
 	happened bitset // those that return after the front; then the unknown ones
 	words    int    // of the former
 	state    S
+	narrowed bool // some read-only operation is possible, and does not leave the state
 	trail    []effect
 	frames   []frame[S] // those that led to trying
 	trying   frame[S]   // from which candidates are tried now
@@ -85,6 +88,7 @@ type frame[S any] struct {
 	// unknown is the next of the unknown ones that were called since the first of the
 	// list was, old that of the others; these end at since.
 	unknown, old, since int32
+	narrowed            bool // read-only operations are candidates, too
 }
 
 func (p *depthPass[S]) begin() {
@@ -205,6 +209,7 @@ func (p *depthPass[S]) backTo(f frame[S]) {
 // settle lets all read-only operations take effect that can. One that cannot stays so
 // while the state does, so one walk suffices, though the front moves on.
 func (p *depthPass[S]) settle() (cost int) {
+	p.narrowed = false
 	if p.model.ReadOnly == nil {
 		return 0
 	}
@@ -213,8 +218,12 @@ func (p *depthPass[S]) settle() (cost int) {
 		following := p.next[i]
 		if p.readOnly[i] {
 			cost++
-			if _, possible := p.model.Step(p.state, int(i)); possible {
+			switch after, possible := p.model.Step(p.state, int(i)); {
+			case !possible:
+			case p.model.Equal(p.state, after):
 				p.take(i)
+			default:
+				p.narrowed = true
 			}
 		}
 		i = following
@@ -272,7 +281,7 @@ func (p *depthPass[S]) candidate() int32 {
 
 // here is the configuration that was reached, with all candidates.
 func (p *depthPass[S]) here() frame[S] {
-	f := frame[S]{state: p.state, trail: len(p.trail), at: p.next[len(p.operations)]}
+	f := frame[S]{state: p.state, trail: len(p.trail), at: p.next[len(p.operations)], narrowed: p.narrowed}
 	since, _ := slices.BinarySearch(p.unknown, f.at)
 	f.unknown, f.since = int32(since), int32(since)
 	return f
@@ -281,7 +290,7 @@ func (p *depthPass[S]) here() frame[S] {
 // foremost reports whether an operation is to be tried: it was not possible as a
 // read-only one, and none that is alike returns earlier.
 func (p *depthPass[S]) foremost(i int32) bool {
-	if p.readOnly[i] {
+	if p.readOnly[i] && !p.trying.narrowed {
 		return false
 	}
 	for _, rival := range p.rivals[i] {

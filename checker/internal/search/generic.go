@@ -31,7 +31,7 @@ type Model[S any] struct {
 	Equal func(a, b S) bool
 	Hash  func(S) uint64
 	// ReadOnly declares of an operation that it leaves every state in which it is
-	// possible; nil if nothing is known of any.
+	// possible, or each of those that a state stands for; nil if nothing is known of any.
 	ReadOnly func(operation int) bool
 	// Class is the same for operations that are alike: Step does the same for both.
 	// If it is nil, none are known to be.
@@ -165,7 +165,7 @@ func (p *genericPass[S]) beginReturn(i int32) {
 }
 
 // reach adds a configuration: to the next ones, if the operation that returns has
-// happened. Read-only operations happen at once if they can: one that has, can do
+// happened. Read-only operations that leave it happen at once: one that has, can do
 // whatever it could if it had not (NewDepthFirst has the proof).
 func (p *genericPass[S]) reach(state S) (cost int) {
 	if p.model.ReadOnly != nil {
@@ -174,7 +174,7 @@ func (p *genericPass[S]) reach(state S) (cost int) {
 				continue
 			}
 			cost++
-			if _, ok := p.model.Step(state, int(i)); ok {
+			if after, ok := p.model.Step(state, int(i)); ok && p.model.Equal(state, after) {
 				p.happened.set(p.slots[i])
 			}
 		}
