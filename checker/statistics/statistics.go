@@ -251,7 +251,9 @@ func recovery(run *history.Run, operations []*history.Operation) time.Duration {
 		}
 	}
 	served := map[string]time.Duration{} // the first completion through each node
+	asked := map[string]bool{}           // nodes that clients went through; others' roles may serve none
 	for _, o := range operations {
+		asked[o.Node] = true
 		if o.Invoke < max(healed, crashed[o.Node]) || !o.Answered() {
 			continue
 		}
@@ -262,7 +264,7 @@ func recovery(run *history.Run, operations []*history.Operation) time.Duration {
 	latest := healed
 	for _, node := range run.Nodes() {
 		first, ok := served[node]
-		if !ok {
+		if !ok && asked[node] {
 			return -1
 		}
 		latest = max(latest, first)
