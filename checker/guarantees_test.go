@@ -202,3 +202,13 @@ func TestGuaranteesOfComposed(t *testing.T) {
 		}
 	}
 }
+
+// What a manifest says of a built-in kind does not change what a built-in model means by it.
+func TestConvergesWhateverKindsSay(t *testing.T) {
+	run := script.Parse(t, twoWrites+"p2 n1 read x -> 2 [51,52] ok\n p3 n2 read x -> 1 [51,52] ok\n"+finally)
+	run.Manifest.Claim.Guarantees = []string{"converges"}
+	run.Manifest.Kinds = history.Kinds{history.Read: {Updates: true}, history.Write: {Reads: true}}
+	if got := Check(t.Context(), run, Register, Options{}).Guarantees[0]; got.Verdict != broken {
+		t.Errorf("%+v", got)
+	}
+}

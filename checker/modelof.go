@@ -50,7 +50,7 @@ func (a Answer) String() string {
 // called by several goroutines.
 //
 // Each key is an object of its own, unless the model has a Partition: then that says
-// what belongs together. A nondeterministic model is given as its ToModel. The
+// what belongs together. The verdict is Unknown if it leaves operations out. A nondeterministic model is given as its ToModel. The
 // verdict is as CheckOperations finds it.
 func ModelOf(name string, model porcupine.Model) Model { return modelOf(name, model, nil) }
 
@@ -67,7 +67,11 @@ func modelOf(name string, model porcupine.Model, declared func(Call, Answer) boo
 		judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
 			whole, operations := ForPorcupine(model, run.History.Operations)
 			partitions, err := partitionsOf(whole, options.Engine, func() ([][]porcupine.Operation, error) {
-				return whole.Partition(operations), nil
+				parts := whole.Partition(operations)
+				if held := len(slices.Concat(parts...)); held < len(operations) {
+					return nil, fmt.Errorf("the Partition of the model %s leaves out %d of %d operations, which nobody would judge; have it put each one into a part", name, len(operations)-held, len(operations))
+				}
+				return parts, nil
 			})
 			if err != nil {
 				result.Verdict, result.Reason = Unknown, err.Error()

@@ -118,6 +118,23 @@ func possibly(step func(state, input, output any) []any, state any, left []histo
 	return false
 }
 
+// What a Partition leaves out is not judged, and not valid.
+func TestPartitionLeavesOut(t *testing.T) {
+	model := textStore
+	model.Partition = func(operations []porcupine.Operation) [][]porcupine.Operation {
+		return [][]porcupine.Operation{operations[1:]}
+	}
+	operations := []history.Operation{
+		{Process: 1, Kind: "put", Key: "x", Input: history.Ints(1), Invoke: 1, Complete: 2, Outcome: history.OK},
+		{Process: 1, Kind: "get", Key: "x", Output: history.Ints(1), Invoke: 3, Complete: 4, Outcome: history.OK},
+	}
+	run := &history.Run{History: history.History{Operations: operations}}
+	got := Check(t.Context(), run, ModelOf("text", model), Options{})
+	if got.Verdict != Unknown || !strings.Contains(got.Reason, "leaves out 1 of 2 operations") {
+		t.Errorf("%s: %s", got.Verdict, got.Reason)
+	}
+}
+
 // A read of a nondeterministic model leaves each state, and not what may be there: who
 // has read that a put was forgotten does not find it later.
 func TestReadOnlyOfNondeterministic(t *testing.T) {

@@ -83,7 +83,7 @@ func (j *judge) objects(since, final time.Duration) map[string]*object {
 			of.Elements, of.Counter = j.Model == "set", j.Model == "counter"
 			all[o.Key] = of
 		}
-		switch updates := j.Run.Manifest.Kinds.Of(o.Kind).Updates; {
+		switch updates := history.Kinds(nil).Of(o.Kind).Updates; { // as the model means them
 		case updates && o.Outcome != history.Fail && (o.Outcome == history.Info || o.Complete > since):
 			by := o.Input.At(o.Input.Len() - 1)
 			of.late[by] = true

@@ -177,7 +177,7 @@ func (g *guardian) carryOut(ctx context.Context, do verb, name cluster.Node) err
 	}
 	switch do {
 	case kill:
-		g.spare.owes(name, start)
+		g.spare.owesKilled(name)
 	case pause:
 		g.spare.owes(name, resume)
 	}
@@ -197,8 +197,11 @@ func (g *guardian) carryOut(ctx context.Context, do verb, name cluster.Node) err
 	case <-g.read:
 		return errGone
 	}
-	if do == start || do == resume {
+	switch do {
+	case start, resume:
 		g.spare.owes(name, "")
+	case kill:
+		g.spare.owes(name, start)
 	}
 	return nil
 }

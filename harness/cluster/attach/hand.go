@@ -27,6 +27,8 @@ const (
 	start  verb = "start"
 	pause  verb = "pause"
 	resume verb = "resume"
+	// revive resumes, and then starts: of a paused node that may have been killed.
+	revive verb = "resume and start"
 )
 
 const (
@@ -64,6 +66,15 @@ func (h *hand) owes(name cluster.Node, undo verb) {
 	h.undo[name] = undo
 }
 
+// owesKilled notes what undoes a kill that has not ended yet.
+func (h *hand) owesKilled(name cluster.Node) {
+	undo := start
+	if was := h.owed(name); was == resume || was == revive {
+		undo = revive
+	}
+	h.owes(name, undo)
+}
+
 func (h *hand) owed(name cluster.Node) verb {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -78,11 +89,15 @@ func (h *hand) carryOut(do verb, name cluster.Node) error {
 	case find:
 		return h.find(ctx, name)
 	case kill:
-		h.owes(name, start) // whatever comes of it
+		h.owesKilled(name) // whatever comes of it
 		if err := h.command(ctx, h.of.Kill, name); err != nil {
 			return err
 		}
-		return h.await(ctx, name, false)
+		if err := h.await(ctx, name, false); err != nil {
+			return err
+		}
+		h.owes(name, start)
+		return nil
 	case pause:
 		h.owes(name, resume)
 		return h.command(ctx, h.of.Pause, name)
@@ -216,6 +231,12 @@ func (h *hand) undoOn(name cluster.Node) (err error) {
 	undo := h.owed(name)
 	if undo == "" {
 		return nil
+	}
+	if undo == revive {
+		ctx, cancel := context.WithTimeout(context.Background(), CommandTimeout)
+		_ = h.command(ctx, h.of.Resume, name) // it may be gone
+		cancel()
+		undo = start
 	}
 	if undo == start && len(h.of.Runs) > 0 {
 		ctx, cancel := context.WithTimeout(context.Background(), CommandTimeout)

@@ -48,6 +48,20 @@ func TestErrorsOfCommands(t *testing.T) {
 	}
 }
 
+// A paused node that a kill has not ended is resumed.
+func TestKillOfAPausedNodeFails(t *testing.T) {
+	c := three(t, t.TempDir())
+	broken := c
+	broken.Kill = []string{"sh", "-c", "exit 4"}
+	a := build(t, broken)
+	must(t, a.Pause(t.Context(), "n2"))
+	if err := a.Kill(t.Context(), "n2"); err == nil {
+		t.Fatal("it was killed")
+	}
+	must(t, a.Close())
+	eventuallyAnswer(t, c)
+}
+
 // What could not be undone is told when the cluster is closed.
 func TestWhatCannotBeUndoneIsTold(t *testing.T) {
 	c := three(t, t.TempDir())
