@@ -86,20 +86,13 @@ func (r *race) run(outer context.Context) {
 		return
 	}
 	contests := make([]*contest, len(r.objects))
-	court.Parallel(len(r.objects), func(i int) {
-		c := &contest{object: r.objects[i], race: r}
-		c.ctx, c.cancel = context.WithCancel(ctx)
-		contests[i] = c
-		runner := c.runner(c.ctx)
-		c.quick(&c.depth, runner, search.NewDepthFirst(c.knowing(runner), c.spans, r.memory))
-		if r.who == All && c.depth.verdict == search.Invalid {
-			c.confirm(quickTime)
-		}
-		if c.ctx.Err() == nil && c.depth.verdict == search.Invalid {
-			runner = c.runner(c.ctx)
-			c.quick(&c.breadth, runner, search.NewGeneric(c.knowing(runner), c.spans, r.memory))
-		}
-	})
+	for i, o := range r.objects {
+		contests[i] = &contest{object: o, race: r}
+		contests[i].ctx, contests[i].cancel = context.WithCancel(ctx)
+	}
+	if !r.spare(len(contests)) {
+		court.Parallel(len(contests), func(i int) { contests[i].tryQuickly() })
+	}
 	r.contend(ctx, contests)
 	if r.timer != nil {
 		r.timer.Stop()
@@ -110,7 +103,25 @@ func (r *race) run(outer context.Context) {
 	}
 }
 
-// quickTime is Porcupine's for a history that was quickly found to have no order.
+// spare: there is a core for Porcupine for each of so many, beside one for the searches.
+func (r *race) spare(left int) bool { return r.who == All && left < runtime.GOMAXPROCS(0) }
+
+// tryQuickly gives each of those who may decide a little time, one after the other. One
+// that finds no order says so of a history that hardly needs more of Porcupine.
+func (c *contest) tryQuickly() {
+	began := time.Now()
+	runner := c.runner(c.ctx)
+	c.quick(&c.depth, runner, search.NewDepthFirst(c.knowing(runner), c.spans, c.race.memory))
+	if c.race.who == All && c.depth.verdict == search.Invalid {
+		c.confirm(max(quickTime, 4*time.Since(began)))
+	}
+	if c.ctx.Err() == nil && c.depth.verdict == search.Invalid {
+		runner = c.runner(c.ctx)
+		c.quick(&c.breadth, runner, search.NewGeneric(c.knowing(runner), c.spans, c.race.memory))
+	}
+}
+
+// quickTime is the least that Porcupine has for such a one.
 const quickTime = 4 * time.Millisecond
 
 // confirm asks Porcupine for so long.
@@ -248,15 +259,12 @@ func reasonIn(all ...error) error {
 
 // contend decides the contests that are left.
 func (r *race) contend(ctx context.Context, contests []*contest) {
-	var left []*contest
+	left := slices.DeleteFunc(slices.Clone(contests), func(c *contest) bool { return c.ctx.Err() != nil })
+	spare := r.spare(len(left))
 	var contenders []*contender
-	for _, c := range contests {
-		if c.ctx.Err() != nil {
-			continue
-		}
-		left = append(left, c)
+	for _, c := range left {
 		c.racing = r.who == All
-		if c.racing && c.hasUnknown() || c.doubts() {
+		if c.racing && (spare || c.hasUnknown()) || c.doubts() {
 			c.asked = true
 			r.doubted <- c
 		}
@@ -274,9 +282,15 @@ func (r *race) contend(ctx context.Context, contests []*contest) {
 	if len(left) == 0 {
 		return
 	}
+	workers, askers := runtime.GOMAXPROCS(0), 1
+	if spare {
+		workers, askers = workers-len(left), len(left)
+	}
 	var asking sync.WaitGroup
-	asking.Go(func() { r.ask() })
-	court.Dovetail(ctx, runtime.GOMAXPROCS(0), contenders)
+	for range askers {
+		asking.Go(r.ask)
+	}
+	court.Dovetail(ctx, workers, contenders)
 	close(r.doubted)
 	asking.Wait()
 }
