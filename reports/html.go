@@ -44,7 +44,12 @@ func Write(dir string) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(dir, history.ReportFile)
+	return WriteRun(run, result)
+}
+
+// WriteRun makes report.html in the run's directory, of what has been read already.
+func WriteRun(run *history.Run, result checker.Result) error {
+	path := filepath.Join(run.Dir, history.ReportFile)
 	page, err := newPage(enter(Entry{run, result}))
 	if err != nil {
 		return fmt.Errorf("report %s: %w", path, err)
@@ -168,7 +173,6 @@ type violation struct {
 	Witness           []operationRow
 	Neighbours        []operationRow
 	Around            string // what Neighbours are
-	More              string // of the witness than is shown
 }
 
 type operationRow struct{ Interval, Client, Call, Outcome string }
@@ -320,7 +324,7 @@ func mood(result checker.Result) string {
 }
 
 func newViolation(v told, faults []fault, open bool) violation {
-	shown := violation{Anomaly: v.Title(), Sentence: v.Sentence, Open: open, More: v.more()}
+	shown := violation{Anomaly: v.Title(), Sentence: v.Sentence, Open: open}
 	if len(v.Witness) == 0 {
 		return shown
 	}

@@ -38,11 +38,10 @@ var comparisonTables = []struct {
 }{
 	{"What each refused, and what it got wrong", []column{
 		{"claims", func(s System) string {
-			claim := "weaker"
 			if s.Claim.Linearizable() {
-				claim = "linearizable"
+				return s.Claim.CAP + ", linearizable"
 			}
-			return strings.TrimPrefix(s.Claim.CAP+", "+claim, ", ")
+			return s.Claim.CAP + ", weaker"
 		}},
 		{"verdict", verdicts},
 		{"as claimed", func(s System) string { return runs(s.AsClaimed) }},

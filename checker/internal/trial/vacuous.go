@@ -21,7 +21,7 @@ const (
 func Vacuous(run *history.Run, s statistics.Statistics) string {
 	wanted := run.Manifest.Nemesis
 	landed := slices.ContainsFunc(run.Events, func(e history.Event) bool {
-		return e.Type == history.Inject && felt(run, e) || e.Type == history.Stop // a violation came before any fault
+		return e.Type == history.Inject || e.Type == history.Stop // a violation came before any fault
 	})
 	switch {
 	case s.OK == 0:
@@ -45,24 +45,12 @@ func Vacuous(run *history.Run, s statistics.Statistics) string {
 	return ""
 }
 
-// felt: a fault of clients' links hits nobody if no client went through its nodes.
-func felt(run *history.Run, e history.Event) bool {
-	var ends []string
-	for _, link := range e.Directed() {
-		ends = append(ends, link.From, link.To)
-	}
-	return !e.OnlyClients() || slices.ContainsFunc(run.History.Operations, func(o history.Operation) bool {
-		return slices.Contains(ends, o.Node)
-	})
-}
-
 // idle names the first kind of operation that clients issued and of which none was
 // acknowledged; or says that nothing was read, or nothing updated, at all. A
 // release, and a use of what a lock protects, may all be refused.
 func idle(run *history.Run) string {
 	issued, acknowledged := map[history.Kind]int{}, map[history.Kind]int{}
-	for i := range run.History.Operations {
-		o := &run.History.Operations[i]
+	for o := range run.History.Each() {
 		issued[o.Kind]++
 		if o.Outcome == history.OK {
 			acknowledged[o.Kind]++
