@@ -27,9 +27,9 @@ func (r Result) Judgement() string {
 	case r.Verdict == Valid:
 		return "undecided"
 	}
-	words := "INVALID"
-	if decided {
-		words += ", " + string(r.AsClaimed)
+	words := "INVALID, " + string(r.AsClaimed)
+	if !decided {
+		words = "INVALID, undecided"
 	}
 	if r.Vacuous != "" {
 		words += " but VACUOUS"
@@ -43,8 +43,11 @@ func (r Result) Why() string {
 	var reasons []string
 	all := []string{r.Vacuous, r.Reason, r.Torn}
 	for _, g := range r.Guarantees {
-		if g.Verdict == guarantees.Unknown {
+		switch g.Verdict {
+		case guarantees.Unknown:
 			all = append(all, g.Guarantee+" is not decided: "+g.Reason)
+		case guarantees.NotJudged:
+			all = append(all, g.Guarantee+" is not judged: "+g.Reason)
 		}
 	}
 	for _, reason := range all {

@@ -16,7 +16,7 @@ func TestJudgement(t *testing.T) {
 		{"valid, as claimed", Result{Verdict: Valid, AsClaimed: AsClaimed}},
 		{"INVALID, as claimed", Result{Verdict: Invalid, AsClaimed: AsClaimed}},
 		{"INVALID, not as claimed", Result{Verdict: Invalid, AsClaimed: NotAsClaimed}},
-		{"INVALID", Result{Verdict: Invalid, AsClaimed: Undecided}},
+		{"INVALID, undecided", Result{Verdict: Invalid, AsClaimed: Undecided}},
 		{"INVALID, not as claimed but VACUOUS", Result{Verdict: Invalid, AsClaimed: NotAsClaimed, Vacuous: "little happened."}},
 		{"unknown", Result{Verdict: Unknown, AsClaimed: Undecided}},
 		{"unknown and VACUOUS", Result{Verdict: Unknown, AsClaimed: Undecided, Vacuous: "little happened."}},

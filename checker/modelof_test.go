@@ -10,6 +10,7 @@ import (
 	"github.com/anishathalye/porcupine"
 	"pgregory.net/rapid"
 
+	"github.com/rashomon-io/rashomon/checker/internal/script"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -235,5 +236,20 @@ func TestModelOfTells(t *testing.T) {
 	v := r.Violations[0]
 	if v.Sentence != want || v.Key != "x" || len(v.Witness) != 3 || v.Witness[2].Node != "n3" || r.FirstViolation != 4*time.Second {
 		t.Errorf("%s\n%+v", v.Sentence, v.Witness)
+	}
+}
+
+// A model that panics decides nothing, and ends nothing but itself.
+func TestModelOfPanics(t *testing.T) {
+	model := ModelOf("odd", porcupine.Model{
+		Init: func() any { return 0 },
+		Step: func(state, _, output any) (bool, any) { return output.(Answer).Output.Ints()[1] == 7, state },
+	})
+	run := script.Parse(t, "p1 n1 read x -> 1 [0,1] ok\n p1 n1 read x -> 2 [2,3] ok\n")
+	for _, engine := range []Engine{"", Search, Porcupine} {
+		result := Check(t.Context(), run, model, Options{Engine: engine})
+		if result.Verdict != Unknown || !strings.Contains(result.Reason, "the model's step panicked, of read -> [1] in the state 0: runtime error") {
+			t.Errorf("%q: %s, %s", engine, result.Verdict, result.Reason)
+		}
 	}
 }

@@ -50,22 +50,41 @@ func (e entry) violations(limit int) (foremost []told, all int) {
 	unclean := e.unclean.Result.Foremost(e.unclean.Run.Manifest.Claim)
 	for _, v := range unclean[:min(len(unclean), limit)] {
 		shown := v
-		shown.Witness = shown.Witness[:min(len(v.Witness), maxWitness)]
-		foremost = append(foremost, told{clean(shown), v, e.unclean.Run.History.Operations})
+		shown.Witness = lastOf(v.Witness)
+		foremost = append(foremost, told{clean(shown), shown, len(v.Witness) - len(shown.Witness), e.unclean.Run.History.Operations})
 	}
 	return foremost, len(unclean)
+}
+
+// lastOf are those of a witness that are shown: that completed last, among which is the
+// one that no order explains.
+func lastOf(witness []history.Operation) []history.Operation {
+	last := slices.Clone(witness)
+	slices.SortStableFunc(last, func(a, b history.Operation) int { return cmp.Compare(a.Complete, b.Complete) })
+	last = last[max(0, len(last)-maxWitness):]
+	slices.SortStableFunc(last, func(a, b history.Operation) int { return cmp.Compare(a.Invoke, b.Invoke) })
+	return last
 }
 
 // told is a violation that is shown.
 type told struct {
 	anomaly.Violation
 	unclean    anomaly.Violation
+	omitted    int // operations of the witness
 	operations []history.Operation
+}
+
+// more says what of the witness is not shown; empty if all is.
+func (t told) more() string {
+	if t.omitted == 0 {
+		return ""
+	}
+	return fmt.Sprintf("These are the last operations of the witness; %s before them belong to it, too (result.json has them).", counted(t.omitted, "operation"))
 }
 
 // neighbours are the operations around it, and how many there were.
 func (t told) neighbours() (nearest []history.Operation, total int) {
-	nearest, total = neighbours(t.unclean, t.unclean.Witness[:len(t.Witness)], t.operations)
+	nearest, total = neighbours(t.unclean.Key, t.unclean.Witness, t.operations)
 	return clean(nearest), total
 }
 

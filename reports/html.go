@@ -173,6 +173,7 @@ type violation struct {
 	Witness           []operationRow
 	Neighbours        []operationRow
 	Around            string // what Neighbours are
+	More              string // of the witness than is shown
 }
 
 type operationRow struct{ Interval, Client, Call, Outcome string }
@@ -324,7 +325,7 @@ func mood(result checker.Result) string {
 }
 
 func newViolation(v told, faults []fault, open bool) violation {
-	shown := violation{Anomaly: v.Title(), Sentence: v.Sentence, Open: open}
+	shown := violation{Anomaly: v.Title(), Sentence: v.Sentence, Open: open, More: v.more()}
 	if len(v.Witness) == 0 {
 		return shown
 	}

@@ -508,7 +508,7 @@ func TestNeighbours(t *testing.T) {
 		far.Process, far.Invoke, far.Complete = 1000+i, 3300*ms+time.Duration(i), 3300*ms+time.Duration(i)
 		operations = append(operations, far)
 	}
-	near, total := neighbours(violation, violation.Witness, operations)
+	near, total := neighbours(violation.Key, violation.Witness, operations)
 	if len(near) != maxNeighbours || total != 10_001 {
 		t.Fatalf("%d of %d, want %d of 10,001", len(near), total, maxNeighbours)
 	}
@@ -618,5 +618,25 @@ func TestFamiliesHaveColours(t *testing.T) {
 				t.Errorf("%q is defined %d times", variable, found)
 			}
 		}
+	}
+}
+
+// Of a long witness the last operations are shown, with the one that no order explains.
+func TestLongWitness(t *testing.T) {
+	v := anomaly.Violation{Anomaly: anomaly.Disorder, Key: "x", Sentence: "no order explains p99's read."}
+	for i := range 20 {
+		at := time.Duration(i) * time.Second
+		v.Witness = append(v.Witness, history.Operation{Process: i, Kind: history.Read, Key: "x", Invoke: at, Complete: at + time.Second/2, Outcome: history.OK})
+	}
+	v.Witness[3].Process, v.Witness[3].Complete = 99, 100*time.Second
+	shown := lastOf(v.Witness)
+	if len(shown) != maxWitness || shown[0].Process != 99 || shown[len(shown)-1].Process != 19 {
+		t.Errorf("shown are %v", shown)
+	}
+	var out strings.Builder
+	e := enter(Entry{Run: &history.Run{}, Result: checker.Result{Verdict: checker.Invalid, Violations: []anomaly.Violation{v}}})
+	writeViolations(&out, e, 1)
+	if text := out.String(); !strings.Contains(text, "p99") || !strings.Contains(text, "12 operations before them belong to it, too") {
+		t.Error(text)
 	}
 }

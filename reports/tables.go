@@ -38,10 +38,11 @@ var comparisonTables = []struct {
 }{
 	{"What each refused, and what it got wrong", []column{
 		{"claims", func(s System) string {
+			claim := "weaker"
 			if s.Claim.Linearizable() {
-				return s.Claim.CAP + ", linearizable"
+				claim = "linearizable"
 			}
-			return s.Claim.CAP + ", weaker"
+			return strings.TrimPrefix(s.Claim.CAP+", "+claim, ", ")
 		}},
 		{"verdict", verdicts},
 		{"as claimed", func(s System) string { return runs(s.AsClaimed) }},

@@ -69,6 +69,9 @@ func writeViolations(w io.Writer, entry entry, limit int) {
 			fmt.Fprintf(columns, "    %s\n", strings.Join(cells, "\t"))
 		}
 		columns.Flush()
+		if more := violation.more(); more != "" {
+			fmt.Fprintf(w, "    %s\n", more)
+		}
 	}
 	if more := all - len(violations); more > 0 {
 		fmt.Fprintf(w, "\n… and %s, in the HTML report\n", counted(more, "more violation"))

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -179,10 +178,10 @@ func (s scale) nearest(t time.Duration) time.Duration {
 	return min(distance, (ends[max(i-1, 0)] - t).Abs())
 }
 
-// neighbours returns the operations on the violation's key that were under way
-// around its witness, ordered by Invoke, and how many there were: those nearest
+// neighbours returns the operations on the witness's key that were under way
+// around it, ordered by Invoke, and how many there were: those nearest
 // to an end of an operation of the witness, and at most maxNeighbours.
-func neighbours(violation anomaly.Violation, witness, operations []history.Operation) (nearest []history.Operation, total int) {
+func neighbours(key string, witness, operations []history.Operation) (nearest []history.Operation, total int) {
 	scale := newScale(witness)
 	first, last := scale.at[0], scale.at[len(scale.at)-1]
 	type candidate struct {
@@ -201,7 +200,7 @@ func neighbours(violation anomaly.Violation, witness, operations []history.Opera
 			break
 		}
 		inWitness := func(w history.Operation) bool { return w.Process == o.Process && w.Invoke == o.Invoke }
-		if o.Complete < first || o.Key != violation.Key {
+		if o.Complete < first || o.Key != key {
 			continue
 		}
 		distance := min(scale.nearest(o.Invoke), scale.nearest(o.Complete))

@@ -296,10 +296,11 @@ type recovery struct {
 	healed  time.Duration
 	crashed map[string]time.Duration // the last time that each node did
 	served  map[string]time.Duration // the first completion through each node
+	asked   map[string]bool          // nodes that clients went through; others' roles may serve none
 }
 
 func newRecovery(run *history.Run) *recovery {
-	r := &recovery{run.Healed(), map[string]time.Duration{}, map[string]time.Duration{}}
+	r := &recovery{run.Healed(), map[string]time.Duration{}, map[string]time.Duration{}, map[string]bool{}}
 	for _, e := range run.Events {
 		if e.Type == history.Crash && len(e.Nodes) > 0 {
 			r.crashed[e.Nodes[0]] = e.Time
@@ -309,6 +310,7 @@ func newRecovery(run *history.Run) *recovery {
 }
 
 func (r *recovery) add(o *history.Operation) {
+	r.asked[o.Node] = true
 	if o.Invoke < r.healed || o.Invoke < r.crashed[o.Node] || !o.Answered() {
 		return
 	}
@@ -321,7 +323,7 @@ func (r *recovery) took(run *history.Run) time.Duration {
 	latest := r.healed
 	for _, node := range run.Nodes() {
 		first, ok := r.served[node]
-		if !ok {
+		if !ok && r.asked[node] {
 			return -1
 		}
 		latest = max(latest, first)

@@ -189,13 +189,19 @@ type runner struct {
 
 func (o *object) runner(ctx context.Context) *runner { return &runner{object: o, ctx: ctx} }
 
-// step takes an operation's, unless it has to stop.
-func (r *runner) step(state any, operation int) (any, bool) {
+// step takes an operation's, unless it has to stop, as it does if the model panics.
+func (r *runner) step(state any, operation int) (after any, possible bool) {
 	if r.stopped != nil {
 		return nil, false
 	}
 	o := &r.operations[operation]
-	possible, after := r.model.StepContext(r.ctx, state, o.Input, o.Output)
+	defer func() {
+		if problem := recover(); problem != nil {
+			r.stopped = court.Reason(fmt.Sprintf("the model's step panicked, of %v -> %v in the state %v: %v", o.Input, o.Output, state, problem))
+			after, possible = nil, false
+		}
+	}()
+	possible, after = r.model.StepContext(r.ctx, state, o.Input, o.Output)
 	if err := r.ctx.Err(); err != nil { // it may have been interrupted
 		r.stopped = err
 		return nil, false

@@ -143,6 +143,8 @@ func (o *object) knowing(r *runner) search.Model[any] {
 // errDetails means that another object was known to be invalid.
 const errDetails = court.Reason("another one is invalid, and the time for this one did not suffice after that; raise the budget for the witness")
 
+const errDeclared = court.Reason("the engines do not agree; the model may declare an operation read-only that changes a state")
+
 // A contest is about one object.
 type contest struct {
 	*object
@@ -179,6 +181,9 @@ func (c *contest) note(of *finding, found finding) {
 	switch {
 	case said[search.Valid] && said[search.Invalid]:
 		c.verdict, c.err = search.Unknown, court.ErrDisagree
+		if c.ReadOnly != nil {
+			c.err = errDeclared
+		}
 	case said[search.Valid]:
 		c.verdict = search.Valid
 	case c.porcupine.verdict == search.Invalid, c.depth.verdict == search.Invalid && c.breadth.verdict == search.Invalid:

@@ -388,8 +388,8 @@ func shortFaults(run *history.Run, changes []statistics.LeaderChange) []string {
 		return nil
 	}
 	interval := max(4*longest, 6*time.Second).Round(time.Second)
-	return []string{fmt.Sprintf("In %d faults at the leader, the longest of %s, no other node came to lead: this system's elections take longer. Use an interval of %v (--interval, Schedule.Interval), and a longer trial.",
-		len(changes), sentence.Seconds(longest), interval)}
+	return []string{fmt.Sprintf("In %s at the leader, the longest of %s, no other node came to lead. If this system elects leaders, its elections take longer: use an interval of %v (--interval, Schedule.Interval), and a longer trial.",
+		sentence.Several(len(changes), "fault"), sentence.Seconds(longest), interval)}
 }
 
 // fewAnswers warns if hardly anything was answered during the faults: what is not

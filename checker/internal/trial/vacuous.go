@@ -21,7 +21,7 @@ const (
 func Vacuous(run *history.Run, s statistics.Statistics) string {
 	wanted := run.Manifest.Nemesis
 	landed := slices.ContainsFunc(run.Events, func(e history.Event) bool {
-		return e.Type == history.Inject || e.Type == history.Stop // a violation came before any fault
+		return e.Type == history.Inject && felt(run, e) || e.Type == history.Stop // a violation came before any fault
 	})
 	switch {
 	case s.OK == 0:
@@ -43,6 +43,20 @@ func Vacuous(run *history.Run, s statistics.Statistics) string {
 		return fmt.Sprintf("The nemesis %q was asked for, and no fault landed.", wanted)
 	}
 	return ""
+}
+
+// felt: a fault of clients' links hits nobody if no client went through its nodes.
+func felt(run *history.Run, e history.Event) bool {
+	var ends []string
+	for _, link := range e.Directed() {
+		ends = append(ends, link.From, link.To)
+	}
+	for o := range run.History.Each() {
+		if slices.Contains(ends, o.Node) {
+			return true
+		}
+	}
+	return !e.OnlyClients()
 }
 
 // idle names the first kind of operation that clients issued and of which none was
