@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/anishathalye/porcupine"
@@ -27,6 +28,8 @@ type Model struct {
 	kinds []history.Kind
 	// versioned: a read outputs a version, too.
 	versioned bool
+	// packed: judge takes a packed history.
+	packed bool
 	// parts are a composed model's, none of which is composed.
 	parts []Model
 	// function: a ModelFunc.
@@ -46,7 +49,7 @@ func (m Model) String() string { return m.name }
 
 // Check judges a history by a model. The run is not changed, and may be a bare
 // history; events, claim and phases make the result richer. Operations may be in
-// any order; only those of one process that were called and completed at the very
+// any order, or packed; only those of one process that were called and completed at the very
 // same moments are taken in the order in which they come. What a Process is
 // matters to locks alone. A history that makes no sense, or an engine that cannot
 // decide the model, makes the verdict Unknown, and the Reason says what to do. No
@@ -56,15 +59,20 @@ func Check(ctx context.Context, run *history.Run, model Model, options Options) 
 	options.Budget = options.Budget.orDefault()
 	bounded, cancel := context.WithTimeout(ctx, options.Budget.Time)
 	defer cancel()
+	if !model.packed || len(run.Manifest.Claim.Guarantees) > 0 {
+		run = unpacked(run)
+	}
 
-	result := Result{
-		Version:    resultVersion,
-		Verdict:    Valid,
-		Model:      model.name,
-		Statistics: statistics.Measure(run),
-		Torn:       run.History.Torn,
+	result := Result{Version: resultVersion, Verdict: Valid, Model: model.name, Torn: run.History.Torn}
+	var measured statistics.Statistics
+	var measuring sync.WaitGroup
+	measuring.Go(func() { measured = statistics.Measure(run) })
+	if run.History.Packed == nil { // a user's judge may need the run for itself
+		measuring.Wait()
 	}
 	model.decide(bounded, run, options, &result)
+	measuring.Wait()
+	result.Statistics = measured
 	model.judgeGuarantees(bounded, run, options.Budget, &result)
 	if run.IsTrial() {
 		result.judgeTrial(run)
@@ -81,6 +89,16 @@ func Check(ctx context.Context, run *history.Run, model Model, options Options) 
 	return result
 }
 
+// unpacked is the run with all its operations.
+func unpacked(run *history.Run) *history.Run {
+	if run.History.Packed == nil {
+		return run
+	}
+	whole := *run
+	whole.History = run.History.Unpacked()
+	return &whole
+}
+
 // decide has the model judge a history, if it is one of its own.
 func (m Model) decide(ctx context.Context, run *history.Run, options Options, result *Result) {
 	if reason := m.malformed(run.History.Operations); reason != "" {
@@ -95,7 +113,8 @@ func (m Model) decide(ctx context.Context, run *history.Run, options Options, re
 	m.judge(ctx, run, options, result)
 }
 
-// malformed describes the first operation that the model does not understand.
+// malformed describes the first operation that the model does not understand. Those of a
+// packed history are all of registers.
 func (m Model) malformed(operations []history.Operation) string {
 	for i := range operations {
 		o := &operations[i]

@@ -21,6 +21,7 @@ var Register = Model{
 	name:    "register",
 	kinds:   []history.Kind{history.Read, history.Write, history.CompareAndSet},
 	engines: []Engine{Zones, Search, Porcupine},
+	packed:  true,
 	judge: func(ctx context.Context, run *history.Run, options Options, result *Result) {
 		result.take(registers.Decide(ctx, run, options.Budget.court(), string(options.Engine)))
 	},

@@ -22,9 +22,20 @@ type entry struct {
 	unclean Entry
 }
 
-// enter is the only way from an Entry to what a report shows.
+// enter is the only way from an Entry to what a report shows. Of a packed history, it
+// unpacks the keys of the violations.
 func enter(e Entry) entry {
 	run, result := *e.Run, e.Result
+	if packed := run.History.Packed; packed != nil {
+		keys := map[string]bool{}
+		for _, v := range result.Violations {
+			keys[v.Key] = true
+		}
+		shown := run
+		shown.History.Packed, shown.History.Operations = nil, packed.Of(slices.Collect(maps.Keys(keys)))
+		slices.SortFunc(shown.History.Operations, func(a, b history.Operation) int { return cmp.Compare(a.Invoke, b.Invoke) })
+		e.Run, run.History.Packed = &shown, nil
+	}
 	run.History.Operations, result.Violations = nil, nil
 	run.Events = slices.Clone(run.Events)
 	for i := range run.Events { // of a log, they may be

@@ -44,7 +44,12 @@ func Write(dir string) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(dir, history.ReportFile)
+	return WriteRun(run, result)
+}
+
+// WriteRun makes report.html in the run's directory, of what has been read already.
+func WriteRun(run *history.Run, result checker.Result) error {
+	path := filepath.Join(run.Dir, history.ReportFile)
 	page, err := newPage(enter(Entry{run, result}))
 	if err != nil {
 		return fmt.Errorf("report %s: %w", path, err)

@@ -63,6 +63,11 @@ type Sides struct {
 	LostCommits int `json:"lost_commits"`
 }
 
+// Add adds those of other operations.
+func (s *Sides) Add(t Sides) {
+	s.StaleReads, s.LostCommits = s.StaleReads+t.StaleReads, s.LostCommits+t.LostCommits
+}
+
 // A Set counts the elements of a set by what became of them, as Jepsen's
 // set-full does; checker.Set defines the words.
 type Set struct {

@@ -3,8 +3,10 @@ package statistics
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/rashomon-io/rashomon/checker/internal/sentence"
 	"github.com/rashomon-io/rashomon/harness/history"
@@ -30,32 +32,54 @@ type ErrorClass struct {
 // MaxErrors bounds Statistics.Errors.
 const MaxErrors = 10
 
-// errorClasses are as Statistics.Errors defines them. The operations are ordered
-// by Invoke.
-func errorClasses(operations []*history.Operation) []ErrorClass {
-	type alike struct {
-		kind    history.Kind
-		outcome history.Outcome
-		words   string
+// errorClasses are as Statistics.Errors defines them.
+type errorClasses map[alike]*errorClass
+
+type alike struct {
+	kind    history.Kind
+	outcome history.Outcome
+	words   string
+}
+
+type errorClass struct {
+	ErrorClass
+	invoked time.Duration // the first of them
+	process int           // its
+	place   int           // in the order in which classes were told
+}
+
+// add counts the error of an operation, if it has one; operations may be told in any
+// order.
+func (e errorClasses) add(o *history.Operation) {
+	if o.Outcome == history.OK || o.Error == "" {
+		return
 	}
-	var classes []ErrorClass // in the order of their first errors
+	text := sentence.Clip(o.Error, sentence.QuoteBytes)
+	key := alike{o.Kind, o.Outcome, wordsOf(text, o.Node)}
+	class := e[key]
+	if class == nil {
+		class = &errorClass{place: len(e)}
+		e[key] = class
+	}
+	if class.Count == 0 || cmp.Or(cmp.Compare(o.Invoke, class.invoked), cmp.Compare(o.Process, class.process)) < 0 {
+		class.ErrorClass = ErrorClass{Kind: o.Kind, Outcome: o.Outcome, Count: class.Count, Example: text, Node: o.Node}
+		class.invoked, class.process = o.Invoke, o.Process
+	}
+	class.Count++
+}
+
+// foremost are the most frequent classes, of those that were the first to appear.
+func (e errorClasses) foremost() []ErrorClass {
+	all := slices.SortedFunc(maps.Values(e), func(a, b *errorClass) int {
+		return cmp.Or(cmp.Compare(a.invoked, b.invoked), cmp.Compare(a.process, b.process), cmp.Compare(a.place, b.place))
+	})
+	var classes []ErrorClass
 	var others ErrorClass
-	place := map[alike]int{}
-	for _, o := range operations {
-		if o.Outcome == history.OK || o.Error == "" {
-			continue
-		}
-		text := sentence.Clip(o.Error, sentence.QuoteBytes)
-		key := alike{o.Kind, o.Outcome, wordsOf(text, o.Node)}
-		i, known := place[key]
-		switch {
-		case known:
-			classes[i].Count++
-		case len(classes) < knownClasses:
-			place[key] = len(classes)
-			classes = append(classes, ErrorClass{Kind: o.Kind, Outcome: o.Outcome, Count: 1, Example: text, Node: o.Node})
-		default:
-			others.add(ErrorClass{Count: 1, Example: text, Node: o.Node})
+	for i, class := range all {
+		if i < knownClasses {
+			classes = append(classes, class.ErrorClass)
+		} else {
+			others.add(class.ErrorClass)
 		}
 	}
 	slices.SortStableFunc(classes, func(a, b ErrorClass) int { return cmp.Compare(b.Count, a.Count) })

@@ -70,7 +70,7 @@ func TestErrorsAreBounded(t *testing.T) {
 		frequent := erring(history.Read, "n2", history.Fail, "no leader")
 		operations = append(operations, &o, &frequent)
 	}
-	classes := errorClasses(operations)
+	classes := classesOf(operations)
 	if len(classes) != MaxErrors {
 		t.Fatalf("%d classes, want %d", len(classes), MaxErrors)
 	}
@@ -97,7 +97,7 @@ func TestTenClassesNeedNoOthers(t *testing.T) {
 			o := erring("k", "n1", history.Info, strings.Repeat("x", i+1))
 			operations = append(operations, &o)
 		}
-		classes := errorClasses(operations)
+		classes := classesOf(operations)
 		if len(classes) != MaxErrors || string(classes[MaxErrors-1].Kind) != want {
 			t.Errorf("of %d: %+v", n, classes)
 		}
@@ -120,4 +120,12 @@ func TestTroubles(t *testing.T) {
 	if len(all) != 21 || all[20] != "and 7 more" || len(all[0]) > 400 {
 		t.Errorf("%d: %q", len(all), all)
 	}
+}
+
+func classesOf(operations []*history.Operation) []ErrorClass {
+	classes := errorClasses{}
+	for _, o := range operations {
+		classes.add(o)
+	}
+	return classes.foremost()
 }

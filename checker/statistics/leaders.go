@@ -2,7 +2,6 @@ package statistics
 
 import (
 	"slices"
-	"sort"
 	"time"
 
 	"github.com/rashomon-io/rashomon/harness/history"
@@ -25,46 +24,56 @@ type LeaderChange struct {
 	Took time.Duration `json:"took_ns"`
 }
 
-// leaderChanges are as LeaderChange defines them. The operations are ordered by
-// Invoke.
-func leaderChanges(run *history.Run, places []placement, operations []*history.Operation) []LeaderChange {
-	var all []LeaderChange
+// leaderChanges are as LeaderChange defines them, in the order of their faults.
+type leaderChanges []leaderChange
+
+type leaderChange struct {
+	fault         int
+	since, healed time.Duration
+	leader        string
+	first         time.Duration // completion of what another leader served
+}
+
+func newLeaderChanges(run *history.Run) leaderChanges {
+	var all leaderChanges
 	heals := map[int]time.Duration{} // by fault
 	for _, e := range slices.Backward(run.Events) {
-		switch {
+		switch leader := e.TakesLeader(); {
 		case e.Type == history.Heal:
 			heals[e.Fault] = e.Time
-		default:
-			leader := e.TakesLeader()
-			if leader == "" {
-				continue
-			}
+		case leader != "":
 			healed, known := heals[e.Fault]
 			if !known {
 				healed = history.Never
 			}
-			all = append(all, leaderChange(e, leader, healed, places, run.Manifest.Kinds, operations))
+			all = append(all, leaderChange{fault: e.Fault, since: e.Time, healed: healed, leader: leader, first: healed})
 		}
 	}
 	slices.Reverse(all)
 	return all
 }
 
-func leaderChange(e history.Event, leader string, healed time.Duration, places []placement, kinds history.Kinds, operations []*history.Operation) LeaderChange {
-	first := healed // completion of what another leader served
-	since := sort.Search(len(operations), func(i int) bool { return operations[i].Invoke >= e.Time })
-	for _, o := range operations[since:] {
-		if o.Invoke >= first {
-			break
+// add looks at an operation; operations may be told in any order.
+func (l leaderChanges) add(o *history.Operation, kinds history.Kinds, place placement) {
+	for i := range l {
+		c := &l[i]
+		if o.Invoke < c.since || o.Complete >= c.first || o.Invoke >= c.first || o.Node == c.leader || place.sides[o.Node] != majoritySide {
+			continue
 		}
-		m := kinds.Of(o.Kind)
-		if (m.Changed(o) || m.Granted(o)) && o.Complete < first && o.Node != leader && at(o.Invoke, places).sides[o.Node] == majoritySide {
-			first = o.Complete
+		if m := kinds.Of(o.Kind); m.Changed(o) || m.Granted(o) {
+			c.first = o.Complete
 		}
 	}
-	change := LeaderChange{Fault: e.Fault, At: e.Time, Took: -1}
-	if first < healed {
-		change.Took = first - e.Time
+}
+
+func (l leaderChanges) changes() []LeaderChange {
+	var all []LeaderChange
+	for _, c := range l {
+		change := LeaderChange{Fault: c.fault, At: c.since, Took: -1}
+		if c.first < c.healed {
+			change.Took = c.first - c.since
+		}
+		all = append(all, change)
 	}
-	return change
+	return all
 }

@@ -1,6 +1,7 @@
 package statistics
 
 import (
+	"iter"
 	"sort"
 	"time"
 
@@ -14,6 +15,7 @@ const (
 	noSide side = iota // the node is killed or paused
 	majoritySide
 	minoritySide
+	whole // there is no partition
 )
 
 // A placement is who is where, from a moment on until the next one.
@@ -90,14 +92,8 @@ func place(nodes []string, inForce map[int]history.Event) placement {
 	return s
 }
 
-// services returns the service on either side of partitions.
-func services(places []placement, operations []*history.Operation, end time.Duration) (majority, minority Service) {
-	var groups [3]group // by side
-	for _, o := range operations {
-		if s := at(o.Invoke, places); s.parted {
-			groups[s.sides[o.Node]].add(o)
-		}
-	}
+// parted returns how long links between nodes were cut, until the end.
+func parted(places []placement, end time.Duration) time.Duration {
 	var parted time.Duration
 	for i, s := range places {
 		until := end
@@ -108,16 +104,20 @@ func services(places []placement, operations []*history.Operation, end time.Dura
 			parted += until - s.since
 		}
 	}
-	return groups[majoritySide].service(parted), groups[minoritySide].service(parted)
+	return parted
 }
 
-// CountBySide counts operations by the side of a partition on which they were
-// invoked, as Statistics counts its services.
-func CountBySide(run *history.Run, operations []*history.Operation) (majority, minority int) {
-	places := placements(run)
+// Sides tell on which side of a partition operations were invoked.
+type Sides struct{ places []placement }
+
+// SidesOf are those of a run.
+func SidesOf(run *history.Run) Sides { return Sides{placements(run)} }
+
+// Count counts operations by side, as Statistics counts its services.
+func (s Sides) Count(operations iter.Seq[*history.Operation]) (majority, minority int) {
 	var counts [3]int // by side
-	for _, o := range operations {
-		if p := at(o.Invoke, places); p.parted {
+	for o := range operations {
+		if p := at(o.Invoke, s.places); p.parted {
 			counts[p.sides[o.Node]]++
 		}
 	}

@@ -4,7 +4,6 @@
 package statistics
 
 import (
-	"slices"
 	"time"
 
 	"github.com/rashomon-io/rashomon/harness/history"
@@ -94,120 +93,179 @@ type Slice struct {
 }
 
 // Measure computes the statistics of a run. It needs no verdict, and no more
-// than a bare history; what the run does not tell stays zero.
+// than a bare history; what the run does not tell stays zero. It goes through the
+// operations once.
 func Measure(run *history.Run) Statistics {
-	operations := ordered(run.History.Operations)
+	count, begin, last, end := run.History.Span()
 	s := Statistics{
-		Operations: len(operations),
-		Recovery:   recovery(run, operations),
+		Operations: count,
 		Faults:     map[string]int{},
 		Kinds:      map[history.Kind]Service{},
 		Nodes:      map[string]Service{},
-	}
-	var end time.Duration
-	kinds := map[history.Kind]*group{}
-	nodes := map[string]*group{}
-	for _, o := range operations {
-		end = max(end, o.Invoke, o.Complete)
-		switch m := run.Manifest.Kinds.Of(o.Kind); {
-		case m.Saw(o):
-			s.Reads++
-		case m.Changed(o):
-			s.Writes++
-		}
-		switch {
-		case o.Answered():
-			s.OK++
-		case o.Outcome == history.Fail:
-			s.Failed++
-		default:
-			s.Unknown++
-		}
-		in(kinds, o.Kind).add(o)
-		if o.Node != "" {
-			in(nodes, o.Node).add(o)
-		}
+		SeriesStep: minSlice,
 	}
 	for _, e := range run.Events {
 		end = max(end, e.Time)
-		switch e.Type {
-		case history.Inject:
-			s.Faults[e.Family]++
-		case history.Unrecognized:
-			s.Faults[string(e.Type)]++
-		case history.Skip:
-			if s.Skipped == nil {
-				s.Skipped = map[string]int{}
-			}
-			s.Skipped[e.Reason]++
-		}
+		s.countEvent(e)
 	}
-	var span time.Duration
-	if len(operations) > 0 {
-		span = end - operations[0].Invoke
+	for last/s.SeriesStep >= maxSlices {
+		s.SeriesStep *= 2
 	}
-	for kind, g := range kinds {
-		s.Kinds[kind] = g.service(span)
+	m := measuring{
+		kinds: run.Manifest.Kinds, step: s.SeriesStep, places: placements(run), cells: map[group]*cell{},
+		phases:   []phase{phaseOf(run, history.Quiet, end), phaseOf(run, history.Faults, end), phaseOf(run, history.Recovery, end)},
+		recovery: newRecovery(run),
+		leaders:  newLeaderChanges(run),
+		errors:   errorClasses{},
 	}
-	for node, g := range nodes {
-		s.Nodes[node] = g.service(span)
+	for o := range run.History.Each() {
+		m.add(o, &s)
 	}
-	s.Before = phaseService(run, operations, history.Quiet, end)
-	s.During = phaseService(run, operations, history.Faults, end)
-	s.After = phaseService(run, operations, history.Recovery, end)
-	places := placements(run)
-	s.Majority, s.Minority = services(places, operations, end)
-	s.LeaderChanges = leaderChanges(run, places, operations)
-	s.SeriesStep, s.Series = series(operations)
-	s.Troubles, s.Errors = troubles(run.Events), errorClasses(operations)
+	m.serve(&s, end-begin, end)
+	if count > 0 && last >= 0 {
+		s.Series = m.series(int(last / s.SeriesStep))
+	}
+	s.Recovery, s.LeaderChanges = m.recovery.took(run), m.leaders.changes()
+	s.Troubles, s.Errors = troubles(run.Events), m.errors.foremost()
 	return s
 }
 
-// ordered are the operations by their invocation.
-func ordered(operations []history.Operation) []*history.Operation {
-	all := make([]*history.Operation, len(operations))
-	for i := range operations {
-		all[i] = &operations[i]
+func (s *Statistics) countEvent(e history.Event) {
+	switch e.Type {
+	case history.Inject:
+		s.Faults[e.Family]++
+	case history.Unrecognized:
+		s.Faults[string(e.Type)]++
+	case history.Skip:
+		if s.Skipped == nil {
+			s.Skipped = map[string]int{}
+		}
+		s.Skipped[e.Reason]++
 	}
-	slices.SortStableFunc(all, history.ByInvocation)
+}
+
+// A measuring goes through the operations.
+type measuring struct {
+	kinds    history.Kinds
+	step     time.Duration
+	places   []placement
+	phases   []phase // quiet, faults, recovery
+	cells    map[group]*cell
+	recovery *recovery
+	leaders  leaderChanges
+	errors   errorClasses
+}
+
+// A group are the operations that belong to the same services.
+type group struct {
+	kind   history.Kind
+	node   string
+	phases uint8 // a bit for each of the measuring's
+	side   side
+	slice  int
+}
+
+// add counts an operation, which may be told in any order.
+func (m *measuring) add(o *history.Operation, s *Statistics) {
+	switch meaning := m.kinds.Of(o.Kind); {
+	case meaning.Saw(o):
+		s.Reads++
+	case meaning.Changed(o):
+		s.Writes++
+	}
+	switch {
+	case o.Answered():
+		s.OK++
+	case o.Outcome == history.Fail:
+		s.Failed++
+	default:
+		s.Unknown++
+	}
+	g := group{kind: o.Kind, node: o.Node, side: whole, slice: max(0, int(o.Invoke/m.step))}
+	for i, phase := range m.phases {
+		if phase.begin <= o.Invoke && o.Invoke < phase.end {
+			g.phases |= 1 << i
+		}
+	}
+	place := at(o.Invoke, m.places)
+	if place.parted {
+		g.side = place.sides[o.Node]
+	}
+	c := m.cells[g]
+	if c == nil {
+		c = &cell{}
+		m.cells[g] = c
+	}
+	c.add(o)
+	m.recovery.add(o)
+	m.leaders.add(o, m.kinds, place)
+	m.errors.add(o)
+}
+
+// serve tells of the services: but for phases and sides, all took place in span.
+func (m *measuring) serve(s *Statistics, span, end time.Duration) {
+	kinds, nodes := map[history.Kind][]*cell{}, map[string][]*cell{}
+	var phases, sides [3][]*cell
+	for g, c := range m.cells {
+		kinds[g.kind] = append(kinds[g.kind], c)
+		if g.node != "" {
+			nodes[g.node] = append(nodes[g.node], c)
+		}
+		for i := range m.phases {
+			if g.phases&(1<<i) != 0 {
+				phases[i] = append(phases[i], c)
+			}
+		}
+		if g.side != whole {
+			sides[g.side] = append(sides[g.side], c)
+		}
+	}
+	for kind, cells := range kinds {
+		s.Kinds[kind] = service(cells, span)
+	}
+	for node, cells := range nodes {
+		s.Nodes[node] = service(cells, span)
+	}
+	for i, into := range []*Service{&s.Before, &s.During, &s.After} {
+		if phase := m.phases[i]; phase.begin != history.Never {
+			*into = service(phases[i], phase.end-phase.begin)
+		}
+	}
+	parted := parted(m.places, end)
+	s.Majority, s.Minority = service(sides[majoritySide], parted), service(sides[minoritySide], parted)
+}
+
+// series are the slices up to the last one.
+func (m *measuring) series(last int) []Slice {
+	cells := make([][]*cell, last+1)
+	for g, c := range m.cells {
+		cells[g.slice] = append(cells[g.slice], c)
+	}
+	all := make([]Slice, last+1)
+	for i, cells := range cells {
+		service := service(cells, m.step)
+		all[i] = Slice{Start: time.Duration(i) * m.step, OK: service.OK, P50: service.P50, P99: service.P99}
+		for _, c := range cells {
+			all[i].Failed += c.failed
+			all[i].Unknown += c.operations - c.answered() - c.failed
+			all[i].Max = max(all[i].Max, c.longest)
+		}
+	}
 	return all
 }
 
-// A group collects operations for their Service.
-type group struct {
-	operations int
-	latencies  []time.Duration // of those answered
-}
-
-func (g *group) add(o *history.Operation) {
-	g.operations++
-	if o.Answered() {
-		g.latencies = append(g.latencies, o.Complete-o.Invoke)
+// service is of the operations of some cells.
+func service(cells []*cell, span time.Duration) Service {
+	var s Service
+	for _, c := range cells {
+		s.Operations += c.operations
+		s.OK += c.answered()
 	}
-}
-
-func (g *group) service(span time.Duration) Service {
-	slices.Sort(g.latencies)
-	s := Service{
-		Operations: g.operations,
-		OK:         len(g.latencies),
-		P50:        Percentile(g.latencies, 50),
-		P99:        Percentile(g.latencies, 99),
-	}
+	percentiles(cells, map[int]*time.Duration{50: &s.P50, 99: &s.P99})
 	if span > 0 {
 		s.PerSecond = float64(s.OK) / span.Seconds()
 	}
 	return s
-}
-
-// in returns the group of a key, making it if there is none.
-func in[K comparable](groups map[K]*group, key K) *group {
-	g, ok := groups[key]
-	if !ok {
-		g = &group{}
-		groups[key] = g
-	}
-	return g
 }
 
 // Percentile is by nearest rank, of what is sorted; 0 of nothing.
@@ -215,98 +273,63 @@ func Percentile[T time.Duration | int](sorted []T, percent int) T {
 	if len(sorted) == 0 {
 		return 0
 	}
-	return sorted[(len(sorted)*percent+99)/100-1]
+	return sorted[rank(len(sorted), percent)]
 }
 
-// phaseService is of the operations invoked in a phase. A run that was cut off
-// ends with its last event or operation.
-func phaseService(run *history.Run, operations []*history.Operation, phase history.Phase, end time.Duration) Service {
-	begin := run.PhaseBegins(phase)
-	if begin == history.Never {
-		return Service{}
-	}
+// A phase is when one of the run's was: never, if begin is.
+type phase struct{ begin, end time.Duration }
+
+// phaseOf finds a phase. A run that was cut off ends with its last event or operation.
+func phaseOf(run *history.Run, name history.Phase, end time.Duration) phase {
+	begin := run.PhaseBegins(name)
 	for _, e := range run.Events {
 		if e.Type == history.PhaseBegins && e.Time > begin {
-			end = e.Time
-			break
+			return phase{begin, e.Time}
 		}
 	}
-	var g group
-	for _, o := range operations {
-		if begin <= o.Invoke && o.Invoke < end {
-			g.add(o)
-		}
-	}
-	return g.service(end - begin)
+	return phase{begin, end}
 }
 
-// recovery is as Statistics defines it. Without any healing it counts from the
+// A recovery is as Statistics defines it. Without any healing it counts from the
 // begin of the recovery phase, when everything has been healed.
-func recovery(run *history.Run, operations []*history.Operation) time.Duration {
-	healed := run.Healed()
-	crashed := map[string]time.Duration{} // the last time that each node did
+type recovery struct {
+	healed  time.Duration
+	crashed map[string]time.Duration // the last time that each node did
+	served  map[string]time.Duration // the first completion through each node
+	asked   map[string]bool          // nodes that clients went through; others' roles may serve none
+}
+
+func newRecovery(run *history.Run) *recovery {
+	r := &recovery{run.Healed(), map[string]time.Duration{}, map[string]time.Duration{}, map[string]bool{}}
 	for _, e := range run.Events {
 		if e.Type == history.Crash && len(e.Nodes) > 0 {
-			crashed[e.Nodes[0]] = e.Time
+			r.crashed[e.Nodes[0]] = e.Time
 		}
 	}
-	served := map[string]time.Duration{} // the first completion through each node
-	asked := map[string]bool{}           // nodes that clients went through; others' roles may serve none
-	for _, o := range operations {
-		asked[o.Node] = true
-		if o.Invoke < max(healed, crashed[o.Node]) || !o.Answered() {
-			continue
-		}
-		if first, ok := served[o.Node]; !ok || o.Complete < first {
-			served[o.Node] = o.Complete
-		}
+	return r
+}
+
+func (r *recovery) add(o *history.Operation) {
+	r.asked[o.Node] = true
+	if o.Invoke < r.healed || o.Invoke < r.crashed[o.Node] || !o.Answered() {
+		return
 	}
-	latest := healed
+	if first, ok := r.served[o.Node]; !ok || o.Complete < first {
+		r.served[o.Node] = o.Complete
+	}
+}
+
+func (r *recovery) took(run *history.Run) time.Duration {
+	latest := r.healed
 	for _, node := range run.Nodes() {
-		first, ok := served[node]
-		if !ok && asked[node] {
+		first, ok := r.served[node]
+		if !ok && r.asked[node] {
 			return -1
 		}
 		latest = max(latest, first)
 	}
-	if len(served) == 0 {
+	if len(r.served) == 0 {
 		return -1
 	}
-	return latest - healed
-}
-
-// series cuts the operations, ordered by Invoke, into slices.
-func series(operations []*history.Operation) (step time.Duration, all []Slice) {
-	step = minSlice
-	if len(operations) == 0 {
-		return step, nil
-	}
-	last := operations[len(operations)-1].Invoke
-	for last/step >= maxSlices {
-		step *= 2
-	}
-	next := 0
-	for i := range last/step + 1 {
-		slice := Slice{Start: i * step}
-		var g group
-		for ; next < len(operations) && operations[next].Invoke/step <= i; next++ {
-			o := operations[next]
-			g.add(o)
-			switch {
-			case o.Answered():
-				slice.OK++
-			case o.Outcome == history.Fail:
-				slice.Failed++
-			default:
-				slice.Unknown++
-			}
-		}
-		service := g.service(step)
-		slice.P50, slice.P99 = service.P50, service.P99
-		if len(g.latencies) > 0 {
-			slice.Max = g.latencies[len(g.latencies)-1]
-		}
-		all = append(all, slice)
-	}
-	return step, all
+	return latest - r.healed
 }

@@ -12,6 +12,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -61,7 +62,7 @@ because its harness was killed, is judged as far as it goes.`,
 			options.Budget = budget.budget()
 			var results []checker.Result
 			for i, path := range args {
-				run, made, err := readRun(path, foreign)
+				run, made, err := readLarge(command.ErrOrStderr(), path, foreign)
 				if err != nil {
 					return failureError{err}
 				}
@@ -103,7 +104,7 @@ func tellChecked(out io.Writer, path string, run *history.Run, made *jepsen.Impo
 		if err := history.WriteJSON(filepath.Join(run.Dir, history.ResultFile), result); err != nil {
 			return err
 		}
-		if err := reports.Write(run.Dir); err != nil {
+		if err := reports.WriteRun(run, result); err != nil {
 			return err
 		}
 	}
@@ -124,7 +125,7 @@ func oneOf(what, name string, names []string) error {
 
 // judge checks one run, and tells on the way how long that has taken.
 func (c Command) judge(command *cobra.Command, path string, run *history.Run, made *jepsen.Import, asked string, options checker.Options) (checker.Result, error) {
-	defer tellChecking(command.ErrOrStderr(), path, options.Budget.Time)()
+	defer tellEvery2s(command.ErrOrStderr(), path, "checking, %.0f s of at most "+fmt.Sprintf("%g s …", options.Budget.Time.Seconds()))()
 	name := workloadOf(run, asked)
 	models := map[string]checker.Model{
 		"total-queue": checker.TotalQueue, "reentrant-lock": checker.ReentrantLock, "versioned-register": checker.VersionedRegister,
@@ -151,9 +152,9 @@ func (c Command) judge(command *cobra.Command, path string, run *history.Run, ma
 	return workload.Check(command.Context(), run, options), nil
 }
 
-// tellChecking tells every two seconds how long the check takes, until the
-// returned function is called.
-func tellChecking(out io.Writer, path string, budget time.Duration) (stop func()) {
+// tellEvery2s tells every two seconds how long something takes, until the
+// returned function is called. The format is of the seconds.
+func tellEvery2s(out io.Writer, path, format string) (stop func()) {
 	end, began := make(chan struct{}), time.Now()
 	var telling sync.WaitGroup
 	telling.Go(func() {
@@ -162,7 +163,7 @@ func tellChecking(out io.Writer, path string, budget time.Duration) (stop func()
 		for {
 			select {
 			case <-ticker.C:
-				fmt.Fprintf(out, "%s: checking, %.0f s of at most %g s …\n", reports.Clean(path, 1000), time.Since(began).Seconds(), budget.Seconds())
+				fmt.Fprintf(out, "%s: "+format+"\n", reports.Clean(path, 1000), time.Since(began).Seconds())
 			case <-end:
 				return
 			}
@@ -187,9 +188,57 @@ func checkForeign(foreign jepsen.Options) error {
 	return fmt.Errorf("--independent %q is neither auto, yes nor no", foreign.Independent)
 }
 
+// garbagePercent is of what is held: a large history leaves little room for garbage, and
+// packed, which is all bytes, it takes the collector no time.
+const garbagePercent = 25
+
+// readLarge reads a run as readRun does, and keeps a large history of registers packed.
+func readLarge(out io.Writer, path string, foreign jepsen.Options) (*history.Run, *jepsen.Import, error) {
+	defer tellEvery2s(out, path, "reading, %.0f s …")()
+	size := fileSize(path)
+	if size <= history.PackAbove {
+		return readRun(path, foreign)
+	}
+	debug.SetGCPercent(garbagePercent)
+	run, made, err := readPacked(path, foreign)
+	if err == nil && run.History.Packed == nil {
+		fmt.Fprintf(out, "%s: these are not registers alone, or not in this module's form, so the check takes about %d MiB of memory\n",
+			reports.Clean(path, 1000), 5*size>>20)
+	}
+	return run, made, err
+}
+
+// fileSize is that of a history, or of the one in a run directory; 0 if there is none.
+func fileSize(path string) int64 {
+	info, err := os.Stat(path)
+	if err == nil && info.IsDir() {
+		info, err = os.Stat(filepath.Join(path, history.HistoryFile))
+	}
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
 // readRun reads a run directory, a Jepsen test's directory, or a history alone.
 // The Import is nil for this module's own form.
 func readRun(path string, foreign jepsen.Options) (*history.Run, *jepsen.Import, error) {
+	return readRunBy(path, foreign, history.ReadRun, func(_ *os.File, in io.Reader) (history.History, error) { return history.ReadHistory(in) })
+}
+
+// readPacked reads what readRun reads; a history of registers stays packed.
+func readPacked(path string, foreign jepsen.Options) (*history.Run, *jepsen.Import, error) {
+	return readRunBy(path, foreign, history.ReadPackedRun, func(file *os.File, _ io.Reader) (history.History, error) {
+		if _, err := file.Seek(0, io.SeekStart); err != nil {
+			return history.History{}, err
+		}
+		return history.ReadPacked(file)
+	})
+}
+
+// readRunBy reads this module's own form by two functions, of which the latter is given a
+// file, and what is left of it in a buffer.
+func readRunBy(path string, foreign jepsen.Options, dir func(string) (*history.Run, error), alone func(*os.File, io.Reader) (history.History, error)) (*history.Run, *jepsen.Import, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, fmt.Errorf("%s does not exist; want a run directory, such as runs/%s, or a history, such as history.jsonl or Jepsen's history.edn", path, history.LatestLink)
@@ -203,7 +252,7 @@ func readRun(path string, foreign jepsen.Options) (*history.Run, *jepsen.Import,
 			return nil, nil, err
 		}
 		if found == "" {
-			run, err := history.ReadRun(path)
+			run, err := dir(path)
 			return run, nil, err
 		}
 		path = found
@@ -221,8 +270,7 @@ func readRun(path string, foreign jepsen.Options) (*history.Run, *jepsen.Import,
 	run := &history.Run{Manifest: history.Manifest{Target: path}}
 	switch {
 	case bytes.HasPrefix(begin, []byte(`{"rashomon"`)):
-		run.History, err = history.ReadHistory(in)
-		if err != nil {
+		if run.History, err = alone(file, in); err != nil {
 			return nil, nil, history.InFile(path, err)
 		}
 		return run, nil, nil

@@ -146,6 +146,8 @@ type Operation struct {
 type History struct {
 	// Operations are ordered by Invoke.
 	Operations []Operation
+	// Packed holds the operations instead, if ReadPacked has packed them; see Each.
+	Packed *Packed
 	// Torn says, in a sentence, how the file was cut off; empty if it was not.
 	// A torn history is still consistent: whatever caused a recorded event is
 	// recorded too (see Recorder).

@@ -30,12 +30,15 @@ const (
 // without a completion becomes Info, with Complete the last time in the file.
 // A file that was cut off is accepted, see History.Torn; anything else that is
 // not as described is an error that names the line.
-func ReadHistory(r io.Reader) (History, error) {
+func ReadHistory(r io.Reader) (History, error) { return readHistory(r, nil) }
+
+// readHistory keeps the operations in packed, unless that is nil.
+func readHistory(r io.Reader, packed *Packed) (History, error) {
 	lines := newLines(r)
 	if err := readHeader(lines); err != nil {
 		return History{}, err
 	}
-	var pairs pairing
+	pairs := pairing{packed: packed}
 	torn, err := parseAll(lines, new(scanner).parse, pairs.add)
 	if err != nil {
 		return History{}, err
@@ -45,6 +48,9 @@ func ReadHistory(r io.Reader) (History, error) {
 	}
 	if torn != "" {
 		torn = fmt.Sprintf("%s, as when the harness is killed or the disk is full: the %d events before that were read", torn, pairs.events)
+	}
+	if packed != nil {
+		return History{Packed: packed, Torn: torn}, packed.finish(pairs.now)
 	}
 	return History{Operations: pairs.finish(), Torn: torn}, nil
 }
@@ -240,7 +246,9 @@ type record struct {
 
 // A pairing makes operations of events, and refuses what no recorder writes.
 type pairing struct {
-	operations []Operation
+	operations []Operation // with packed, those that are open and free room
+	packed     *Packed
+	free       []int       // places in operations
 	current    map[int]int // a process's open operation, or retired
 	now        time.Duration
 	events     int
@@ -299,11 +307,24 @@ func (p *pairing) invoke(op Operation) error {
 	if p.current == nil {
 		p.current = map[int]int{}
 	}
-	p.current[op.Process] = len(p.operations)
 	op.Complete, op.Outcome, op.Output, op.Error = 0, Info, Value{}, ""
-	p.operations = append(p.operations, op)
+	p.current[op.Process] = p.place(op)
 	p.events++
-	return p.advance(op.Invoke)
+	if err := p.advance(op.Invoke); err != nil || p.packed == nil {
+		return err
+	}
+	return p.packed.invoke(&op)
+}
+
+// place puts an open operation where there is room.
+func (p *pairing) place(op Operation) int {
+	if last := len(p.free) - 1; last >= 0 {
+		i := p.free[last]
+		p.free, p.operations[i] = p.free[:last], op
+		return i
+	}
+	p.operations = append(p.operations, op)
+	return len(p.operations) - 1
 }
 
 // complete takes the completion of op.
@@ -325,7 +346,11 @@ func (p *pairing) complete(op Operation) error {
 		p.current[op.Process] = retired
 	}
 	p.events++
-	return p.advance(op.Complete)
+	if err := p.advance(op.Complete); err != nil || p.packed == nil {
+		return err
+	}
+	p.free = append(p.free, i)
+	return p.packed.complete(open)
 }
 
 func (p *pairing) advance(now time.Duration) error {
@@ -342,11 +367,15 @@ func (p *pairing) advance(now time.Duration) error {
 func (p *pairing) finish() []Operation {
 	for _, i := range p.current {
 		if i != retired {
-			p.operations[i].Complete = p.now
-			p.operations[i].Error = "no completion recorded"
+			p.operations[i].leaveOpen(p.now)
 		}
 	}
 	return p.operations
+}
+
+// leaveOpen is for an operation without a completion.
+func (o *Operation) leaveOpen(end time.Duration) {
+	o.Complete, o.Error = end, "no completion recorded"
 }
 
 func appendInvoke(to []byte, op *Operation) []byte {

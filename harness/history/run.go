@@ -87,6 +87,12 @@ func (r *Run) Nodes() []string {
 		return r.Manifest.Nodes
 	}
 	seen := map[string]bool{}
+	if packed := r.History.Packed; packed != nil {
+		for _, node := range packed.nodes.texts {
+			seen[node] = true
+		}
+		delete(seen, "")
+	}
 	for i := range r.History.Operations {
 		if node := r.History.Operations[i].Node; node != "" {
 			seen[node] = true

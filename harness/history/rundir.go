@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -110,12 +109,18 @@ func WriteJSON(path string, value any) (err error) {
 
 // ReadRun reads trial.json, history.jsonl and nemesis.jsonl, the last of which
 // may be missing. A history that was cut off is no error: see History.Torn.
-func ReadRun(dir string) (*Run, error) {
+func ReadRun(dir string) (*Run, error) { return readRun(dir, false) }
+
+// ReadPackedRun reads what ReadRun reads, and the history as ReadPacked does if its file
+// is larger than PackAbove.
+func ReadPackedRun(dir string) (*Run, error) { return readRun(dir, true) }
+
+func readRun(dir string, pack bool) (*Run, error) {
 	run := &Run{Dir: dir}
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return nil, fmt.Errorf("%s is not a directory; want a run directory, such as runs/%s", dir, LatestLink)
 	}
-	err := readFile(dir, TrialFile, func(r io.Reader) error {
+	err := readFile(dir, TrialFile, func(r *os.File) error {
 		return json.NewDecoder(r).Decode(&run.Manifest)
 	})
 	if version := run.Manifest.Version; err == nil && (version < 1 || version > Version) {
@@ -124,14 +129,18 @@ func ReadRun(dir string) (*Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = readFile(dir, HistoryFile, func(r io.Reader) (err error) {
-		run.History, err = ReadHistory(r)
+	err = readFile(dir, HistoryFile, func(f *os.File) (err error) {
+		if info, failure := f.Stat(); pack && failure == nil && info.Size() > PackAbove {
+			run.History, err = ReadPacked(f)
+		} else {
+			run.History, err = ReadHistory(f)
+		}
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	err = readFile(dir, NemesisFile, func(r io.Reader) (err error) {
+	err = readFile(dir, NemesisFile, func(r *os.File) (err error) {
 		run.Events, err = ReadEvents(r)
 		return err
 	})
@@ -141,7 +150,7 @@ func ReadRun(dir string) (*Run, error) {
 	return run, nil
 }
 
-func readFile(dir, name string, read func(io.Reader) error) error {
+func readFile(dir, name string, read func(*os.File) error) error {
 	path := filepath.Join(dir, name)
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -182,16 +182,24 @@ func parseIntegers(text []byte) (integers []int64, ok bool) {
 
 func trimLeft(text []byte) []byte { return bytes.TrimLeft(text, " \t\r\n") }
 
+// alwaysFit is of the decimal digits of any integer that fits 64 bits.
+const alwaysFit = 18
+
 // parseInteger returns the integer at the beginning of a text, and its length; 0 if
 // there is none that fits 64 bits.
 func parseInteger(text []byte) (integer int64, length int) {
 	sign := len(text) - len(bytes.TrimPrefix(text, []byte("-")))
 	length = sign
 	for length < len(text) && '0' <= text[length] && text[length] <= '9' {
+		integer = 10*integer + int64(text[length]-'0')
 		length++
 	}
-	if length > sign+1 && text[sign] == '0' {
+	digits := length - sign
+	if digits == 0 || digits > 1 && text[sign] == '0' {
 		return 0, 0
+	}
+	if digits <= alwaysFit {
+		return integer * int64(1-2*sign), length
 	}
 	integer, err := strconv.ParseInt(string(text[:length]), 10, 64)
 	if err != nil {

@@ -14,7 +14,6 @@ import (
 	"github.com/rashomon-io/rashomon/checker/anomaly"
 	"github.com/rashomon-io/rashomon/checker/counts"
 	"github.com/rashomon-io/rashomon/checker/internal/court"
-	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -64,13 +63,25 @@ func (a *Answer) Decided(engine, why, key string) {
 
 // Add takes in what was found about one key, and why not all was.
 func (a *Answer) Add(run *history.Run, confirmed Confirmed, err error, what string, operations int, budget court.Budget) {
-	if len(confirmed.Candidates) > 0 {
-		a.KeysInvalid++
-		a.First = min(a.First, confirmed.First)
-		for _, c := range confirmed.Candidates {
-			a.Violations = append(a.Violations, c.Violation(run))
-		}
+	var violations []anomaly.Violation
+	for _, c := range confirmed.Candidates {
+		violations = append(violations, c.Violation(run))
 	}
+	a.Told(violations, confirmed.First)
+	a.Left(err, what, operations, budget)
+}
+
+// Told takes in the violations of one key, if there are any.
+func (a *Answer) Told(violations []anomaly.Violation, first time.Duration) {
+	if len(violations) > 0 {
+		a.KeysInvalid++
+		a.First = min(a.First, first)
+		a.Violations = append(a.Violations, violations...)
+	}
+}
+
+// Left takes in why not all is known of one key, if there is an error.
+func (a *Answer) Left(err error, what string, operations int, budget court.Budget) {
 	if err != nil {
 		a.KeysUnknown++
 		a.Reason = cmp.Or(a.Reason, court.Exhausted(err, what, operations, budget))
@@ -100,12 +111,6 @@ func (a *Answer) EachKey(ctx context.Context, run *history.Run, budget court.Bud
 		}
 		a.Add(run, confirmed, err, fmt.Sprintf("%s %q", noun, key), len(operations), budget)
 	}
-}
-
-// CountBySide counts anomalies by the side of a partition on which they were invoked.
-func (a *Answer) CountBySide(run *history.Run, staleReads, lostCommits []*history.Operation) {
-	a.Majority.StaleReads, a.Minority.StaleReads = statistics.CountBySide(run, staleReads)
-	a.Majority.LostCommits, a.Minority.LostCommits = statistics.CountBySide(run, lostCommits)
 }
 
 // CutOff stands for a final phase that a run did not come to.

@@ -7,15 +7,18 @@ import (
 	"maps"
 	"slices"
 	"sort"
+	"strings"
 	"time"
 
 	"github.com/rashomon-io/rashomon/checker/anomaly"
+	"github.com/rashomon-io/rashomon/checker/counts"
 	"github.com/rashomon-io/rashomon/checker/internal/court"
 	"github.com/rashomon-io/rashomon/checker/internal/ledger"
 	"github.com/rashomon-io/rashomon/checker/internal/model"
 	"github.com/rashomon-io/rashomon/checker/internal/search"
 	"github.com/rashomon-io/rashomon/checker/internal/sentence"
 	"github.com/rashomon-io/rashomon/checker/internal/zones"
+	"github.com/rashomon-io/rashomon/checker/statistics"
 	"github.com/rashomon-io/rashomon/harness/history"
 )
 
@@ -25,25 +28,81 @@ import (
 // searches that take turns, so that one hard key starves no other. Porcupine, if it is
 // asked for, takes no turns; there each key may use its share of the time that is left,
 // small ones first.
+//
+// Of a packed history, it unpacks a few keys at a time, and all that are left for the
+// searches.
 func Decide(ctx context.Context, run *history.Run, budget court.Budget, engine string) *model.Answer {
 	memory := court.NewMemory(budget.MemoryBytes)
+	if run.History.Packed == nil {
+		objects, verdicts, hard := byZones(ctx, run, memory, engine)
+		bySearches(ctx, memory, budget, engine, objects, verdicts, hard)
+		return answerOf(budget, findings(run, objects, verdicts))
+	}
+	all, left := partByPart(ctx, run, memory, engine)
+	if len(left) > 0 {
+		part := partOf(run, left)
+		objects, verdicts, hard := byZones(ctx, part, memory, engine)
+		bySearches(ctx, memory, budget, engine, objects, verdicts, hard)
+		all = append(all, findings(part, objects, verdicts)...)
+		slices.SortFunc(all, func(a, b finding) int { return strings.Compare(a.key, b.key) })
+	}
+	return answerOf(budget, all)
+}
+
+// partByPart returns what zones and plain candidates tell of a packed history, and the keys
+// of which they tell nothing.
+func partByPart(ctx context.Context, run *history.Run, memory *court.Memory, engine string) (all []finding, left []string) {
+	parts := run.History.Packed.Parts(partOperations)
+	found := make([][]finding, len(parts))
+	court.Parallel(len(parts), func(i int) {
+		part := partOf(run, parts[i])
+		objects, verdicts, _ := byZones(ctx, part, memory, engine)
+		found[i] = findings(part, objects, verdicts)
+	})
+	for _, f := range slices.Concat(found...) {
+		if f.undecided != "" {
+			left = append(left, f.key)
+		} else {
+			all = append(all, f)
+		}
+	}
+	return all, left
+}
+
+// partOperations are judged at a time of a packed history, if they are of more than one key.
+const partOperations = 1 << 16
+
+// partOf is the run with some keys' operations alone.
+func partOf(run *history.Run, keys []string) *history.Run {
+	part := *run
+	part.Manifest.Nodes = run.Nodes()
+	part.History.Packed, part.History.Operations = nil, run.History.Packed.Of(keys)
+	return &part
+}
+
+// byZones returns what zones and plain candidates tell of each key, and the places of those
+// of which they tell nothing.
+func byZones(ctx context.Context, run *history.Run, memory *court.Memory, engine string) (objects []*object, verdicts []verdict, hard []int) {
 	objects, answers := ByZones(run)
-	verdicts := make([]verdict, len(objects))
+	verdicts = make([]verdict, len(objects))
 	court.Parallel(len(objects), func(i int) {
 		verdicts[i] = objects[i].byZones(ctx, memory, answers[i], engine)
 	})
-	var hard []int
 	for i, v := range verdicts {
 		if v.undecided != "" {
 			hard = append(hard, i)
 		}
 	}
+	return objects, verdicts, hard
+}
+
+// bySearches decides the hard ones.
+func bySearches(ctx context.Context, memory *court.Memory, budget court.Budget, engine string, objects []*object, verdicts []verdict, hard []int) {
 	if engine == model.Porcupine {
 		askPorcupine(ctx, memory, objects, verdicts, hard)
 	} else {
 		searchAll(ctx, memory, budget, objects, verdicts, hard)
 	}
-	return answerOf(run, budget, objects, verdicts)
 }
 
 // ByZones returns what the operations on each key say, and what zones says
@@ -84,32 +143,57 @@ func searchAll(ctx context.Context, memory *court.Memory, budget court.Budget, o
 	})
 }
 
+// A finding is what a verdict says, without the operations of its key.
+type finding struct {
+	verdict
+	key                string
+	operations         int
+	stale, lost        counts.Bounds
+	losses             []counts.Loss
+	ages               []time.Duration
+	versions           []int
+	majority, minority counts.Sides
+	violations         []anomaly.Violation
+}
+
+// findings tells of the verdicts on some keys.
+func findings(run *history.Run, objects []*object, verdicts []verdict) []finding {
+	all := make([]finding, len(objects))
+	sides := statistics.SidesOf(run)
+	for i, v := range verdicts {
+		f := finding{verdict: v, key: objects[i].key, operations: objects[i].operations}
+		if c := v.counts; c != nil {
+			f.stale, f.lost, f.losses, f.ages, f.versions = c.Stale, c.Lost, c.Losses, c.Ages, c.Versions
+			f.majority.StaleReads, f.minority.StaleReads = sides.Count(slices.Values(c.StaleReads))
+			f.majority.LostCommits, f.minority.LostCommits = sides.Count(maps.Keys(c.CertainlyLost))
+		}
+		for _, c := range v.found {
+			f.violations = append(f.violations, c.candidate(f.key).Violation(run))
+		}
+		f.counts, f.found = nil, nil
+		all[i] = f
+	}
+	return all
+}
+
 // answerOf makes an answer of what was found about each key.
-func answerOf(run *history.Run, budget court.Budget, objects []*object, verdicts []verdict) *model.Answer {
+func answerOf(budget court.Budget, all []finding) *model.Answer {
 	answer := model.NewAnswer()
-	answer.Keys = len(objects)
+	answer.Keys = len(all)
 	var ages []time.Duration
 	var versions []int
-	var staleReads, lostCommits []*history.Operation
-	for i, v := range verdicts {
-		key := objects[i].key
-		answer.Decided(v.engine, v.why, key)
-		if c := v.counts; c != nil {
-			answer.StaleReads.Add(c.Stale)
-			answer.LostCommits.Add(c.Lost)
-			answer.Lost = append(answer.Lost, c.Losses...)
-			staleReads = append(staleReads, c.StaleReads...)
-			lostCommits = slices.AppendSeq(lostCommits, maps.Keys(c.CertainlyLost))
-			ages, versions = append(ages, c.Ages...), append(versions, c.Versions...)
-		}
-		found := model.Confirmed{First: v.first}
-		for _, c := range v.found {
-			found.Candidates = append(found.Candidates, c.candidate(key))
-		}
-		answer.Add(run, found, v.err, fmt.Sprintf("key %q", key), objects[i].operations, budget)
+	for _, f := range all {
+		answer.Decided(f.engine, f.why, f.key)
+		answer.StaleReads.Add(f.stale)
+		answer.LostCommits.Add(f.lost)
+		answer.Lost = append(answer.Lost, f.losses...)
+		answer.Majority.Add(f.majority)
+		answer.Minority.Add(f.minority)
+		ages, versions = append(ages, f.ages...), append(versions, f.versions...)
+		answer.Told(f.violations, f.first)
+		answer.Left(f.err, fmt.Sprintf("key %q", f.key), f.operations, budget)
 	}
 	answer.Staleness = ledger.Distribution(ages, versions)
-	answer.CountBySide(run, staleReads, lostCommits)
 	return answer
 }
 

@@ -62,7 +62,9 @@ func Decide(ctx context.Context, run *history.Run, budget court.Budget) (*model.
 	})
 	answer.StaleReads = counts.Bounds{Certain: len(staleReads) + atOdds, Possible: len(staleReads) + atOdds}
 	answer.LostCommits = counts.Bounds{Certain: len(lostCommits), Possible: len(lostCommits)}
-	answer.CountBySide(run, staleReads, lostCommits)
+	sides := statistics.SidesOf(run)
+	answer.Majority.StaleReads, answer.Minority.StaleReads = sides.Count(slices.Values(staleReads))
+	answer.Majority.LostCommits, answer.Minority.LostCommits = sides.Count(slices.Values(lostCommits))
 	slices.Sort(delays)
 	set.StaleMedian, set.StaleMax = statistics.Percentile(delays, 50), statistics.Percentile(delays, 100)
 	return answer, set

@@ -115,8 +115,7 @@ func noRecovery(run *history.Run) []anomaly.Violation {
 	}
 	healed := e.Time - e.Took
 	var reads, updates tally
-	for i := range run.History.Operations {
-		o := &run.History.Operations[i]
+	for o := range run.History.Each() {
 		switch m := run.Manifest.Kinds.Of(o.Kind); {
 		case m.Reads:
 			reads.add(o, healed, o.Outcome == history.OK)
@@ -152,9 +151,10 @@ func noRecovery(run *history.Run) []anomaly.Violation {
 
 // A tally counts operations of one sort.
 type tally struct {
-	before       int // acknowledged before the healing
-	tried, acked int // since then
-	example      string
+	before       int    // acknowledged before the healing
+	tried, acked int    // since then
+	example      string // the last to be invoked
+	at           time.Duration
 }
 
 func (t *tally) add(o *history.Operation, since time.Duration, acked bool) {
@@ -168,7 +168,9 @@ func (t *tally) add(o *history.Operation, since time.Duration, acked bool) {
 		return
 	}
 	t.tried++
-	t.example = cmp.Or(o.Error, t.example)
+	if o.Error != "" && o.Invoke >= t.at {
+		t.example, t.at = o.Error, o.Invoke
+	}
 }
 
 func (t *tally) none() bool { return t.before > 0 && t.acked == 0 }
@@ -196,8 +198,7 @@ func unserved(run *history.Run) (gaps []string) {
 	healed := e.Time - e.Took
 	served := crashed(run)
 	var reads, updates tally
-	for i := range run.History.Operations {
-		o := &run.History.Operations[i]
+	for o := range run.History.Each() {
 		if o.Invoke >= healed && o.Answered() {
 			served[o.Node] = true
 		}
@@ -250,8 +251,8 @@ func crashed(run *history.Run) map[string]bool {
 func askedInVain(run *history.Run) (gaps []string) {
 	const again = 3
 	healed, tried, settled := run.Healed(), map[string]int{}, crashed(run)
-	for i := range run.History.Operations {
-		if o := &run.History.Operations[i]; o.Invoke >= healed && o.Kind != history.Use {
+	for o := range run.History.Each() {
+		if o.Invoke >= healed && o.Kind != history.Use {
 			tried[o.Node]++
 			settled[o.Node] = settled[o.Node] || o.Answered()
 		}
@@ -273,8 +274,7 @@ func uncovered(run *history.Run) (gap string, count int) {
 	healed := run.Healed()
 	lastRead := map[string]time.Duration{} // by key, invocation
 	dequeued := map[string]map[int64]bool{}
-	for i := range run.History.Operations {
-		o := &run.History.Operations[i]
+	for o := range run.History.Each() {
 		m := run.Manifest.Kinds.Of(o.Kind)
 		switch {
 		case o.Kind == history.Dequeue && o.Outcome == history.OK && o.Output.Len() > 0:
@@ -289,8 +289,7 @@ func uncovered(run *history.Run) (gap string, count int) {
 		}
 	}
 	keys, acknowledged, why := map[string]int{}, 0, "no later read succeeded"
-	for i := range run.History.Operations {
-		o := &run.History.Operations[i]
+	for o := range run.History.Each() {
 		if !run.Manifest.Kinds.Of(o.Kind).Changed(o) {
 			continue
 		}

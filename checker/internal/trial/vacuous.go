@@ -51,9 +51,12 @@ func felt(run *history.Run, e history.Event) bool {
 	for _, link := range e.Directed() {
 		ends = append(ends, link.From, link.To)
 	}
-	return !e.OnlyClients() || slices.ContainsFunc(run.History.Operations, func(o history.Operation) bool {
-		return slices.Contains(ends, o.Node)
-	})
+	for o := range run.History.Each() {
+		if slices.Contains(ends, o.Node) {
+			return true
+		}
+	}
+	return !e.OnlyClients()
 }
 
 // idle names the first kind of operation that clients issued and of which none was
@@ -61,8 +64,7 @@ func felt(run *history.Run, e history.Event) bool {
 // release, and a use of what a lock protects, may all be refused.
 func idle(run *history.Run) string {
 	issued, acknowledged := map[history.Kind]int{}, map[history.Kind]int{}
-	for i := range run.History.Operations {
-		o := &run.History.Operations[i]
+	for o := range run.History.Each() {
 		issued[o.Kind]++
 		if o.Outcome == history.OK {
 			acknowledged[o.Kind]++
