@@ -259,40 +259,76 @@ func reasonIn(all ...error) error {
 
 // contend decides the contests that are left.
 func (r *race) contend(ctx context.Context, contests []*contest) {
-	left := slices.DeleteFunc(slices.Clone(contests), func(c *contest) bool { return c.ctx.Err() != nil })
+	left := undecided(contests)
+	if len(left) == 0 {
+		return
+	}
 	spare := r.spare(len(left))
-	var contenders []*contender
+	workers, askers := runtime.GOMAXPROCS(0), 1
+	if spare {
+		workers, askers = workers-len(left), len(left)
+	}
 	for _, c := range left {
 		c.racing = r.who == All
 		if c.racing && (spare || c.hasUnknown()) || c.doubts() {
 			c.asked = true
 			r.doubted <- c
 		}
-		if !c.depth.over {
-			runner := c.runner(c.ctx)
-			model, classes := c.knowing(runner), c.classes()
-			model.Class = func(operation int) int32 { return classes[operation] }
-			contenders = append(contenders, &contender{c, &c.depth, runner, search.NewDepthFirst(model, c.spans, r.memory)})
-		}
-		if !c.breadth.over {
-			runner := c.runner(c.ctx)
-			contenders = append(contenders, &contender{c, &c.breadth, runner, search.NewGeneric(c.knowing(runner), c.spans, r.memory)})
-		}
-	}
-	if len(left) == 0 {
-		return
-	}
-	workers, askers := runtime.GOMAXPROCS(0), 1
-	if spare {
-		workers, askers = workers-len(left), len(left)
 	}
 	var asking sync.WaitGroup
 	for range askers {
 		asking.Go(r.ask)
 	}
-	court.Dovetail(ctx, workers, contenders)
+	if spare {
+		headStart(left)
+	}
+	court.Dovetail(ctx, workers, r.contenders(undecided(left)))
 	close(r.doubted)
 	asking.Wait()
+}
+
+func undecided(contests []*contest) []*contest {
+	return slices.DeleteFunc(slices.Clone(contests), func(c *contest) bool { return c.ctx.Err() != nil })
+}
+
+// aloneFor is how long Porcupine is then left alone: two searches at once share the
+// processor's caches, and the collector of memory has no core of its own.
+const aloneFor = 100 * time.Millisecond
+
+// headStart leaves Porcupine, which has been asked, alone, but for a quick try of each.
+func headStart(contests []*contest) {
+	alone := time.NewTimer(aloneFor)
+	defer alone.Stop()
+	for _, c := range contests {
+		if c.ctx.Err() == nil && !c.depth.over {
+			runner := c.runner(c.ctx)
+			c.quick(&c.depth, runner, search.NewDepthFirst(c.knowing(runner), c.spans, c.race.memory))
+		}
+	}
+	for _, c := range contests {
+		select {
+		case <-c.ctx.Done():
+		case <-alone.C:
+			return
+		}
+	}
+}
+
+// contenders are the searches that are not over.
+func (r *race) contenders(contests []*contest) (all []*contender) {
+	for _, c := range contests {
+		if !c.depth.over {
+			runner := c.runner(c.ctx)
+			model, classes := c.knowing(runner), c.classes()
+			model.Class = func(operation int) int32 { return classes[operation] }
+			all = append(all, &contender{c, &c.depth, runner, search.NewDepthFirst(model, c.spans, r.memory)})
+		}
+		if !c.breadth.over {
+			runner := c.runner(c.ctx)
+			all = append(all, &contender{c, &c.breadth, runner, search.NewGeneric(c.knowing(runner), c.spans, r.memory)})
+		}
+	}
+	return all
 }
 
 // ask asks Porcupine about those that a search took for invalid, or could not decide.

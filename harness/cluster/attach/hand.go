@@ -142,19 +142,23 @@ func (h *hand) await(ctx context.Context, name cluster.Node, want bool) error {
 	}
 	poll := time.NewTicker(pollEvery)
 	defer poll.Stop()
+	var why error
 	for {
 		runs, err := h.runs(ctx, name)
 		if err == nil && runs == want {
 			return nil
 		}
+		if err == nil {
+			told := map[bool]string{true: "does not run", false: "still runs"}[want]
+			err = fmt.Errorf("by %q, it %s", strings.Join(h.words(h.of.Runs, name), " "), told)
+		}
+		if why == nil || ctx.Err() == nil { // an answer that was cut short says less than the one before
+			why = err
+		}
 		select {
 		case <-poll.C:
 		case <-ctx.Done():
-			told := map[bool]string{true: "does not run", false: "still runs"}[want]
-			if err == nil {
-				err = fmt.Errorf("by %q, it %s", strings.Join(h.words(h.of.Runs, name), " "), told)
-			}
-			return fmt.Errorf("%w after %v", err, CommandTimeout)
+			return fmt.Errorf("%w after %v", why, CommandTimeout)
 		}
 	}
 }
