@@ -101,6 +101,10 @@ func unpacked(run *history.Run) *history.Run {
 
 // decide has the model judge a history, if it is one of its own.
 func (m Model) decide(ctx context.Context, run *history.Run, options Options, result *Result) {
+	if m.judge == nil {
+		result.Verdict, result.Reason = Unknown, "there is no model; choose one, such as checker.Register"
+		return
+	}
 	if reason := m.malformed(run.History.Operations); reason != "" {
 		result.Verdict, result.Reason = Unknown, reason
 		return

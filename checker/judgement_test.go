@@ -80,3 +80,11 @@ func TestForemostViolations(t *testing.T) {
 		}
 	}
 }
+
+// Without a model nothing is decided.
+func TestCheckWithoutModel(t *testing.T) {
+	result := Check(t.Context(), &history.Run{}, Model{}, Options{})
+	if result.Verdict != Unknown || !strings.Contains(result.Reason, "there is no model") {
+		t.Errorf("%s: %s", result.Verdict, result.Reason)
+	}
+}

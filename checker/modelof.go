@@ -1,9 +1,9 @@
 package checker
 
 import (
-	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -166,11 +166,8 @@ func partitionByKey(operations []porcupine.Operation) [][]porcupine.Operation {
 		byKey[key] = append(byKey[key], o)
 	}
 	var parts [][]porcupine.Operation
-	for _, part := range byKey {
-		parts = append(parts, part)
+	for _, key := range slices.Sorted(maps.Keys(byKey)) {
+		parts = append(parts, byKey[key])
 	}
-	slices.SortFunc(parts, func(a, b []porcupine.Operation) int {
-		return cmp.Compare(a[0].Input.(Call).Key, b[0].Input.(Call).Key)
-	})
 	return parts
 }

@@ -139,7 +139,7 @@ func TestProcessStaysStopped(t *testing.T) {
 		planned.processes = "java"
 		return []fault{planned}
 	}, func(t *testing.T, f *fake, err error) {
-		if err == nil || err.Error() != "nemesis: the cluster is not healed: no way" || len(f.signals) != 4 {
+		if err == nil || err.Error() != "nemesis: the cluster is not healed: pause of n1: no way" || len(f.signals) != 4 {
 			t.Errorf("error %v, signals %q", err, f.signals)
 		}
 	})

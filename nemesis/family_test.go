@@ -193,7 +193,7 @@ func TestOwnFamilyThatDoesNotHeal(t *testing.T) {
 			"1s skip odd one [n1] not here: unsupported operation", ""},
 		{"nothing to undo", func(context.Context) error { return nil }, nil, "1s inject odd one [n1]; 3s heal odd one [n1]", ""},
 		{"never healed", func(context.Context) error { return nil }, func(context.Context) error { return errors.New("no way") },
-			"1s inject odd one [n1]; 3s error odd one [n1] no way; 10s error odd one [n1] no way", "nemesis: the cluster is not healed: no way"},
+			"1s inject odd one [n1]; 3s error odd one [n1] no way; 10s error odd one [n1] no way", "nemesis: the cluster is not healed: odd of n1: no way"},
 		{"a healing that always panics", func(context.Context) error { return nil }, func(context.Context) error { panic("boom") },
 			"1s inject odd one [n1]; 3s error odd one [n1] odd panicked: boom; 3s error odd one [n1] odd panicked: boom", "odd panicked: boom"},
 		{"bounded", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, nil,

@@ -476,8 +476,9 @@ func (p *player) sweep(ctx context.Context) error {
 	}))
 	for _, f := range p.others(0) { // what healing failed on
 		if f.processes != "" || f.family.own() != nil { // which no node's state shows
-			_, failed := f.heal(ctx, p)
-			err = join(err, failed)
+			if _, failed := f.heal(ctx, p); failed != nil {
+				err = join(err, fmt.Errorf("%s of %s: %w", f.family.Name, strings.Join(f.hit.Nodes, " "), failed))
+			}
 		}
 	}
 	return join(err, p.hung)
